@@ -1,0 +1,256 @@
+//! The vocabulary: what is known about a connection, a transaction and a message when rules are judged.
+//!
+//! A fact's name is its path in the decision record, so the structs here serialize to exactly that record (see [`record`]).
+//! Every fact always has a value of its type: `''`, `0`, `false`, `[]` or `none` where there is nothing.
+
+pub mod record;
+pub mod table;
+pub mod word;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde::{Deserialize, Serialize};
+
+pub use word::{ArcResult, DmarcPolicy, DmarcResult, IprevResult, MethodResult, Mx, ReverseMxResult, Role, Stage};
+
+/// All facts of one transaction, filled stage by stage; what is not known yet has its empty value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Who is connected.
+    pub client: Client,
+    /// The argument of EHLO or HELO, as text; empty before it.
+    pub helo: String,
+    /// TLS of the session, `None` in clear.
+    pub tls: Option<Tls>,
+    /// The reverse-path.
+    pub mail_from: Address,
+    /// The recipient being judged (stage rcpt); at data only `role`, shared by all recipients of the transaction.
+    #[serde(skip_serializing_if = "Rcpt::is_empty", default)]
+    pub rcpt: Rcpt,
+    /// The message as it came.
+    pub message: Message,
+    /// The author, RFC 5322 From.
+    pub from: From,
+    /// RFC 5322 Reply-To.
+    pub reply_to: ReplyTo,
+    /// The client's reverse name, RFC 8601 §2.7.3.
+    pub iprev: Iprev,
+    /// SPF, RFC 7208.
+    pub spf: SpfBoth,
+    /// One entry a DKIM signature, RFC 6376, top down (the author domain's first where there are too many).
+    pub dkim: Vec<Dkim>,
+    /// DMARC, RFC 9989.
+    pub dmarc: Dmarc,
+    /// The ARC chain, RFC 8617.
+    pub arc: Arc,
+    /// By zone; empty until block lists are configured.
+    pub block_lists: BTreeMap<String, BlockList>,
+    /// Whether the client is a mail exchanger of the four names.
+    pub reverse_mx: ReverseMxFour,
+    /// The sum of the scores of the rules that matched so far.
+    pub score: f64,
+}
+
+/// The SMTP client at the other end of the connection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Client {
+    /// Its address; an IPv4-mapped IPv6 address is given as IPv4.
+    pub ip: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// Its confirmed reverse name (iprev pass), lower case, else empty.
+    pub name: String,
+    /// Whether it is in `smtp.trusted`.
+    pub trusted: bool,
+}
+
+/// TLS of the session.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tls {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub version: String,
+    /// The suite's IANA name.
+    pub cipher: String,
+}
+
+/// A reverse-path.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Address {
+    /// `local@domain`, empty for the null reverse-path.
+    pub address: String,
+    /// The domain as A-labels in lower case; empty for the null reverse-path, an address literal keeps its brackets.
+    pub domain: String,
+}
+
+/// The forward-path being judged.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Rcpt {
+    /// As the client gave it.
+    pub address: String,
+    /// Its domain, one of ours.
+    pub domain: String,
+    /// `postmaster`, `abuse` or ``.
+    pub role: Role,
+}
+
+impl Rcpt {
+    /// Whether nothing is known of a recipient.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The message as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Message {
+    /// Octets of the message as received: CRLF line ends, dots unstuffed.
+    pub bytes: u64,
+    /// Message-ID, cut to 250 characters.
+    pub message_id: String,
+}
+
+/// The author as our strict reader of RFC 5322 §3.6.2 sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct From {
+    /// `local@domain` of each mailbox in From.
+    pub addresses: Vec<String>,
+    /// The author domain (A-labels, lower case); empty where there is none or more than one.
+    pub domain: String,
+    /// What is wrong with it, in words of [`word::FROM_DEFECTS`].
+    pub defects: Vec<String>,
+}
+
+/// RFC 5322 Reply-To.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ReplyTo {
+    /// The domain of its first mailbox (A-labels, lower case), else empty.
+    pub domain: String,
+}
+
+/// The reverse name of the client (RFC 8601 §2.7.3).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Iprev {
+    /// No PTR is permerror, PTR names without a matching address are fail.
+    pub result: IprevResult,
+    /// The confirmed name where it passed, else the first PTR name, lower case without trailing dot; may be empty.
+    pub name: String,
+}
+
+/// SPF of both identities.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SpfBoth {
+    /// The HELO identity (RFC 7208 §2.3).
+    pub helo: Spf,
+    /// The MAIL FROM identity (RFC 7208 §2.4); none for the null reverse-path.
+    pub mail_from: Spf,
+}
+
+/// SPF of one identity.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Spf {
+    /// In RFC 8601's words.
+    pub result: MethodResult,
+    /// The domain that was asked.
+    pub domain: String,
+}
+
+/// One DKIM signature.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Dkim {
+    /// In RFC 8601's words.
+    pub result: MethodResult,
+    /// d=
+    pub domain: String,
+    /// s=
+    pub selector: String,
+    /// a=
+    pub algorithm: String,
+    /// Why it isn't a pass; empty where it is.
+    pub reason: String,
+}
+
+/// DMARC (RFC 9989).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Dmarc {
+    /// none, pass, fail, temperror, permerror.
+    pub result: DmarcResult,
+    /// Where the policy record stands (the organizational domain or the author domain), else empty.
+    pub domain: String,
+    /// What applies after sp, np and t.
+    pub policy: DmarcPolicy,
+    /// What stands in the record's p=.
+    pub published: DmarcPolicy,
+    /// Whether an authenticated domain is aligned with the author domain.
+    pub aligned: bool,
+}
+
+/// The ARC chain (RFC 8617 §5.2).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Arc {
+    /// none, pass, fail (and temperror for DNS trouble).
+    pub result: ArcResult,
+}
+
+/// What one DNS block list says.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BlockList {
+    /// Whether it lists the client or a domain.
+    pub listed: bool,
+    /// Names of its return codes.
+    pub codes: Vec<String>,
+}
+
+/// Reverse MX of the four names that a receiver can look at.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ReverseMxFour {
+    /// The reverse-path's domain.
+    pub mail_from: ReverseMx,
+    /// The author domain.
+    pub from: ReverseMx,
+    /// Reply-To's domain.
+    pub reply_to: ReverseMx,
+    /// The client's PTR name.
+    pub ptr: ReverseMx,
+}
+
+/// Whether the client's address belongs to a mail exchanger of a domain.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ReverseMx {
+    /// The domain that was asked; empty where there was none.
+    pub domain: String,
+    /// pass, fail, none, temperror, permerror.
+    pub result: ReverseMxResult,
+    /// explicit, implicit, null, missing; empty where it is not known.
+    pub mx: Mx,
+}
+
+impl Facts {
+    /// The facts of a connection of which only the address is known.
+    pub fn new(ip: IpAddr, port: u16, trusted: bool) -> Self {
+        Facts {
+            client: Client { ip: ip.to_canonical(), port, name: String::new(), trusted },
+            helo: String::new(),
+            tls: None,
+            mail_from: Address::default(),
+            rcpt: Rcpt::default(),
+            message: Message::default(),
+            from: From::default(),
+            reply_to: ReplyTo::default(),
+            iprev: Iprev::default(),
+            spf: SpfBoth::default(),
+            dkim: Vec::new(),
+            dmarc: Dmarc::default(),
+            arc: Arc::default(),
+            block_lists: BTreeMap::new(),
+            reverse_mx: ReverseMxFour::default(),
+            score: 0.0,
+        }
+    }
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Facts::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0, false)
+    }
+}

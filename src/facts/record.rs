@@ -1,0 +1,108 @@
+//! The decision record: everything said of one transaction, one JSON object. The journal's line and what `try --json` prints.
+
+use serde::{Deserialize, Serialize};
+
+use super::Facts;
+use super::word::{Action, Outcome, Stage};
+
+/// The decision record, version 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Always 1.
+    pub v: u32,
+    /// 16 characters of Crockford base32.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// RFC 3339, UTC, milliseconds: when the transaction ended.
+    pub time: String,
+    /// The stage that settled it.
+    pub stage: Stage,
+    /// All facts, in their own places.
+    #[serde(flatten)]
+    pub facts: Facts,
+    /// At most 100; refused ones too.
+    pub recipients: Vec<Recipient>,
+    /// How many recipients more there were than the list holds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recipients_more: u64,
+    /// What each rule that was looked at did.
+    pub rules: Vec<RuleRecord>,
+    /// The policy that judged.
+    pub policy: PolicyRecord,
+    /// What was decided.
+    pub decision: DecisionRecord,
+    /// Where the message went; empty unless it was stored.
+    pub delivery: Vec<DeliveryRecord>,
+    /// Microseconds by stage.
+    pub timings_us: Timings,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// One forward-path of the transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Recipient {
+    /// As the client gave it, escaped and cut.
+    pub address: String,
+    /// `name@domain` of the mailboxes it leads to.
+    pub mailboxes: Vec<String>,
+    /// What RCPT was answered.
+    pub reply: String,
+}
+
+/// What a rule did.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RuleRecord {
+    /// Its name.
+    pub name: String,
+    /// Its stage.
+    pub at: Stage,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// The policy that judged.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PolicyRecord {
+    /// Its file.
+    pub file: String,
+    /// Its digest, lower-case hex.
+    pub sha256: String,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DecisionRecord {
+    /// What was done.
+    pub action: Action,
+    /// The rule that decided; empty where none did (accepted by default, or refused by the protocol).
+    pub rule: String,
+    /// The reply that ended it.
+    pub reply: String,
+}
+
+/// One copy of the message.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DeliveryRecord {
+    /// `name@domain`.
+    pub mailbox: String,
+    /// `INBOX` or `Junk`.
+    pub folder: String,
+    /// The path of the file below the Maildir root.
+    pub file: String,
+}
+
+/// Microseconds that the stages took.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Timings {
+    /// From MAIL to the end.
+    pub total: u64,
+    /// Waiting for evidence.
+    pub evidence: u64,
+    /// Judging.
+    pub decide: u64,
+    /// Writing.
+    pub deliver: u64,
+}

@@ -1,0 +1,210 @@
+//! The closed sets of words that facts take: results of methods, policies, roles, stages.
+
+use serde::{Deserialize, Serialize};
+
+/// Declares an enum whose variants are words: serialized, shown and parsed as those words.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$vmeta])* #[serde(rename = $word)] $variant),+
+        }
+        impl $name {
+            /// All its words, in the order of declaration.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+            /// All its variants, in the order of declaration.
+            pub const ALL: &'static [$name] = &[$($name::$variant),+];
+            /// Its word.
+            pub const fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $word),+ }
+            }
+            /// The variant of a word, `None` for a word that is not of this set.
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word { $($word => Some($name::$variant),)+ _ => None }
+            }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+words! {
+    /// The result of SPF or of one DKIM signature (RFC 8601 §2.7.1, §2.7.2).
+    MethodResult {
+        /// Nothing to check.
+        #[default] None = "none",
+        /// It holds.
+        Pass = "pass",
+        /// It does not hold.
+        Fail = "fail",
+        /// It may hold but our rules do not take it (weak key, sha1, l=).
+        Policy = "policy",
+        /// Nothing is said, or it can't be read.
+        Neutral = "neutral",
+        /// SPF: probably not allowed.
+        SoftFail = "softfail",
+        /// Trouble that may pass.
+        TempError = "temperror",
+        /// Trouble that stays.
+        PermError = "permerror",
+    }
+}
+words! {
+    /// The result of DMARC (RFC 9989).
+    DmarcResult {
+        /// No policy record.
+        #[default] None = "none",
+        /// An aligned identifier passed.
+        Pass = "pass",
+        /// None did.
+        Fail = "fail",
+        /// DNS trouble that may change the answer.
+        TempError = "temperror",
+        /// A record that can't be used.
+        PermError = "permerror",
+    }
+}
+words! {
+    /// A DMARC policy.
+    DmarcPolicy {
+        /// No record, or p=none.
+        #[default] None = "none",
+        /// p=quarantine
+        Quarantine = "quarantine",
+        /// p=reject
+        Reject = "reject",
+    }
+}
+words! {
+    /// The state of an ARC chain (RFC 8617 §4.4).
+    ArcResult {
+        /// No chain.
+        #[default] None = "none",
+        /// A valid chain.
+        Pass = "pass",
+        /// A broken chain.
+        Fail = "fail",
+        /// DNS trouble.
+        TempError = "temperror",
+    }
+}
+words! {
+    /// The result of iprev (RFC 8601 §2.7.3).
+    IprevResult {
+        /// Not looked at (a trusted client).
+        #[default] None = "none",
+        /// A PTR name has the client's address.
+        Pass = "pass",
+        /// PTR names, none with the client's address.
+        Fail = "fail",
+        /// DNS trouble.
+        TempError = "temperror",
+        /// No PTR name.
+        PermError = "permerror",
+    }
+}
+words! {
+    /// The result of reverse MX.
+    ReverseMxResult {
+        /// No exchanger (or nothing to ask).
+        #[default] None = "none",
+        /// The client's address belongs to one of the domain's mail exchangers.
+        Pass = "pass",
+        /// Every exchanger was looked at, none is the client.
+        Fail = "fail",
+        /// DNS trouble.
+        TempError = "temperror",
+        /// More exchangers than the bound, or an exchanger that is an address.
+        PermError = "permerror",
+    }
+}
+words! {
+    /// How a domain says where its mail goes.
+    Mx {
+        /// Not known.
+        #[default] Unknown = "",
+        /// It has MX records.
+        Explicit = "explicit",
+        /// It has no MX but an address (RFC 5321 §5.1).
+        Implicit = "implicit",
+        /// It says that it takes no mail (RFC 7505).
+        Null = "null",
+        /// Neither MX nor address, or no such domain.
+        Missing = "missing",
+    }
+}
+words! {
+    /// The role of a recipient (RFC 2142).
+    Role {
+        /// An ordinary mailbox.
+        #[default] Ordinary = "",
+        /// postmaster@ (RFC 5321 §4.5.1).
+        Postmaster = "postmaster",
+        /// abuse@ (RFC 2142 §2).
+        Abuse = "abuse",
+    }
+}
+words! {
+    /// The stages at which rules are judged, in their order.
+    Stage {
+        /// The client has connected.
+        #[default] Connect = "connect",
+        /// HELO and the reverse-path are known.
+        Mail = "mail",
+        /// A forward-path is known.
+        Rcpt = "rcpt",
+        /// The message is known.
+        Data = "data",
+    }
+}
+words! {
+    /// What a rule or a decision does.
+    Action {
+        /// Take it; ends the stage's rules and the later ones.
+        #[default] Accept = "accept",
+        /// Take it into the Junk folder.
+        Quarantine = "quarantine",
+        /// Answer 4yz: try again later.
+        Defer = "defer",
+        /// Answer 5yz.
+        Reject = "reject",
+        /// Answer 250 and keep nothing.
+        Discard = "discard",
+    }
+}
+words! {
+    /// What came of a rule.
+    Outcome {
+        /// It was looked at and its condition is false.
+        #[default] NotMatched = "not matched",
+        /// It decided.
+        Acted = "acted",
+        /// Its score was added.
+        Scored = "scored",
+        /// It would have acted (`observe = true`).
+        Observed = "observed",
+        /// Its condition could not be run.
+        Error = "error",
+    }
+}
+
+/// What can be wrong with a From field, each a fact that rules can name.
+pub const FROM_DEFECTS: &[&str] = &[
+    "missing",
+    "several-fields",
+    "several-domains",
+    "no-address",
+    "group",
+    "encoded-word-in-address",
+    "control-character",
+    "space-before-colon",
+    "no-header",
+    "obsolete-route",
+    "bad-syntax",
+    "bad-domain",
+    "readings-differ",
+];

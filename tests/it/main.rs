@@ -1,0 +1,33 @@
+//! All tests of Gatepost: one binary, a file a family.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(missing_docs)]
+
+mod support;
+
+mod address;
+mod arc;
+mod author;
+mod config;
+mod data;
+mod deliver;
+mod demo;
+mod dialogs;
+mod dkim;
+mod dmarc;
+mod end_to_end;
+mod explain;
+mod facts;
+mod header;
+mod invariants;
+mod iprev;
+mod journal;
+mod metrics;
+mod policy;
+mod problem;
+mod receive;
+mod recipients;
+mod reverse_mx;
+mod server;
+mod session;
+mod spf;
+mod trace;

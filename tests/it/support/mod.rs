@@ -1,0 +1,1 @@
+//! What tests share: the DNS server, an SMTP client, the corpora, temporary configs.
