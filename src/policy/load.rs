@@ -21,6 +21,9 @@ const MAX_FILE: usize = 1 << 20;
 /// The most rules of one policy: each costs time on every message.
 const MAX_RULES: usize = 500;
 
+/// The greatest score of one rule, either way: sums stay far from where numbers lose precision.
+const MAX_SCORE: f64 = 1000.0;
+
 /// Reads and checks a policy.
 pub(super) fn parse(
     source: Arc<Source>,
@@ -194,6 +197,10 @@ fn rule(reader: &mut Reader<'_>, draft: DraftRule, lists: &Lists, patterns: &mut
         reader.problem(draft.span.clone(), draft.key.clone(), cause, "add action = \"quarantine\" or score = 1.0");
     }
     check_action(reader, &draft);
+    if let Some(score) = draft.score.as_ref().filter(|score| score.value.abs() > MAX_SCORE) {
+        let cause = format!("a score is at most {MAX_SCORE}, and at least -{MAX_SCORE}");
+        reader.problem(score.span.clone(), format!("{}.score", draft.key), cause, "");
+    }
     let reply = reply(reader, &draft);
     let (at, when) = (draft.at?.value, draft.when?);
     let compiled = Condition::compile(&when.value, at, lists, patterns);

@@ -12,6 +12,8 @@ use super::place::Fault;
 const MAX_BYTES: usize = 400;
 /// How much of a fact's value goes into a reply, in characters.
 const MAX_VALUE: usize = 100;
+/// How long a reply can become, in characters: with its `ref=` it still is one line of 512 octets (RFC 5321 §4.5.3.1.5).
+const MAX_RENDERED: usize = 450;
 
 /// A checked reply, `550 5.7.1 {from.domain} asks ...`.
 #[derive(Debug, Clone)]
@@ -81,6 +83,8 @@ impl Template {
                 }
             }
         }
+        // Printable ASCII throughout, so that a character is a byte.
+        out.truncate(MAX_RENDERED);
         out
     }
 }
