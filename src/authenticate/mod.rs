@@ -2,11 +2,18 @@
 //!
 //! Every check ends within its deadline and never fails: DNS trouble is a result (`temperror`).
 
+mod arc;
+pub mod body;
 pub mod budget;
+pub mod dkim;
 mod iprev;
+mod key;
 pub mod resolver;
+mod results;
 mod reverse_mx;
+mod signature;
 mod spf;
+mod tag_list;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
