@@ -135,7 +135,12 @@ fn read_seal(value: &[u8], index: usize) -> Option<Seal> {
     tags.seconds("t").ok()?;
     let text = |name| tags.text(name).filter(|text| !text.is_empty()).map(str::to_owned);
     let algorithm = algorithm(&tags).ok().filter(|algorithm| *algorithm != Algorithm::RsaSha1)?;
-    Some(Seal { algorithm, octets: base64(&tags.compact("b")?)?, domain: text("d")?.to_lowercase(), selector: text("s")? })
+    Some(Seal {
+        algorithm,
+        octets: base64(&tags.compact("b")?)?,
+        domain: text("d")?.to_lowercase(),
+        selector: text("s")?,
+    })
 }
 
 impl Authenticator {

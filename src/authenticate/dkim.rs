@@ -6,12 +6,12 @@
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 
+use super::Authenticator;
 use super::body::Signed;
 use super::key::Keys;
+use super::resolver::Resolver;
 use super::results::{Flaw, TESTING};
 use super::signature::{Kind, Label, Signature, is_within, read, without_signature};
-use super::Authenticator;
-use super::resolver::Resolver;
 use crate::facts::{Dkim, MethodResult};
 use crate::message::author::read_author;
 use crate::message::header::Header;

@@ -103,7 +103,9 @@ fn key_name(selector: &str, domain: &str) -> Option<DnsName> {
     if name.is_ascii() {
         return DnsName::parse(name);
     }
-    idna::domain_to_ascii_cow(name.as_bytes(), idna::AsciiDenyList::EMPTY).ok().and_then(|name| DnsName::parse(name.as_bytes()))
+    idna::domain_to_ascii_cow(name.as_bytes(), idna::AsciiDenyList::EMPTY)
+        .ok()
+        .and_then(|name| DnsName::parse(name.as_bytes()))
 }
 
 fn usable(records: &[Vec<u8>]) -> Result<Vec<Key>, Flaw> {

@@ -133,11 +133,8 @@ impl Signature {
         own_name: &'a [u8],
         own_value: &'a [u8],
     ) -> Vec<(&'a [u8], &'a [u8])> {
-        let mut left: Vec<FieldRef<'a>> = header
-            .fields()
-            .rev()
-            .filter(|field| self.names.iter().any(|name| field.is(name)))
-            .collect();
+        let mut left: Vec<FieldRef<'a>> =
+            header.fields().rev().filter(|field| self.names.iter().any(|name| field.is(name))).collect();
         let mut signed = Vec::with_capacity(self.names.len() + 1);
         for name in &self.names {
             if let Some(at) = left.iter().position(|field| field.is(name)) {
@@ -154,11 +151,7 @@ pub(super) fn without_signature(field: FieldRef<'_>) -> (Vec<u8>, Vec<u8>) {
     let (name, _) = field.halves();
     let value = field.value;
     let unsigned = match TagList::parse(value).ok().and_then(|tags| tags.span("b")) {
-        Some(span) => [
-            value.get(..span.start).unwrap_or_default(),
-            value.get(span.end..).unwrap_or_default(),
-        ]
-        .concat(),
+        Some(span) => [value.get(..span.start).unwrap_or_default(), value.get(span.end..).unwrap_or_default()].concat(),
         None => value.to_vec(),
     };
     (name.to_vec(), unsigned)
