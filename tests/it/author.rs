@@ -6,7 +6,8 @@ use gatepost::message::content::Content;
 use gatepost::message::header::Header;
 use proptest::prelude::*;
 
-use super::header::{corpus, crlf, walk};
+use super::header::{crlf, walk};
+use super::support::corpora::folder as corpus;
 
 fn author_of(header: impl AsRef<[u8]>) -> Author {
     read_author(&Header::parse(header.as_ref().to_vec()))

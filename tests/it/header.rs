@@ -6,17 +6,7 @@ use gatepost::message::content::Content;
 use gatepost::message::header::{Header, HeaderDefect, HeaderSplitter, MAX_FIELDS, MAX_HEADER};
 use proptest::prelude::*;
 
-/// A folder of the conformance data; `None`, said once on the output, where it is not there.
-pub fn corpus(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("GATEPOST_CORPORA")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpora")), PathBuf::from);
-    let folder = root.join(name);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("left out: {name} is not in {}", root.display());
-    None
-}
+use super::support::corpora::folder as corpus;
 
 /// A text with LF or CRLF line ends as a message with CRLF.
 pub fn crlf(text: &[u8]) -> Vec<u8> {
