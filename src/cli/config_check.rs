@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use super::{Exit, complain, counted, print, tell};
 use crate::config::Config;
 
-/// Checks a gatepost.toml and every file that it names: policies with their tests, lists, certificates. Tells all problems at once, each
+/// Check a gatepost.toml and every file that it names
+///
+/// Policies with their tests, lists and certificates too. Tells all problems at once, each
 /// with its place and how to mend it. What only the machine that serves can know (its users, who may read the key) is a warning.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:

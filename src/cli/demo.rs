@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use super::{Exit, complain};
 
+/// See the whole product work on loopback, with its own DNS and sample messages
+///
 /// Starts the real server on loopback with its own DNS, sends it honest, forwarded, forged and malformed messages over SMTP, prints
 /// what was decided of each and why, and goes on serving until Ctrl-C.
 #[derive(Debug, clap::Args)]

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use super::{Exit, complain};
 
-/// Tells the story of one transaction in words: what was claimed, what each check found, what each rule did, what was answered and
+/// Tell the whole story of one transaction from the journal
+///
+/// In words: what was claimed, what each check found, what each rule did, what was answered and
 /// where the message is. Exits 1 if the journal does not know it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

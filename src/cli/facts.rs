@@ -7,7 +7,9 @@ use super::{Exit, complain, print};
 use crate::facts::table::{self, Row};
 use crate::facts::word::Stage;
 
-/// Lists the facts that a policy's rules can use: name, type, the stage from which on it is known, meaning and RFC, and the words that it
+/// List the facts that a policy's rules can use
+///
+/// Name, type, the stage from which on it is known, meaning and RFC, and the words that it
 /// can be. At earlier stages a rule cannot name it; where there is nothing to tell it is '' 0 false [] or 'none'.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

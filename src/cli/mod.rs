@@ -41,8 +41,9 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Receives mail for the domains that name this host in their MX record: authenticates it, decides by a readable policy, stores it
-/// durably, explains every decision.
+/// Receives mail for the domains that name this host in their MX record
+///
+/// It authenticates every message, decides by a readable policy, stores what it accepts durably, and explains every decision.
 #[derive(Debug, Parser)]
 #[command(name = "gatepost", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(
@@ -54,16 +55,13 @@ pub struct Arguments {
     pub command: Subcommands,
 }
 
-/// The subcommands.
+/// The subcommands; what each does stands at its arguments, from where the help takes it.
+#[allow(missing_docs)]
 #[derive(Debug, Subcommand)]
 pub enum Subcommands {
-    /// Receive mail
     Serve(serve::Args),
-    /// See the whole product work on loopback, with its own DNS and sample messages
     Demo(demo::Args),
-    /// Tell what would happen to a message, and why, without delivering it
     Try(try_::Args),
-    /// Tell the whole story of one transaction from the journal
     Explain(explain::Args),
     /// Check a configuration
     #[command(subcommand)]
@@ -71,25 +69,23 @@ pub enum Subcommands {
     /// Check or test a policy
     #[command(subcommand)]
     Policy(PolicyCommands),
-    /// List the facts that a policy's rules can use
     Facts(facts::Args),
 }
 
 /// `gatepost config`
+#[allow(missing_docs)]
 #[derive(Debug, Subcommand)]
-#[command(disable_help_subcommand = true)]
+#[command(disable_help_subcommand = true, after_help = "Example:\n  gatepost config check /etc/gatepost.toml")]
 pub enum ConfigCommands {
-    /// Check a gatepost.toml and the files that it names
     Check(config_check::Args),
 }
 
 /// `gatepost policy`
+#[allow(missing_docs)]
 #[derive(Debug, Subcommand)]
-#[command(disable_help_subcommand = true)]
+#[command(disable_help_subcommand = true, after_help = "Example:\n  gatepost policy test policies/strict.toml")]
 pub enum PolicyCommands {
-    /// Check a policy: its rules, lists and tests
     Check(policy_check::Args),
-    /// Run a policy's own tests and show each
     Test(policy_test::Args),
 }
 

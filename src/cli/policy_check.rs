@@ -9,7 +9,9 @@ use crate::config::{Config, list_reader, policy_source};
 use crate::policy::Policy;
 use crate::problem::{Problems, Source};
 
-/// Checks a policy: every rule's condition, reply and names, every list and its file, and that its tests pass. Tells all problems at once,
+/// Check a policy: its rules, lists and tests
+///
+/// Every rule's condition, reply and names, every list and its file, and that its tests pass. Tells all problems at once,
 /// each with its place and how to mend it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

@@ -9,7 +9,9 @@ use super::{Exit, counted, print, tell};
 use crate::config::list_reader;
 use crate::policy::{Coverage, Policy, TestReport};
 
-/// Runs the tests that stand in a policy, shows each, and names the rules that no test holds both ways: once matching, once not.
+/// Run a policy's own tests and show each
+///
+/// Names the rules that no test holds both ways: once matching, once not.
 /// Exits 1 if a test fails.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use super::{Exit, complain};
 
-/// Receives mail: binds its listeners, becomes `security.user`, and serves until SIGTERM. SIGHUP reloads configuration, policies and
+/// Receive mail
+///
+/// Binds its listeners, becomes `security.user`, and serves until SIGTERM. SIGHUP reloads configuration, policies and
 /// certificates.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

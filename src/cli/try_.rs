@@ -6,13 +6,15 @@ use std::process::ExitCode;
 
 use super::{Exit, complain};
 
-/// Tells what would happen to a message from this client, and why: the same checks and rules as in serving, without a network client
+/// Tell what would happen to a message, and why, without delivering it
+///
+/// The same checks and rules as in serving, without a network client
 /// and without delivering. All evidence is gathered, whatever an early rule says. Without MESSAGE it goes up to the recipients.
 /// Exits 0 whatever the decision, 2 if the arguments are no SMTP.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  gatepost try --config gatepost.toml --ip 192.0.2.1 --mail-from alice@example.net --rcpt bob@example.com mail.eml
-  gatepost try --config gatepost.toml --ip 192.0.2.1 --helo mx.example.net --mail-from '' --json - < bounce.eml")]
+  gatepost try --config gatepost.toml --ip 192.0.2.1 --mail-from a@example.net --rcpt b@example.com mail.eml
+  gatepost try --config gatepost.toml --ip 2001:db8::1 --mail-from '' --json - < bounce.eml")]
 pub struct Args {
     /// The configuration whose policy and domains are asked
     #[arg(long, value_name = "FILE")]

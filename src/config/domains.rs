@@ -1,6 +1,6 @@
 //! `[domains]`: into a [`Directory`], whose problems are told at the line that they come from.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -38,12 +38,14 @@ struct Places {
     /// By alias and target.
     targets: HashMap<(String, String), Range<usize>>,
     catch_all: Option<Range<usize>>,
+    /// Not all names of mailboxes are known.
+    incomplete: bool,
 }
 
 /// Reads the section and `smtp.postmaster`.
 pub(super) fn read(reader: &mut Reader, top: &Section<'_>, smtp: &Section<'_>) -> Domains {
     let mut builder = DirectoryBuilder::new();
-    let mut places: HashMap<Domain, Places> = HashMap::new();
+    let mut all_places: HashMap<Domain, Places> = HashMap::new();
     let (mut policies, mut own) = (Vec::new(), Vec::new());
     let domains = top.section(reader, "domains");
     let sections = domains.sections(reader);
@@ -60,17 +62,18 @@ pub(super) fn read(reader: &mut Reader, top: &Section<'_>, smtp: &Section<'_>) -
                 continue;
             }
         };
-        if places.contains_key(&domain) {
+        if all_places.contains_key(&domain) {
             let cause = format!("the domain {} is here already", domain.as_str());
             reader.problem(section.span.clone(), &section.path, Fault::new(cause, "leave one out"));
             continue;
         }
-        let found = one(reader, &section, &domain, &mut builder);
-        places.insert(domain.clone(), found);
+        let places = one(reader, &section, &domain, &mut builder);
         if let Some(policy) = section.read(reader, "policy", value::string) {
             policies.push((domain.clone(), policy, section.key("policy")));
         }
-        own.push((domain, section.section(reader, "mailbox")));
+        let mailbox = section.section(reader, "mailbox");
+        own_policies(reader, &domain, &mailbox, &places, &mut own);
+        all_places.insert(domain, places);
     }
     let postmaster = smtp.read(reader, "postmaster", value::string);
     if let Some(postmaster) = &postmaster {
@@ -82,16 +85,12 @@ pub(super) fn read(reader: &mut Reader, top: &Section<'_>, smtp: &Section<'_>) -
         Ok(directory) => complete.then_some(directory),
         Err(problems) => {
             for problem in problems {
-                note(reader, &places, postmaster.as_ref().and_then(|placed| placed.span.clone()), problem);
+                note(reader, &all_places, postmaster.as_ref().and_then(|placed| placed.span.clone()), problem);
             }
             None
         }
     };
-    let mut mailbox_policies = Vec::new();
-    for (domain, section) in own {
-        own_policies(reader, &domain, &section, directory.as_ref(), &mut mailbox_policies);
-    }
-    Domains { directory, policies, mailbox_policies }
+    Domains { directory, policies, mailbox_policies: own }
 }
 
 /// One domain's mailboxes, aliases and catch-all.
@@ -99,11 +98,11 @@ fn one(reader: &mut Reader, section: &Section<'_>, domain: &Domain, builder: &mu
     let mut places = Places { key: section.path.clone(), name: section.span.clone(), ..Places::default() };
     builder.add_domain(domain.clone());
     if let Some(value) = section.raw("mailboxes") {
-        let before = reader.problems.len();
         for name in mailboxes(reader, section, value, &mut places) {
             builder.add_mailbox(domain.clone(), name);
         }
-        if reader.problems.len() > before {
+        if places.incomplete {
+            // what leads to a name that is not known now is no second problem
             builder.unreadable(domain.clone());
         }
     }
@@ -131,8 +130,9 @@ fn mailboxes(
 ) -> Vec<String> {
     let key = section.key("mailboxes");
     let fault = match value.get_ref() {
-        DeValue::Array(_) => {
+        DeValue::Array(items) => {
             let names = list_of(reader, &key, value, &|text| Ok(text.to_owned()));
+            places.incomplete = items.iter().any(|item| !item.get_ref().is_str());
             places.mailboxes =
                 names.iter().map(|name| (name.value.clone(), name.span.clone().unwrap_or_default())).collect();
             return names.into_iter().map(|name| name.value).collect();
@@ -147,19 +147,21 @@ fn mailboxes(
         }
     };
     reader.problem(Some(value.span()), &key, fault);
+    places.incomplete = true;
     Vec::new()
 }
 
 /// The names of a list file: a name a line; empty lines and those that begin with `#` are for people.
 fn list_file(reader: &mut Reader, key: &str, file: &Spanned<DeValue<'_>>, places: &mut Places) -> Vec<String> {
     let read = value::string(file.get_ref()).map(|written| reader.path(&written)).and_then(|path| {
-        let text = files::read_text(&path).map_err(|cause| Fault::new(cause, ""))?;
+        let text = files::read_text(&path).map_err(|cause| Fault::new(format!("{path:?} {cause}"), ""))?;
         Ok(Arc::new(Source { name: path.display().to_string(), text }))
     });
     let source = match read {
         Ok(source) => source,
         Err(fault) => {
             reader.problem(Some(file.span()), &format!("{key}.file"), fault);
+            places.incomplete = true;
             return Vec::new();
         }
     };
@@ -257,16 +259,17 @@ fn own_policies(
     reader: &mut Reader,
     domain: &Domain,
     section: &Section<'_>,
-    directory: Option<&Directory>,
+    places: &Places,
     policies: &mut Vec<(MailboxName, Placed<String>, String)>,
 ) {
+    if !section.present() {
+        return;
+    }
+    let known: BTreeSet<String> = places.mailboxes.keys().map(|name| fold(name)).collect();
     for (name, mailbox) in section.sections(reader) {
         let named = MailboxName { domain: domain.clone(), name: fold(name) };
-        let known = || {
-            directory.into_iter().flat_map(|directory| directory.mailboxes()).filter(|known| known.domain == *domain)
-        };
-        if directory.is_some() && !known().any(|known| *known == named) {
-            let mend = nearest(name, known().take(10_000).map(|known| known.name.as_str()));
+        if !places.incomplete && !known.contains(&named.name) {
+            let mend = nearest(name, known.iter().take(10_000).map(String::as_str));
             let mend = mend.map_or_else(String::new, |near| format!("did you mean {near:?}?"));
             let cause = format!("{} has no mailbox {name:?}", domain.as_str());
             reader.problem(mailbox.span.clone(), &mailbox.path, Fault::new(cause, mend));

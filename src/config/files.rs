@@ -10,13 +10,13 @@ const MOST: u64 = 64 << 20;
 /// The text of a file.
 ///
 /// # Errors
-/// A sentence: it can't be opened or read, is a directory, is too large, or isn't UTF-8 (with the line).
+/// A sentence without its subject, the file: it can't be opened or read, is a directory, is too large, or isn't UTF-8 (with the line).
 pub(super) fn read_text(path: &Path) -> Result<String, String> {
     let bytes = read_bytes(path)?;
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        format!("{path:?} is not UTF-8 text (line {line})")
+        format!("is not UTF-8 text (line {line})")
     })
 }
 
@@ -26,11 +26,11 @@ pub(super) fn read_text(path: &Path) -> Result<String, String> {
 /// As [`read_text`].
 pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
     check_file(path)?;
-    let file = File::open(path).map_err(|error| cause(path, &error))?;
+    let file = File::open(path).map_err(|error| cause(&error))?;
     let mut bytes = Vec::new();
-    file.take(MOST + 1).read_to_end(&mut bytes).map_err(|error| cause(path, &error))?;
+    file.take(MOST + 1).read_to_end(&mut bytes).map_err(|error| cause(&error))?;
     match bytes.len() as u64 > MOST {
-        true => Err(format!("{path:?} is larger than {} MiB", MOST >> 20)),
+        true => Err(format!("is larger than {} MiB", MOST >> 20)),
         false => Ok(bytes),
     }
 }
@@ -38,20 +38,20 @@ pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
 /// Whether a path leads to a regular file (opening a FIFO would wait for its writer).
 ///
 /// # Errors
-/// A sentence that says what it is instead.
+/// As [`read_text`].
 pub(super) fn check_file(path: &Path) -> Result<(), String> {
     match path.metadata() {
         Ok(found) if found.is_file() => Ok(()),
-        Ok(found) if found.is_dir() => Err(format!("{path:?} is a directory")),
-        Ok(_) => Err(format!("{path:?} is not a regular file")),
-        Err(error) => Err(cause(path, &error)),
+        Ok(found) if found.is_dir() => Err("is a directory".to_owned()),
+        Ok(_) => Err("is not a regular file".to_owned()),
+        Err(error) => Err(cause(&error)),
     }
 }
 
-fn cause(path: &Path, error: &std::io::Error) -> String {
+fn cause(error: &std::io::Error) -> String {
     match error.kind() {
-        ErrorKind::NotFound => format!("{path:?} does not exist"),
-        ErrorKind::PermissionDenied => format!("{path:?} may not be read by this user"),
-        _ => format!("{path:?} cannot be read: {error}"),
+        ErrorKind::NotFound => "does not exist".to_owned(),
+        ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),
+        _ => format!("cannot be read: {error}"),
     }
 }

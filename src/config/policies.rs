@@ -88,7 +88,10 @@ pub fn policy_source(path: &Path) -> Result<Arc<Source>, Problem> {
 /// Reads the list files of a policy: relative paths are relative to the policy's file.
 pub fn list_reader(policy: &Path) -> impl FnMut(&str) -> Result<String, String> + use<> {
     let base = policy.parent().unwrap_or(Path::new("")).to_owned();
-    move |file| files::read_text(&base.join(file))
+    move |file| {
+        let path = base.join(file);
+        files::read_text(&path).map_err(|cause| format!("{path:?} {cause}"))
+    }
 }
 
 /// Policies by their path; `None` for one with problems.
@@ -131,7 +134,7 @@ fn load(reader: &mut Reader, loaded: &mut Loaded, file: &Placed<String>, key: &s
             taken(reader, Policy::load(source, &mut list_reader(&path)))
         }
         Err(cause) => {
-            reader.problem(file.span.clone(), key, Fault::new(cause, ""));
+            reader.problem(file.span.clone(), key, Fault::new(format!("{path:?} {cause}"), ""));
             None
         }
     };

@@ -146,6 +146,14 @@ impl<'t> Section<'t> {
         }
     }
 
+    /// Whether an absent key stands here under a name that is nearly its own: then that was noted, and its absence need not be.
+    pub(super) fn misspelt(&self, name: &str) -> bool {
+        let known = keys::within(&self.pattern);
+        let names = self.table.into_iter().flat_map(|table| table.keys()).map(|name| name.get_ref().as_ref());
+        let mut unknown = names.filter(|found| !known.contains(found));
+        unknown.any(|found| nearest(found, known.iter().copied()) == Some(name))
+    }
+
     /// What was meant by an unknown key: the nearest one of its table, or where a key of that name does stand.
     fn meant(&self, name: &str, known: &[&'static str]) -> String {
         if let Some(near) = nearest(name, known.iter().copied()) {
@@ -212,6 +220,7 @@ impl<'t> Section<'t> {
         convert: impl Fn(&DeValue<'_>) -> Result<T, Fault>,
     ) -> Option<Placed<T>> {
         match key.absent {
+            Absent::Required if self.misspelt(name) => None,
             Absent::Required => {
                 let mend = format!("it must be {}", key.kind.as_str());
                 reader.problem(self.span.clone(), &self.key(name), Fault::new("this key is missing", mend));

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 use super::reader::{Placed, Reader, Section};
 use super::value::{self, Fault, parse_listener, parse_network, parse_server};
 use super::{Config, Dns, Http, Journal, Limits, Maildir, Security, Smtp, files};
-use crate::problem::{Problem, Problems};
+use crate::problem::Problems;
 use crate::smtp::address::Domain;
 
 /// A certificate chain and its private key, as files.
@@ -50,10 +50,10 @@ impl TlsFiles {
         let mut problems = Problems::new();
         let mut all = Vec::new();
         for files in std::iter::once(&self.first).chain(&self.more) {
-            let mut bytes = |path, key| match files::read_bytes(path) {
+            let mut bytes = |path: &PathBuf, key| match files::read_bytes(path) {
                 Ok(bytes) => bytes,
                 Err(cause) => {
-                    problems.push(Problem::with_file(&config.source.name, key, cause, ""));
+                    problems.push(config.problem(key, format!("{path:?} {cause}"), ""));
                     Vec::new()
                 }
             };
@@ -139,7 +139,7 @@ pub(super) fn tls(reader: &mut Reader, smtp: &Section<'_>) -> Option<TlsFiles> {
     let certificate = file(reader, &tls, "certificate");
     let key = file(reader, &tls, "key");
     for (name, other) in [("certificate", "key"), ("key", "certificate")] {
-        if tls.raw(name).is_none() {
+        if tls.raw(name).is_none() && !tls.misspelt(name) {
             let mend = format!("a {other} without its {name} is of no use; for no TLS leave out [smtp.tls]");
             reader.problem(tls.span.clone(), &tls.key(name), Fault::new("this key is missing", mend));
         }
@@ -164,7 +164,7 @@ fn file(reader: &mut Reader, section: &Section<'_>, name: &str) -> Option<PathBu
     let path = reader.path(&written.value);
     let hidden = path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
     if !hidden && let Err(cause) = files::check_file(&path) {
-        reader.problem(written.span, &section.key(name), Fault::new(cause, ""));
+        reader.problem(written.span, &section.key(name), Fault::new(format!("{path:?} {cause}"), ""));
         return None;
     }
     Some(path)
