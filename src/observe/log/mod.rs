@@ -12,13 +12,13 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::Subscriber;
 use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::{FormatFields, Writer};
-use tracing_subscriber::fmt::time::FormatTime;
-use tracing_subscriber::fmt::{MakeWriter, SubscriberBuilder};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields, MakeWriter, SubscriberBuilder};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::escape::Escaping;
@@ -36,18 +36,18 @@ pub const VALUE_CHARACTERS: usize = 1_000;
 pub struct Look {
     /// Whether the level is coloured.
     pub colour: bool,
-    /// Whether lines begin with their time (UTC, milliseconds).
-    pub time: bool,
+    /// Whether systemd's journal takes the lines: they begin with their priority (sd-daemon(3)) instead of their time (UTC,
+    /// milliseconds), since it adds its own.
+    pub systemd: bool,
 }
 
 impl Look {
-    /// What suits stderr as it is: colour on a terminal (unless `NO_COLOR` is set or it is a dumb one), no time where systemd's
-    /// journal takes the lines and adds its own.
+    /// What suits stderr as it is: colour on a terminal, unless `NO_COLOR` is set or it is a dumb one.
     pub fn of_stderr() -> Look {
         let terminal = io::stderr().is_terminal();
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-        Look { colour: terminal && !no_colour && !dumb, time: !stderr_is_systemds() }
+        Look { colour: terminal && !no_colour && !dumb, systemd: stderr_is_systemds() }
     }
 }
 
@@ -112,21 +112,53 @@ where
     SubscriberBuilder::default()
         .with_env_filter(filter)
         .fmt_fields(Fields)
-        .compact()
-        .with_timer(Clock { shown: look.time })
-        .with_ansi(look.colour)
+        .event_format(Line { look })
         .with_writer(writer)
         .finish()
 }
 
-/// The time of a line.
-struct Clock {
-    shown: bool,
+/// Writes an event as `TIME LEVEL target: message name=value`, the fields of its spans last.
+struct Line {
+    look: Look,
 }
 
-impl FormatTime for Clock {
-    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        if self.shown { write!(writer, "{:.3}", jiff::Timestamp::now()) } else { Ok(()) }
+impl Line {
+    fn front(&self, writer: &mut Writer<'_>, level: Level) -> fmt::Result {
+        let (priority, colour) = match level {
+            Level::ERROR => (3, 31),
+            Level::WARN => (4, 33),
+            Level::INFO => (6, 32),
+            Level::DEBUG => (7, 34),
+            Level::TRACE => (7, 35),
+        };
+        if self.look.systemd {
+            write!(writer, "<{priority}>")?;
+        } else {
+            write!(writer, "{:.3} ", jiff::Timestamp::now())?;
+        }
+        if self.look.colour {
+            write!(writer, "\u{1b}[{colour}m{level:5}\u{1b}[0m ")
+        } else {
+            write!(writer, "{level:5} ")
+        }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    N: for<'w> FormatFields<'w> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        self.front(&mut writer, *event.metadata().level())?;
+        write!(writer, "{}: ", event.metadata().target())?;
+        context.format_fields(writer.by_ref(), event)?;
+        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>().filter(|fields| !fields.is_empty()) {
+                write!(writer, " {}", fields.fields)?;
+            }
+        }
+        writeln!(writer)
     }
 }
 
