@@ -78,19 +78,18 @@ struct Inner {
     resolver: Resolver,
     /// mail-auth on the same resolver. Never hand it a TXT cache that outlives a message: see [`budget`].
     mail_auth: MessageAuthenticator,
-    hostname: String,
     check: Duration,
 }
 
 impl Authenticator {
-    /// An authenticator of the host `hostname`. No network I/O.
+    /// An authenticator. No network I/O.
     ///
     /// # Errors
     /// When the system's DNS configuration, where it is to be used, can't be.
-    pub fn new(dns: &Dns, hostname: &str) -> Result<Authenticator, AuthenticateError> {
+    pub fn new(dns: &Dns) -> Result<Authenticator, AuthenticateError> {
         let resolver = Resolver::new(dns)?;
         let mail_auth = MessageAuthenticator(resolver.hickory().clone());
-        Ok(Authenticator(Arc::new(Inner { resolver, mail_auth, hostname: hostname.to_owned(), check: dns.check })))
+        Ok(Authenticator(Arc::new(Inner { resolver, mail_auth, check: dns.check })))
     }
 
     /// Whether a DNS server answers; to be asked at start.
@@ -118,7 +117,6 @@ impl Authenticator {
     }
 
     /// How long one check may take.
-    #[allow(dead_code)]
     fn check_deadline(&self) -> Duration {
         self.0.check
     }

@@ -125,10 +125,13 @@ impl Zone {
         self.txt_strings(name, text.as_bytes().chunks(STRING_OCTETS))
     }
 
-    /// A TXT record of these character-strings, at most 255 octets each.
+    /// A TXT record of these character-strings, at most 255 octets each; of an empty one where there is none, because a
+    /// record without any (RFC 1035 §3.3.14 wants one) makes the whole answer unreadable.
     pub fn txt_strings<S: AsRef<[u8]>>(self, name: &str, strings: impl IntoIterator<Item = S>) -> Zone {
         let strings: Vec<S> = strings.into_iter().collect();
-        self.add(name, RData::TXT(TXT::from_bytes(strings.iter().map(AsRef::as_ref).collect())))
+        let strings: Vec<&[u8]> = strings.iter().map(AsRef::as_ref).collect();
+        let data = if strings.is_empty() { TXT::from_bytes(vec![b""]) } else { TXT::from_bytes(strings) };
+        self.add(name, RData::TXT(data))
     }
 
     /// The reverse name of an address.

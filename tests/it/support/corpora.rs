@@ -1,6 +1,11 @@
 //! Conformance data that is kept beside the project and never in it.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::dns::{Fault, RecordType, Zone};
 
 /// The folder of one corpus, or `None` (said once on the terminal) where it isn't there.
 ///
@@ -20,8 +25,57 @@ pub fn folder(name: &str) -> Option<PathBuf> {
 ///
 /// # Panics
 /// When the file can't be read or is no JSON: then the corpus is broken, not absent.
-pub fn json(name: &str, file: &str) -> Option<serde_json::Value> {
+pub fn json(name: &str, file: &str) -> Option<Value> {
     let path = folder(name)?.join(file);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     Some(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
+/// The zone of one scenario of the SPF suites (their PROVENANCE.md tells the format).
+pub fn spf_zone(zonedata: &Value) -> Zone {
+    let mut zone = Zone::new().failing_label("error", Fault::NoAnswer);
+    for (owner, items) in zonedata.as_object().expect("zonedata is an object") {
+        let items = items.as_array().expect("a list of records");
+        let has_txt = items.iter().any(|item| item.get("TXT").is_some());
+        zone = zone.present(owner);
+        for item in items {
+            let Some(record) = item.as_object() else {
+                assert_eq!(item, "TIMEOUT", "{owner}");
+                zone = zone.failing_otherwise(owner, Fault::NoAnswer);
+                continue;
+            };
+            for (record_type, value) in record {
+                zone = spf_record(zone, owner, record_type, value, has_txt);
+            }
+        }
+    }
+    zone
+}
+
+fn spf_record(zone: Zone, owner: &str, record_type: &str, value: &Value, has_txt: bool) -> Zone {
+    let text = || value.as_str().unwrap_or_else(|| panic!("{owner} {record_type}: {value}"));
+    let fails = |zone: Zone, record_type| zone.failing(owner, record_type, Fault::NoAnswer);
+    match (record_type, value) {
+        // The legacy type SPF is never asked for; without a TXT item its text is published as TXT, too.
+        ("SPF", _) if has_txt => zone,
+        ("TXT", Value::String(none)) if none == "NONE" => zone,
+        ("SPF" | "TXT", Value::String(timeout)) if timeout == "TIMEOUT" => fails(zone, RecordType::TXT),
+        ("A", Value::String(timeout)) if timeout == "TIMEOUT" => fails(zone, RecordType::A),
+        ("AAAA", Value::String(timeout)) if timeout == "TIMEOUT" => fails(zone, RecordType::AAAA),
+        ("MX", Value::String(timeout)) if timeout == "TIMEOUT" => fails(zone, RecordType::MX),
+        ("PTR", Value::String(timeout)) if timeout == "TIMEOUT" => fails(zone, RecordType::PTR),
+        ("SPF" | "TXT", Value::Array(strings)) => {
+            zone.txt_strings(owner, strings.iter().map(|string| string.as_str().expect("a string")))
+        }
+        ("SPF" | "TXT", _) => zone.txt(owner, text()),
+        ("A", _) => zone.a(owner, text().parse::<Ipv4Addr>().expect(owner)),
+        ("AAAA", _) => zone.aaaa(owner, text().parse::<Ipv6Addr>().expect(owner)),
+        ("PTR", _) => zone.ptr_at(owner, text()),
+        ("CNAME", _) => zone.cname(owner, text()),
+        ("MX", Value::Array(mx)) => {
+            let preference = mx[0].as_u64().and_then(|n| n.try_into().ok()).expect("a preference");
+            zone.mx(owner, preference, mx[1].as_str().expect("an exchanger"))
+        }
+        _ => panic!("{owner}: {record_type} {value} is no record of the format"),
+    }
 }

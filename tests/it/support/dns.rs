@@ -25,7 +25,7 @@ pub fn asking(server: SocketAddr) -> Dns {
 /// Serves `zone` and gives an authenticator of it; both live as long as the server is held.
 pub async fn authenticator(zone: Zone) -> (DnsServer, Authenticator) {
     let server = serve(zone).await;
-    let authenticator = Authenticator::new(&asking(server.addr()), "mx.receiver.example").expect("no I/O, no failure");
+    let authenticator = Authenticator::new(&asking(server.addr())).expect("no I/O, no failure");
     (server, authenticator)
 }
 
