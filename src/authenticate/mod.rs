@@ -2,11 +2,21 @@
 //!
 //! Every check ends within its deadline and never fails: DNS trouble is a result (`temperror`).
 
+mod arc;
+pub mod body;
 pub mod budget;
+pub mod dkim;
+pub mod dmarc;
+pub mod header;
 mod iprev;
+mod key;
 pub mod resolver;
+mod results;
 mod reverse_mx;
+pub mod sign;
+mod signature;
 mod spf;
+mod tag_list;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
