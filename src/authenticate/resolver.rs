@@ -122,8 +122,20 @@ impl DnsName {
 
 impl fmt::Display for DnsName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.to_lowercase().to_ascii();
-        f.write_str(text.strip_suffix('.').unwrap_or(&text))
+        for (index, label) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(".")?;
+            }
+            for octet in label {
+                match octet {
+                    b'.' | b'\\' => write!(f, "\\{}", char::from(*octet))?,
+                    octet if octet.is_ascii_graphic() => write!(f, "{}", char::from(octet.to_ascii_lowercase()))?,
+                    // RFC 1035 §5.1: three decimal digits.
+                    octet => write!(f, "\\{octet:03}")?,
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -28,6 +28,7 @@ mod policy;
 mod problem;
 mod receive;
 mod recipients;
+mod resolver;
 mod reverse_mx;
 mod server;
 mod session;

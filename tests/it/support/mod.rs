@@ -3,3 +3,4 @@
 
 pub mod corpora;
 pub mod dns;
+pub mod player;
