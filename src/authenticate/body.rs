@@ -23,6 +23,10 @@ pub struct BodyHasher {
     relaxed: Option<Relaxed>,
 }
 
+/// Selectors and domains of keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DkimKeys(pub(super) Vec<(String, String)>);
+
 /// A message that is ready to be verified.
 pub struct Signed {
     pub(super) header: Arc<Header>,
@@ -52,9 +56,10 @@ impl BodyHasher {
         }
     }
 
-    /// The DKIM signatures of the header.
-    pub(super) fn signatures(&self) -> &Signatures {
-        &self.signatures
+    /// The keys that the header's sound DKIM signatures will want.
+    pub fn keys(&self) -> DkimKeys {
+        let key = |signature: &Signature| (signature.selector.clone(), signature.domain.clone());
+        DkimKeys(self.signatures.sound().map(key).collect())
     }
 
     /// Takes the next octets of the body.

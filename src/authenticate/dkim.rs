@@ -84,15 +84,14 @@ impl Authenticator {
     }
 
     /// Asks for the keys of a header's signatures, so that they are in the DNS cache when the body is complete.
-    pub async fn fetch_dkim_keys(&self, hasher: &super::body::BodyHasher) {
-        let keys: FuturesOrdered<_> = hasher.signatures().sound().map(|signature| self.fetch_key(signature)).collect();
-        keys.collect::<()>().await;
+    pub async fn fetch_dkim_keys(&self, keys: &super::body::DkimKeys) {
+        let look_ups: FuturesOrdered<_> = keys.0.iter().map(|(selector, domain)| self.fetch_key(selector, domain)).collect();
+        look_ups.collect::<()>().await;
     }
 
-    async fn fetch_key(&self, signature: &Signature) {
-        let look_up = Keys::look_up(self.resolver(), &signature.selector, &signature.domain);
+    async fn fetch_key(&self, selector: &str, domain: &str) {
         // Whatever comes of it is asked for again when it is needed.
-        let _ = tokio::time::timeout(self.check_deadline(), look_up).await;
+        let _ = tokio::time::timeout(self.check_deadline(), Keys::look_up(self.resolver(), selector, domain)).await;
     }
 }
 

@@ -28,7 +28,8 @@ async fn check(resolver: &Resolver, ip: IpAddr) -> Iprev {
         Answer::Trouble(_) => return without_name(IprevResult::TempError),
     };
     names.truncate(NAMES);
-    let answers = join_all(names.iter().map(|name| resolver.addresses(name, ip))).await;
+    let look_ups: Vec<_> = names.iter().map(|name| resolver.addresses(name, ip)).collect();
+    let answers = join_all(look_ups).await;
     let confirms = |answer: &Answer<IpAddr>| matches!(answer, Answer::Found(addresses) if addresses.contains(&ip));
     let confirmed = names.iter().zip(&answers).find(|(_, answer)| confirms(answer));
     let result = if confirmed.is_some() {

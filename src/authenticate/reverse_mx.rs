@@ -90,9 +90,9 @@ impl Check<'_> {
         // RFC 5321 §5.1: an exchanger is a name. An address in its place looks like one and leads nowhere.
         let (addresses, names): (Vec<_>, Vec<_>) =
             exchangers.iter().map(|exchanger| &exchanger.name).partition(|name| name.as_address().is_some());
-        let mut answers = stream::iter(names)
-            .map(|name| self.in_time(self.resolver.addresses(name, self.ip)))
-            .buffer_unordered(SIDE_BY_SIDE);
+        let look_ups: Vec<_> =
+            names.into_iter().map(|name| self.in_time(self.resolver.addresses(name, self.ip))).collect();
+        let mut answers = stream::iter(look_ups).buffer_unordered(SIDE_BY_SIDE);
         let mut trouble = false;
         while let Some(answer) = answers.next().await {
             match answer {
