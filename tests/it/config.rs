@@ -64,7 +64,10 @@ fn every_key_is_read() {
     assert_eq!(config.http.listen, "[::1]:9999".parse().unwrap());
     assert_eq!(config.journal.directory, Path::new("/tmp/journal"));
     assert_eq!(config.journal.keep, Duration::from_secs(30 * 86_400));
-    assert_eq!((config.security.user.as_deref(), config.security.group.as_deref()), (Some("gatepost-mail"), Some("mail")));
+    assert_eq!(
+        (config.security.user.as_deref(), config.security.group.as_deref()),
+        (Some("gatepost-mail"), Some("mail"))
+    );
     let limits = &config.limits;
     assert_eq!((limits.command_line, limits.message, limits.recipients), (4096, 25_000_000, 200));
     assert_eq!((limits.errors, limits.commands, limits.transactions), (5, 400, 50));
