@@ -202,7 +202,7 @@ pub enum Mistake {
     #[error("there is no fact \"{0}\"")]
     UnknownFact(String),
     /// It has another type.
-    #[error("it is a {wanted}, not a {got}")]
+    #[error("it is of type {wanted}, not {got}")]
     WrongType {
         /// The fact's type.
         wanted: &'static str,

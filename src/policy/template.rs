@@ -12,6 +12,8 @@ use super::place::Fault;
 const MAX_BYTES: usize = 400;
 /// How much of a fact's value goes into a reply, in characters.
 const MAX_VALUE: usize = 100;
+/// How long a reply can become, in characters: with its `ref=` it still is one line of 512 octets (RFC 5321 §4.5.3.1.5).
+const MAX_RENDERED: usize = 450;
 
 /// A checked reply, `550 5.7.1 {from.domain} asks ...`.
 #[derive(Debug, Clone)]
@@ -81,6 +83,8 @@ impl Template {
                 }
             }
         }
+        // Printable ASCII throughout, so that a character is a byte.
+        out.truncate(MAX_RENDERED);
         out
     }
 }
@@ -107,7 +111,7 @@ fn check_codes(text: &str, action: Action, faults: &mut Vec<Fault>) {
     } else if code == "421" {
         let mend = "write 450 or 451";
         faults.push(Fault::new(0..3, "421 closes the connection, which no rule does", mend));
-    } else if !code.get(1..2).is_some_and(|digit| digit <= "5") {
+    } else if code.get(1..2).is_none_or(|digit| digit > "5") {
         faults.push(Fault::new(
             0..3,
             format!("{code} is no reply code of SMTP (RFC 5321 §4.2)"),

@@ -80,8 +80,14 @@ impl<'a> Checker<'a> {
             return 0..self.text.len();
         };
         let (start, end) = (start as usize, stop as usize + 1);
-        let Expr::Select(select) = &expression.expr else {
-            return start..end;
+        let select = match &expression.expr {
+            Expr::Select(select) => select,
+            // A call's place is its parenthesis; the function's name stands before it, an operator's name nowhere.
+            Expr::Call(call) => {
+                let before = self.text.get(..start).unwrap_or_default().trim_end();
+                return before.strip_suffix(call.func_name.as_str()).map_or(start, str::len)..end;
+            }
+            _ => return start..end,
         };
         // A selection's place is its dot; the field follows, after white space at most.
         let after = self.text.get(end..).unwrap_or_default();
@@ -118,6 +124,14 @@ impl<'a> Checker<'a> {
     /// A fact, a field of the bound variable, or a list.
     fn name(&mut self, expression: &'a Expression) -> Kind {
         let Some(path) = path(expression) else {
+            if let Expr::Select(select) = &expression.expr {
+                // What the operand has to say comes first.
+                let before = self.faults.len();
+                self.kind(&select.operand);
+                if self.faults.len() > before {
+                    return Kind::Unknown;
+                }
+            }
             return self.fault(expression, "only facts have fields", "name a fact, as in from.domain");
         };
         let root = path.first().copied().unwrap_or_default();
@@ -184,11 +198,10 @@ impl<'a> Checker<'a> {
                     self.fault(expression, format!("the record has no field {field}"), mend)
                 }
             },
-            (kind, _) => self.fault(
-                expression,
-                format!("{} has no fields", kind.describe()),
-                "leave the dot and what follows out",
-            ),
+            (_, [.., field]) => {
+                let cause = format!("there is no field {field} here: only the records of a list have fields");
+                self.fault(expression, cause, "leave the dot and what follows out")
+            }
         }
     }
 
@@ -223,7 +236,7 @@ impl<'a> Checker<'a> {
                 if kind.is_number() {
                     kind
                 } else {
-                    self.fault(expression, format!("{} has no minus", kind.describe()), "")
+                    self.fault(expression, format!("{} has no minus", kind.describe()), "leave the minus out")
                 }
             }
             (operators::IN, None, [a, b]) => self.membership(expression, a, b),
@@ -274,7 +287,10 @@ impl<'a> Checker<'a> {
         }
         let (ka, kb) = (self.kind(a), self.kind(b));
         if !ka.can_equal(kb) {
-            let cause = format!("{} is never equal to {}", ka.describe(), kb.describe());
+            let cause = match (ka, kb) {
+                (Kind::Word(_), Kind::Word(_)) => "these two facts have no word in common".to_owned(),
+                _ => format!("{} is never equal to {}", ka.describe(), kb.describe()),
+            };
             let mend = if ka.is_list() || kb.is_list() {
                 "write 'x' in LIST, or LIST.exists(x, ...)"
             } else {
@@ -394,7 +410,7 @@ impl<'a> Checker<'a> {
             ("size", Some(of), []) | ("size", None, [of]) => {
                 let kind = self.kind(of);
                 if !(kind.is_list() || kind.is_text()) {
-                    self.fault(of, format!("{} has no size", kind.describe()), "");
+                    self.fault(of, format!("{} has no size", kind.describe()), "size is of strings and lists");
                 }
                 Kind::Int
             }

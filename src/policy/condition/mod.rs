@@ -43,6 +43,13 @@ impl Condition {
     /// # Errors
     /// Every fault in it.
     pub fn compile(text: &str, at: Stage, lists: &Lists, patterns: &mut Patterns) -> Result<Condition, Vec<Fault>> {
+        if text.trim().is_empty() {
+            return Err(vec![Fault::new(
+                0..text.len(),
+                "the condition is empty",
+                "a rule for everything has when = \"true\"",
+            )]);
+        }
         shape::measure(text).map_err(|fault| vec![fault])?;
         // As written, for the checker; then with macros expanded, for running.
         let plain = Env::default().with_optional_support(false).with_stdlib();
@@ -77,10 +84,22 @@ fn syntax_faults(text: &str, errors: &ParseErrors) -> Vec<Fault> {
     vec![Fault::new(span, format!("this is not CEL: {}", plain_message(&message)), hint)]
 }
 
-/// The parser's message without its list of all tokens that could have stood there.
-fn plain_message(message: &str) -> &str {
+/// The parser's message in words, without its list of all the tokens that could have stood there.
+fn plain_message(message: &str) -> String {
     let message = message.trim_start_matches("Syntax error: ");
-    message.split(" expecting ").next().unwrap_or(message)
+    let message = message.split(" expecting ").next().unwrap_or(message);
+    if message.starts_with("Incomplete") {
+        return "something is missing".to_owned();
+    }
+    if let Some(missing) = message.strip_prefix("missing '") {
+        return format!("{} is missing", missing.split('\'').next().unwrap_or_default());
+    }
+    let quoted = message.split_once('\'').map(|(_, rest)| rest.trim_end_matches('\'').trim());
+    match quoted {
+        Some("<EOF>") => "it ends too early".to_owned(),
+        Some(token) => format!("{token} can't stand here"),
+        None => message.to_owned(),
+    }
 }
 
 /// The byte at the parser's line (from 1) and column (from 1).
