@@ -1,1 +1,4 @@
-//! Room to be furnished.
+//! The message: what a delivered one carries in front, and what names its transaction.
+
+pub mod reference;
+pub mod trace;
