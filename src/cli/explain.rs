@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Exit, complain};
+use super::{Exit, complain, configuration, print, tell};
+use crate::observe::explain::story;
+use crate::observe::journal;
 
 /// Tell the whole story of one transaction from the journal
 ///
@@ -26,7 +28,45 @@ pub struct Args {
 }
 
 /// Runs it.
-pub fn run(_args: &Args) -> ExitCode {
-    complain("not built yet");
-    Exit::Usage.into()
+pub fn run(args: &Args) -> ExitCode {
+    match explain(args) {
+        Ok(text) => {
+            print(&text);
+            Exit::Fine.into()
+        }
+        Err(exit) => exit.into(),
+    }
+}
+
+fn explain(args: &Args) -> Result<String, Exit> {
+    let config = configuration(args.config.as_deref()).map_err(|problems| tell(&problems))?;
+    let directory = config.journal.directory;
+    let Some(reference) = journal::normalise(&args.reference) else {
+        complain(&format!(
+            "\"{}\" is no ref: a ref is 16 characters, as in ref=01HV8K3M5QZ7W2XC",
+            args.reference.escape_debug()
+        ));
+        return Err(Exit::Failed);
+    };
+    let search = journal::search(&directory, &reference).map_err(|error| {
+        complain(&format!("the journal in {} cannot be read: {error}", directory.display()));
+        Exit::Usage
+    })?;
+    let Some(record) = search.record else {
+        let skipped = match search.skipped {
+            0 => String::new(),
+            1 => ", of which one line can't be read".to_owned(),
+            lines => format!(", of which {lines} lines can't be read"),
+        };
+        complain(&format!("{reference} is not in the journal in {}{skipped}", directory.display()));
+        return Err(Exit::Failed);
+    };
+    if !args.json {
+        return Ok(story(&record));
+    }
+    let json = serde_json::to_string(&record).map_err(|error| {
+        complain(&format!("the record cannot be printed: {error}"));
+        Exit::Failed
+    })?;
+    Ok(json + "\n")
 }
