@@ -49,7 +49,7 @@ fn warnings(config: &Config) -> Vec<String> {
     if config.smtp.listen.iter().any(|address| (1..1024).contains(&address.port()))
         && let Some(problem) = config.privilege_problem(true)
     {
-        warnings.push(format!("{}: if root starts it: {}", problem.key, problem.cause));
+        warnings.push(format!("{}: root could not start this: {}", problem.key, problem.cause));
     }
     warnings
 }

@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> ExitCode {
 /// The policy's text; that it cannot be read is told.
 pub(super) fn source(file: &Path) -> Result<Arc<Source>, Exit> {
     policy_source(file).map_err(|problem| {
-        complain(&problem.cause);
+        complain(&format!("{}: {}", file.display(), problem.cause));
         Exit::Usage
     })
 }

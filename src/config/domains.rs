@@ -54,11 +54,17 @@ pub(super) fn read(reader: &mut Reader, top: &Section<'_>, smtp: &Section<'_>) -
         reader.problem(domains.span.clone(), "domains", Fault::new("no domain is named", mend));
     }
     let before = reader.problems.len();
+    let mut skipped = false;
     for (name, section) in sections {
+        if section.is_unquoted_domain() {
+            skipped = true;
+            continue;
+        }
         let domain = match parse_domain(name) {
             Ok(domain) => domain,
             Err(fault) => {
                 reader.problem(section.span.clone(), &section.path, fault);
+                skipped = true;
                 continue;
             }
         };
@@ -84,13 +90,30 @@ pub(super) fn read(reader: &mut Reader, top: &Section<'_>, smtp: &Section<'_>) -
     let directory = match builder.build() {
         Ok(directory) => complete.then_some(directory),
         Err(problems) => {
+            let address = postmaster.as_ref().map_or("", |placed| &placed.value);
             for problem in problems {
+                // what leads to a domain whose name is wrong is no second problem
+                if skipped && leads_elsewhere(&problem.place, address, &all_places) {
+                    continue;
+                }
                 note(reader, &all_places, postmaster.as_ref().and_then(|placed| placed.span.clone()), problem);
             }
             None
         }
     };
     Domains { directory, policies, mailbox_policies: own }
+}
+
+/// Whether a problem is about an address of a domain that is not known here, or about having none.
+fn leads_elsewhere(place: &Place, postmaster: &str, known: &HashMap<Domain, Places>) -> bool {
+    let address = match place {
+        Place::Target { target, .. } => target,
+        Place::Postmaster => postmaster,
+        Place::Domain => return true,
+        Place::Mailbox(_) | Place::Alias(_) | Place::CatchAll => return false,
+    };
+    let domain = address.rsplit_once('@').map(|(_, domain)| domain);
+    domain.is_some_and(|domain| Domain::parse(domain).map_or(true, |domain| !known.contains_key(&domain)))
 }
 
 /// One domain's mailboxes, aliases and catch-all.

@@ -26,8 +26,9 @@ pub use policies::{Policies, default_source, list_reader, policy_source};
 pub use sections::{CertificateFiles, Pem, TlsFiles};
 
 use crate::problem::{Problem, Problems, Source};
-use crate::recipients::Directory;
+use crate::recipients::{Directory, Loss};
 use crate::smtp::address::Domain;
+use crate::smtp::session;
 use reader::{Reader, Section};
 use value::Fault;
 
@@ -153,6 +154,20 @@ pub struct Limits {
     pub idle: Duration,
 }
 
+impl Limits {
+    /// What of them bounds an SMTP session.
+    pub fn of_session(&self) -> session::Limits {
+        session::Limits {
+            line: self.command_line,
+            message: self.message,
+            recipients: self.recipients,
+            errors: self.errors,
+            commands: self.commands,
+            transactions: self.transactions,
+        }
+    }
+}
+
 impl Config {
     /// Reads and checks a file, and the files that it names.
     ///
@@ -196,6 +211,11 @@ impl Config {
         self.smtp.trusted.iter().any(|network| network.contains(&ip))
     }
 
+    /// The guard of a reload: what `newer` loses of the recipients. Not empty: to be refused unless it is meant.
+    pub fn losses(&self, newer: &Config) -> Vec<Loss> {
+        self.directory.losses(&newer.directory)
+    }
+
     /// The keys whose values differ in `newer` and are heeded only by a restart.
     pub fn restart_keys(&self, newer: &Config) -> Vec<&'static str> {
         let differs = |path: &str| match path {
@@ -222,9 +242,11 @@ impl Reader {
         for error in errors.iter().filter(is_duplicate) {
             self.problem(error.span(), "", Fault::new("this key is here twice", "leave one out"));
         }
-        let Some(first) = errors.iter().find(|error| !is_duplicate(error)) else { return false };
         let end = self.source.text.len();
-        let span = first.span().unwrap_or(end..end);
+        let place = |error: &toml::de::Error| error.span().unwrap_or(end..end);
+        let others = errors.iter().filter(|error| !is_duplicate(error));
+        let Some(first) = others.min_by_key(|error| place(error).start) else { return false };
+        let span = place(first);
         self.problem(Some(span), "", Fault::new(format!("this is not TOML: {}", first.message()), ""));
         true
     }

@@ -82,9 +82,11 @@ impl<'t> Section<'t> {
         self.below(reader, name, self.pattern_of(name))
     }
 
-    /// All tables below, whatever their names: what a `*` stands for.
+    /// All tables below in the file's order, whatever their names: what a `*` stands for.
     pub(super) fn sections(&self, reader: &mut Reader) -> Vec<(&'t str, Section<'t>)> {
-        let names = self.table.into_iter().flat_map(|table| table.keys()).map(|name| name.get_ref().as_ref());
+        let mut names: Vec<_> = self.table.into_iter().flat_map(|table| table.keys()).collect();
+        names.sort_by_key(|name| name.span().start);
+        let names = names.into_iter().map(|name| name.get_ref().as_ref());
         names.map(|name| (name, self.below(reader, name, self.pattern_of("*")))).collect()
     }
 
@@ -173,6 +175,14 @@ impl<'t> Section<'t> {
             None if self.path.is_empty() => format!("known here: {}", known.join(", ")),
             None => format!("known in [{}]: {}", self.path, known.join(", ")),
         }
+    }
+
+    /// Whether it stands under the first label of a domain's name that should have been quoted; that was noted.
+    pub(super) fn is_unquoted_domain(&self) -> bool {
+        let known = keys::within(&self.pattern);
+        let names = self.table.into_iter().flat_map(|table| table.keys()).map(|name| name.get_ref().as_ref());
+        let mut unknown = names.filter(|name| !known.contains(name));
+        unknown.any(|name| self.unquoted_domain(name).is_some())
     }
 
     /// `[domains.example.com]` is a table `com` in a table `example`: the name that was meant.

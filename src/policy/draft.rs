@@ -81,10 +81,12 @@ pub(super) struct DraftExpect {
 pub(super) fn read(reader: &mut Reader<'_>) -> Draft {
     let source = reader.source;
     let (table, errors) = DeTable::parse_recoverable(&source.text);
-    if let Some(error) = errors.first() {
-        // What the parser says after its first error is mostly about the same mistake.
-        let span = error.span().unwrap_or(source.text.len()..source.text.len());
-        reader.problem(span, "", format!("this is not TOML: {}", error.message()), "");
+    let end = source.text.len();
+    let first = errors.iter().min_by_key(|error| error.span().map_or(end, |span| span.start));
+    if let Some(error) = first {
+        // What stands behind the first error is mostly misread because of it.
+        let span = error.span().unwrap_or(end..end);
+        reader.problem(span, "", format!("this is not TOML: {}", error.message()), "see https://toml.io");
         return Draft::default();
     }
     let top = Table { entries: table.get_ref(), span: table.span(), key: String::new() };
@@ -155,7 +157,12 @@ fn flatten(
             DeValue::Table(below) if table::find(&path).is_none() => flatten(reader, key, &path, below, given),
             other => match fact_value(other) {
                 Some(found) => given.push((Spot { value: path, span: name.span() }, found)),
-                None => reader.problem(value.span(), key, format!("no fact has a {} like this", other.type_str()), ""),
+                None => reader.problem(
+                    value.span(),
+                    key,
+                    format!("no fact has a {} like this", other.type_str()),
+                    "give a string, a number, true, false or a list",
+                ),
             },
         }
     }

@@ -109,7 +109,7 @@ impl Reader<'_> {
         };
         match number.filter(|n: &f64| n.is_finite()) {
             Some(number) => Some(Spot { value: number, span: value.span() }),
-            None => self.wrong(table, name, value, "a number"),
+            None => self.wrong(table, name, value, "a finite number"),
         }
     }
 

@@ -21,6 +21,8 @@ const MAX_FILE: usize = 1 << 20;
 /// The most rules of one policy: each costs time on every message.
 const MAX_RULES: usize = 500;
 
+/// How an entry of a list is mended.
+const ENTRIES: &str = "an entry is a domain, .domain with its subdomains, an address, an IP address or a network";
 /// The greatest score of one rule, either way: sums stay far from where numbers lose precision.
 const MAX_SCORE: f64 = 1000.0;
 
@@ -102,7 +104,7 @@ fn inline_list(reader: &mut Reader<'_>, key: &str, entries: Vec<Spot<String>>) -
     let mut list = List::default();
     for entry in entries {
         if let Err(cause) = list.add(&entry.value) {
-            reader.problem(entry.span, key, cause, "");
+            reader.problem(entry.span, key, cause, ENTRIES);
         }
     }
     list
@@ -119,7 +121,12 @@ fn file_list(
     let text = match read(&file.value) {
         Ok(text) => text,
         Err(cause) => {
-            reader.problem(file.span, key, format!("\"{}\" cannot be read: {cause}", file.value), "");
+            reader.problem(
+                file.span,
+                key,
+                format!("\"{}\" cannot be read: {cause}", file.value),
+                "its path is relative to the policy",
+            );
             return list;
         }
     };
@@ -143,7 +150,7 @@ fn file_list(
             break;
         }
         if let Err(cause) = list.add(entry) {
-            reader.problems.push(Problem::at(&source, span, key, cause, "an entry a line; # starts a comment"));
+            reader.problems.push(Problem::at(&source, span, key, cause, ENTRIES));
         }
     }
     list
@@ -199,7 +206,7 @@ fn rule(reader: &mut Reader<'_>, draft: DraftRule, lists: &Lists, patterns: &mut
     check_action(reader, &draft);
     if let Some(score) = draft.score.as_ref().filter(|score| score.value.abs() > MAX_SCORE) {
         let cause = format!("a score is at most {MAX_SCORE}, and at least -{MAX_SCORE}");
-        reader.problem(score.span.clone(), format!("{}.score", draft.key), cause, "");
+        reader.problem(score.span.clone(), format!("{}.score", draft.key), cause, "write a smaller number");
     }
     let reply = reply(reader, &draft);
     let (at, when) = (draft.at?.value, draft.when?);
@@ -313,7 +320,8 @@ fn mend_for(mistake: &Mistake) -> String {
         Mistake::UnknownFact(got) => (got, table::names().collect()),
         Mistake::NotAWord { got, words } => (got, words.to_vec()),
         Mistake::UnknownField { got, fields } => (got, fields.clone()),
-        Mistake::WrongType { .. } | Mistake::NotAnAddress { .. } => return String::new(),
+        Mistake::WrongType { wanted, .. } => return format!("give it a value of type {wanted}"),
+        Mistake::NotAnAddress { .. } => return "write one such as 192.0.2.1 or 2001:db8::1".to_owned(),
     };
     match nearest(got, known.iter().copied()) {
         Some(near) => format!("did you mean \"{near}\"?"),
@@ -346,7 +354,7 @@ fn expect(reader: &mut Reader<'_>, key: &str, draft: DraftExpect, rules: &Rules)
         }
         let mend = match nearest(&name.value, rules.iter().map(|(known, _)| known.as_str())) {
             Some(near) => format!("did you mean \"{near}\"?"),
-            None => String::new(),
+            None => "name one of this file's rules".to_owned(),
         };
         reader.problem(name.span.clone(), key.clone(), format!("there is no rule \"{}\"", name.value), mend);
     }

@@ -111,7 +111,7 @@ fn check_codes(text: &str, action: Action, faults: &mut Vec<Fault>) {
     } else if code == "421" {
         let mend = "write 450 or 451";
         faults.push(Fault::new(0..3, "421 closes the connection, which no rule does", mend));
-    } else if !code.get(1..2).is_some_and(|digit| digit <= "5") {
+    } else if code.get(1..2).is_none_or(|digit| digit > "5") {
         faults.push(Fault::new(
             0..3,
             format!("{code} is no reply code of SMTP (RFC 5321 §4.2)"),

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -61,7 +62,8 @@ type Finding = Pin<Box<dyn Future<Output = (About, Option<Vec<Found>>)> + Send>>
 /// Look-ups that run side by side; each is bounded by its own deadline.
 #[derive(Default)]
 pub(super) struct Lookups {
-    running: FuturesUnordered<Finding>,
+    /// Only ever reached through `&mut`, so never locked: the mutex lets what holds look-ups be shared while they rest.
+    running: Mutex<FuturesUnordered<Finding>>,
     outstanding: Vec<About>,
 }
 
@@ -73,13 +75,13 @@ impl Lookups {
     /// Starts a look-up; it makes progress when [`Lookups::next`] is polled.
     pub(super) fn start(&mut self, about: About, lookup: impl Future<Output = Vec<Found>> + Send + 'static) {
         self.outstanding.push(about);
-        self.running
-            .push(Box::pin(AssertUnwindSafe(lookup).catch_unwind().map(move |found| (about, found.ok()))));
+        let lookup = AssertUnwindSafe(lookup).catch_unwind().map(move |found| (about, found.ok()));
+        self.running.get_mut().unwrap_or_else(PoisonError::into_inner).push(Box::pin(lookup));
     }
 
     /// Whether nothing is under way.
     pub(super) fn is_idle(&self) -> bool {
-        self.running.is_empty()
+        self.outstanding.is_empty()
     }
 
     /// Whether a look-up that the set asks for is under way.
@@ -89,7 +91,7 @@ impl Lookups {
 
     /// The next finding; waits for ever where nothing is under way. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Result<Vec<Found>, Panicked> {
-        match self.running.next().await {
+        match self.running.get_mut().unwrap_or_else(PoisonError::into_inner).next().await {
             Some((about, found)) => {
                 if let Some(place) = self.outstanding.iter().position(|other| *other == about) {
                     self.outstanding.swap_remove(place);

@@ -23,7 +23,7 @@ use crate::observe::metrics::label::ConnectionOutcome;
 use crate::problem::Problems;
 use crate::receive::{Carrier, Memory, Policies, Receiver, authenticator};
 use crate::smtp::reply;
-use crate::smtp::session::{Capabilities, Limits};
+use crate::smtp::session::Capabilities;
 
 use super::connection::{self, Generation};
 use super::counts;
@@ -207,14 +207,7 @@ pub(super) fn policies(config: &Config) -> Policies {
 
 /// What sessions that begin from now on share.
 pub(super) fn generation(config: &Config, receiver: Arc<Receiver>, acceptor: Option<TlsAcceptor>) -> Generation {
-    let limits = Limits {
-        line: config.limits.command_line,
-        message: config.limits.message,
-        recipients: config.limits.recipients,
-        errors: config.limits.errors,
-        commands: config.limits.commands,
-        transactions: config.limits.transactions,
-    };
+    let limits = config.limits.of_session();
     let hostname = config.hostname.as_str().to_owned();
     let capabilities = Arc::new(Capabilities { hostname, starttls: acceptor.is_some(), limits });
     let (idle, session) = (config.limits.idle, config.limits.session);

@@ -52,8 +52,8 @@ fn honest() -> Record {
         published: DmarcPolicy::Reject,
         aligned: true,
     };
-    let pass = |domain: &str| ReverseMx { domain: domain.into(), result: ReverseMxResult::Pass, mx: Mx::Explicit };
-    facts.reverse_mx.mail_from = pass("bank.example");
+    facts.reverse_mx.mail_from =
+        ReverseMx { domain: "bank.example".into(), result: ReverseMxResult::Pass, mx: Mx::Explicit };
     facts.reverse_mx.ptr =
         ReverseMx { domain: "mail.bank.example".into(), result: ReverseMxResult::Pass, mx: Mx::Implicit };
     Record {

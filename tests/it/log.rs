@@ -1,11 +1,12 @@
 //! Tests of the log: one event is one line, whatever a client puts into it.
 
 use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use gatepost::observe::log::{Look, VALUE_CHARACTERS, subscriber};
+use gatepost::observe::log::{LINES, Log, Look, VALUE_CHARACTERS};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
 
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Vec<u8>>>);
@@ -20,19 +21,18 @@ impl Write for Kept {
     }
 }
 
-impl<'a> MakeWriter<'a> for Kept {
-    type Writer = Kept;
-    fn make_writer(&'a self) -> Kept {
-        self.clone()
+impl Kept {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }
 
 /// What is logged while `events` runs.
 fn logged(filter: &str, look: Look, events: impl FnOnce()) -> String {
     let kept = Kept::default();
-    tracing::subscriber::with_default(subscriber(EnvFilter::new(filter), kept.clone(), look), events);
-    let octets = kept.0.lock().unwrap().clone();
-    String::from_utf8(octets).unwrap()
+    let log = Log::to(Box::new(kept.clone()));
+    tracing::subscriber::with_default(log.subscriber(EnvFilter::new(filter), look), events);
+    kept.text()
 }
 
 fn plain(events: impl FnOnce()) -> String {
@@ -105,4 +105,56 @@ fn colour_is_only_where_it_is_wanted() {
     let coloured = logged("info", Look { colour: true, systemd: true }, || tracing::error!(helo = "\u{1b}[31m", "x"));
     assert!(coloured.starts_with("<3>\u{1b}[31mERROR\u{1b}[0m "), "{coloured:?}");
     assert!(coloured.contains("helo=\"\\u{1b}[31m\""), "{coloured:?}");
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A terminal that nobody reads until it is released.
+struct Stuck {
+    released: Receiver<()>,
+    kept: Kept,
+}
+
+impl Write for Stuck {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        // Stays released once the sender is gone.
+        let _ = self.released.recv();
+        self.kept.write(octets)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_reader_that_is_stuck_holds_nobody_up_and_what_is_lost_is_counted() {
+    let (release, released) = channel();
+    let kept = Kept::default();
+    let log = Log::to(Box::new(Stuck { released, kept: kept.clone() }));
+    log.start().unwrap();
+    tracing::subscriber::with_default(log.subscriber(EnvFilter::new("info"), Look::default()), || {
+        for number in 0..3 * LINES {
+            tracing::info!(number, "x");
+        }
+        let dropped = log.dropped() as usize;
+        assert!((LINES..=2 * LINES).contains(&dropped), "{dropped}");
+        drop(release);
+        log.close(PATIENCE);
+        assert_eq!(kept.text().lines().count(), 3 * LINES - dropped);
+        tracing::info!("after the end");
+    });
+    let text = kept.text();
+    assert!(text.lines().next().unwrap().ends_with("number=0"), "order is kept");
+    assert!(text.ends_with("after the end\n"), "lines after the close are written directly");
+}
+
+#[test]
+fn closing_a_log_that_is_stuck_ends_all_the_same() {
+    let (_release, released) = channel();
+    let log = Log::to(Box::new(Stuck { released, kept: Kept::default() }));
+    log.start().unwrap();
+    tracing::subscriber::with_default(log.subscriber(EnvFilter::new("info"), Look::default()), || {
+        tracing::info!("x");
+    });
+    log.close(Duration::from_millis(10));
 }

@@ -11,6 +11,7 @@ use gatepost::facts::record::RuleRecord;
 use gatepost::facts::word::{Action, MethodResult, Outcome, Stage};
 use gatepost::facts::{Dkim, Facts};
 use gatepost::observe::journal::Journal;
+use gatepost::observe::log::Log;
 use gatepost::observe::metrics::declared::{DECLARED, Kind};
 use gatepost::observe::metrics::label::{
     CODES, ConnectionOutcome, DeliverErrorKind, DnsOutcome, HandshakeOutcome, Method, ReloadOutcome, SessionTls, Verb,
@@ -49,7 +50,8 @@ fn full() -> Metrics {
     for kind in DeliverErrorKind::ALL {
         metrics.register_deliver_errors(*kind, || 4).unwrap();
     }
-    for name in ["gatepost_deliver_files_total", "gatepost_deliver_bytes_total", "gatepost_log_dropped_total"] {
+    metrics.register_log(&Log::to(Box::new(std::io::sink()))).unwrap();
+    for name in ["gatepost_deliver_files_total", "gatepost_deliver_bytes_total"] {
         metrics.register_counter(name, &[], || 5).unwrap();
     }
     let directory = tempfile::TempDir::new().unwrap();

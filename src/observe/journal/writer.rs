@@ -192,7 +192,7 @@ impl Files<'_> {
         }
         let synced = sync(open, self.shared);
         for sender in durable {
-            let _ = sender.send(synced.as_ref().map(|()| ()).map_err(copy_of));
+            let _ = sender.send(synced.as_ref().copied().map_err(copy_of));
         }
         result.and(synced)
     }

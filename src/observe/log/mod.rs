@@ -6,8 +6,8 @@
 
 mod queue;
 
-use std::fmt::{self, Debug, Write};
-use std::io::{self, IsTerminal};
+use std::fmt::{self, Debug, Write as _};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +17,14 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::{FormatFields, Writer};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields, MakeWriter, SubscriberBuilder};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields, SubscriberBuilder};
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use super::escape::Escaping;
 use queue::Queue;
+
+pub use queue::LINES;
 
 /// The environment variable that sets the level, as in `GATEPOST_LOG=debug` or `GATEPOST_LOG=info,gatepost::server=trace`.
 pub const VARIABLE: &str = "GATEPOST_LOG";
@@ -57,14 +59,29 @@ fn stderr_is_systemds() -> bool {
     std::fs::metadata("/proc/self/fd/2").is_ok_and(|file| stream == format!("{}:{}", file.dev(), file.ino()))
 }
 
-/// The log of this process.
+/// Where lines go. Clones are the same log.
 #[derive(Clone)]
 pub struct Log {
     queue: Arc<Queue>,
 }
 
 impl Log {
-    /// Starts the thread that writes. Until then each line is written by whoever logs it.
+    /// A log that goes to `out`, each line in one write.
+    pub fn to(out: Box<dyn Write + Send>) -> Log {
+        Log { queue: Arc::new(Queue::new(out)) }
+    }
+
+    /// What makes lines of events.
+    pub fn subscriber(&self, filter: EnvFilter, look: Look) -> impl Subscriber + Send + Sync + 'static + use<> {
+        SubscriberBuilder::default()
+            .with_env_filter(filter)
+            .fmt_fields(Fields)
+            .event_format(Line { look })
+            .with_writer(Arc::clone(&self.queue))
+            .finish()
+    }
+
+    /// Starts the thread that writes. Until then each line is written by whoever logs it. A second call does nothing.
     ///
     /// # Errors
     /// The thread can't be started.
@@ -72,7 +89,7 @@ impl Log {
         Queue::start(&self.queue)
     }
 
-    /// Lines that were dropped because stderr was not read fast enough.
+    /// Lines that were dropped because nobody read them fast enough.
     pub fn dropped(&self) -> u64 {
         self.queue.dropped()
     }
@@ -87,8 +104,8 @@ impl Log {
 ///
 /// # Errors
 /// A log was set up before.
-pub fn init() -> Result<Log, tracing_subscriber::util::TryInitError> {
-    let queue = Arc::new(Queue::new(Box::new(io::stderr())));
+pub fn init() -> Result<Log, TryInitError> {
+    let log = Log::to(Box::new(io::stderr()));
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
     let (filter, problem) = match wanted.as_str() {
         "" => (EnvFilter::new(DEFAULT), None),
@@ -97,24 +114,11 @@ pub fn init() -> Result<Log, tracing_subscriber::util::TryInitError> {
             Err(error) => (EnvFilter::new(DEFAULT), Some(error)),
         },
     };
-    subscriber(filter, Arc::clone(&queue), Look::of_stderr()).try_init()?;
+    log.subscriber(filter, Look::of_stderr()).try_init()?;
     if let Some(error) = problem {
         tracing::warn!(%error, variable = VARIABLE, "the level of the log can't be read; it is info");
     }
-    Ok(Log { queue })
-}
-
-/// A subscriber that writes lines to `writer`; each line comes in one write.
-pub fn subscriber<W>(filter: EnvFilter, writer: W, look: Look) -> impl Subscriber + Send + Sync + 'static
-where
-    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
-{
-    SubscriberBuilder::default()
-        .with_env_filter(filter)
-        .fmt_fields(Fields)
-        .event_format(Line { look })
-        .with_writer(writer)
-        .finish()
+    Ok(log)
 }
 
 /// Writes an event as `TIME LEVEL target: message name=value`, the fields of its spans last.

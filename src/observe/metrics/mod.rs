@@ -20,6 +20,7 @@ use crate::facts::record::{Record, RuleRecord};
 use crate::facts::word::Action;
 use crate::facts::{Facts, Stage};
 use crate::observe::journal::Journal;
+use crate::observe::log::Log;
 use label::{
     CODES, ConnectionOutcome, DeliverErrorKind, DnsOutcome, HandshakeOutcome, Method, ReloadOutcome, SessionTls, Verb,
     code_index,
@@ -256,6 +257,15 @@ impl Metrics {
         self.register_counter("gatepost_journal_lines_total", &[], move || written.written.load(Relaxed))?;
         self.register_counter("gatepost_journal_dropped_total", &[], move || dropped.dropped.load(Relaxed))?;
         self.register_counter("gatepost_journal_errors_total", &[], move || errors.errors.load(Relaxed))
+    }
+
+    /// What the log counts.
+    ///
+    /// # Errors
+    /// A log is registered already.
+    pub fn register_log(&self, log: &Log) -> Result<(), MetricsError> {
+        let log = log.clone();
+        self.register_counter("gatepost_log_dropped_total", &[], move || log.dropped())
     }
 
     /// Queries to DNS that ended so.

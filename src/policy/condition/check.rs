@@ -236,7 +236,7 @@ impl<'a> Checker<'a> {
                 if kind.is_number() {
                     kind
                 } else {
-                    self.fault(expression, format!("{} has no minus", kind.describe()), "")
+                    self.fault(expression, format!("{} has no minus", kind.describe()), "leave the minus out")
                 }
             }
             (operators::IN, None, [a, b]) => self.membership(expression, a, b),
@@ -410,7 +410,7 @@ impl<'a> Checker<'a> {
             ("size", Some(of), []) | ("size", None, [of]) => {
                 let kind = self.kind(of);
                 if !(kind.is_list() || kind.is_text()) {
-                    self.fault(of, format!("{} has no size", kind.describe()), "");
+                    self.fault(of, format!("{} has no size", kind.describe()), "size is of strings and lists");
                 }
                 Kind::Int
             }

@@ -88,6 +88,12 @@ fn syntax_faults(text: &str, errors: &ParseErrors) -> Vec<Fault> {
 fn plain_message(message: &str) -> String {
     let message = message.trim_start_matches("Syntax error: ");
     let message = message.split(" expecting ").next().unwrap_or(message);
+    if message.starts_with("Incomplete") {
+        return "something is missing".to_owned();
+    }
+    if let Some(missing) = message.strip_prefix("missing '") {
+        return format!("{} is missing", missing.split('\'').next().unwrap_or_default());
+    }
     let quoted = message.split_once('\'').map(|(_, rest)| rest.trim_end_matches('\'').trim());
     match quoted {
         Some("<EOF>") => "it ends too early".to_owned(),

@@ -34,12 +34,14 @@ pub fn measure(text: &str) -> Result<(), Fault> {
                 at += bytes.iter().skip(at).take_while(|b| **b != b'\n').count();
                 continue;
             }
-            b'(' | b'[' | b'{' => levels.push(1),
-            b')' | b']' | b'}' => {
-                // One too many closes nothing; the parser says so.
-                if levels.len() > 1 {
-                    levels.pop();
-                }
+            b'{' => {
+                let cause = "conditions have no maps or messages";
+                return Err(Fault::new(at..at + 1, cause, "compare single facts"));
+            }
+            b'(' | b'[' => levels.push(1),
+            // One too many closes nothing; the parser says so.
+            b')' | b']' if levels.len() > 1 => {
+                levels.pop();
             }
             b'&' | b'|' if next == Some(byte) => {
                 set_last(&mut levels, |_| 1);

@@ -4,3 +4,6 @@
 pub mod corpora;
 pub mod dns;
 pub mod player;
+pub mod programs;
+pub mod server;
+pub mod source;
