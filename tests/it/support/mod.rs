@@ -3,3 +3,6 @@
 
 pub mod corpora;
 pub mod dns;
+pub mod programs;
+pub mod server;
+pub mod source;
