@@ -8,7 +8,9 @@ use gatepost::facts::word::{
     Action, ArcResult, DmarcPolicy, DmarcResult, IprevResult, MethodResult, Mx, Outcome, ReverseMxResult, Stage,
 };
 use gatepost::facts::{Address, BlockList, Dkim, Dmarc, Facts, ReverseMx, Spf, Tls};
+use gatepost::observe::escape::{cut, shown};
 use gatepost::observe::explain::{story, summary};
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::journal::reference;
@@ -573,6 +575,30 @@ fn letters_of_all_languages_stay_readable() {
     let mut record = honest();
     record.facts.mail_from.address = "Jürgen.名前@bänk.example".into();
     check_says(&record, &["  reverse-path    <Jürgen.名前@bänk.example>"]);
+}
+
+proptest! {
+    #[test]
+    fn what_is_shown_is_printable_and_of_bounded_length(text in any::<String>(), limit in 0usize..50) {
+        let said = shown(&text, limit);
+        prop_assert!(!said.chars().any(char::is_control), "{said:?}");
+        // An escape is ten characters at most, and a mark says that something is missing.
+        prop_assert!(said.chars().count() <= 10 * limit + 1);
+        prop_assert_eq!(said.ends_with('…'), text.chars().count() > limit || text.chars().nth(limit.wrapping_sub(1)) == Some('…') && limit > 0);
+    }
+
+    #[test]
+    fn a_cut_text_is_the_start_of_the_whole(text in any::<String>(), limit in 1usize..50) {
+        let mut short = text.clone();
+        cut(&mut short, limit);
+        prop_assert!(short.chars().count() <= limit);
+        if text.chars().count() <= limit {
+            prop_assert_eq!(short, text);
+        } else {
+            prop_assert!(short.ends_with('…') && text.starts_with(short.trim_end_matches('…')));
+            prop_assert_eq!(short.chars().count(), limit);
+        }
+    }
 }
 
 fn gatepost(directory: &Path, arguments: &[&str]) -> Output {

@@ -14,7 +14,8 @@ use gatepost::observe::journal::Journal;
 use gatepost::observe::log::Log;
 use gatepost::observe::metrics::declared::{DECLARED, Kind};
 use gatepost::observe::metrics::label::{
-    CODES, ConnectionOutcome, DeliverErrorKind, DnsOutcome, HandshakeOutcome, Method, ReloadOutcome, SessionTls, Verb,
+    CODES, ConnectionOutcome, DeliverErrorKind, DirectorySync, DnsOutcome, HandshakeOutcome, Method, ReloadOutcome,
+    SessionTls, Verb,
 };
 use gatepost::observe::metrics::{Metrics, MetricsError};
 
@@ -51,7 +52,11 @@ fn full() -> Metrics {
         metrics.register_deliver_errors(*kind, || 4).unwrap();
     }
     metrics.register_log(&Log::to(Box::new(std::io::sink()))).unwrap();
-    for name in ["gatepost_deliver_files_total", "gatepost_deliver_bytes_total"] {
+    for outcome in DirectorySync::ALL {
+        metrics.register_directory_syncs(*outcome, || 6).unwrap();
+    }
+    for noun in ["files", "bytes", "messages", "taken_back", "left_behind"] {
+        let name = &format!("gatepost_deliver_{noun}_total");
         metrics.register_counter(name, &[], || 5).unwrap();
     }
     let directory = tempfile::TempDir::new().unwrap();
@@ -111,7 +116,8 @@ fn the_page_of_metrics_and_the_code_say_the_same() {
 #[test]
 fn the_page_of_metrics_names_every_label_value() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
-    let sets: [(&str, &[&str]); 12] = [
+    let sets: [(&str, &[&str]); 13] = [
+        ("directory syncs `outcome`", DirectorySync::WORDS),
         ("method", Method::WORDS),
         ("result", MethodResult::WORDS),
         ("connections `outcome`", ConnectionOutcome::WORDS),
@@ -279,10 +285,10 @@ fn a_counter_that_a_stage_keeps_is_read_when_asked_for() {
     let metrics = Metrics::new("x").unwrap();
     let queries = Arc::new(AtomicU64::new(0));
     let read = Arc::clone(&queries);
-    metrics.register_dns(DnsOutcome::Answered, move || read.load(Ordering::Relaxed)).unwrap();
+    metrics.register_dns(DnsOutcome::Found, move || read.load(Ordering::Relaxed)).unwrap();
     metrics.register_dns(DnsOutcome::Timeout, || 7).unwrap();
     queries.store(41, Ordering::Relaxed);
-    assert_eq!(value(&metrics, "gatepost_dns_queries_total{outcome=\"answered\"}"), 41.0);
+    assert_eq!(value(&metrics, "gatepost_dns_queries_total{outcome=\"found\"}"), 41.0);
     assert_eq!(value(&metrics, "gatepost_dns_queries_total{outcome=\"timeout\"}"), 7.0);
 }
 

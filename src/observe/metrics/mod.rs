@@ -22,8 +22,8 @@ use crate::facts::{Facts, Stage};
 use crate::observe::journal::Journal;
 use crate::observe::log::Log;
 use label::{
-    CODES, ConnectionOutcome, DeliverErrorKind, DnsOutcome, HandshakeOutcome, Method, ReloadOutcome, SessionTls, Verb,
-    code_index,
+    CODES, ConnectionOutcome, DeliverErrorKind, DirectorySync, DnsOutcome, HandshakeOutcome, Method, ReloadOutcome,
+    SessionTls, Verb, code_index,
 };
 
 /// Seconds; an SMTP stage takes from microseconds to the 30 s that evidence may take.
@@ -268,7 +268,7 @@ impl Metrics {
         self.register_counter("gatepost_log_dropped_total", &[], move || log.dropped())
     }
 
-    /// Queries to DNS that ended so.
+    /// Look-ups in DNS that ended so.
     ///
     /// # Errors
     /// This outcome is registered already.
@@ -290,6 +290,18 @@ impl Metrics {
         read: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Result<(), MetricsError> {
         self.register_counter("gatepost_deliver_errors_total", &[("kind", kind.as_str())], read)
+    }
+
+    /// Directories that became durable so.
+    ///
+    /// # Errors
+    /// This outcome is registered already.
+    pub fn register_directory_syncs(
+        &self,
+        outcome: DirectorySync,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Result<(), MetricsError> {
+        self.register_counter("gatepost_deliver_directory_syncs_total", &[("outcome", outcome.as_str())], read)
     }
 
     /// Everything in Prometheus' text format 0.0.4.
