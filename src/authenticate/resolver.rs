@@ -1,5 +1,4 @@
-//! The one DNS resolver: hickory's, with the only DNS cache (of raw records). Everything that asks the DNS asks here,
-//! or, in the case of mail-auth, through the same [`TokioResolver`].
+//! The one DNS resolver: hickory's, with the only DNS cache (of raw records). Everything that asks the DNS asks here.
 //!
 //! A look-up never fails: trouble is one of its answers. Names are absolute and are checked before anything is asked.
 
@@ -148,7 +147,7 @@ pub struct Exchanger {
     pub name: DnsName,
 }
 
-/// What was asked of the DNS and how it ended, since start. Look-ups that mail-auth makes are counted as queries alone.
+/// What was asked of the DNS and how it ended, since start.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Look-ups, answered from the cache or not.
@@ -218,11 +217,6 @@ impl Resolver {
             .map_err(build)?;
         let deadline = dns.timeout * u32::from(dns.attempts.max(1)) + GRACE;
         Ok(Resolver { hickory, servers, addresses, deadline, counters: Arc::default() })
-    }
-
-    /// hickory's own resolver, for mail-auth.
-    pub(super) fn hickory(&self) -> &TokioResolver {
-        &self.hickory
     }
 
     /// What was asked since start.
