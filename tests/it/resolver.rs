@@ -170,3 +170,16 @@ async fn a_dropped_server_answers_no_more() {
     drop(server);
     assert!(authenticator.reachable().await.is_err());
 }
+
+#[tokio::test]
+async fn checks_run_in_any_task_and_outlive_what_asked_for_them() {
+    let zone = Zone::new().txt("example.com", "v=spf1 mx -all").mx("example.com", 1, "mx.example.com");
+    let (_server, authenticator) = authenticator(zone.a("mx.example.com", [192, 0, 2, 1])).await;
+    let task = tokio::spawn(async move {
+        let ip = [192, 0, 2, 1].into();
+        let spf = authenticator.spf_helo(ip, "example.com").await.result.to_string();
+        let reverse_mx = authenticator.reverse_mx("example.com", ip).await.result.to_string();
+        (spf, reverse_mx, authenticator.iprev(ip).await.result.to_string())
+    });
+    assert_eq!(task.await.expect("no panic"), ("pass".into(), "pass".into(), "permerror".into()));
+}

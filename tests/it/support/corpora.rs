@@ -102,3 +102,33 @@ pub fn own(file: &str) -> Value {
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
+
+/// The zone of rspamd's functional tests: a list of `{name, type, rcode, replies}`, where `norec` is NODATA.
+pub fn rspamd_zone(entries: &Value) -> Zone {
+    let mut zone = Zone::new();
+    for entry in entries.as_array().expect("a list of answers") {
+        let text = |key: &str| entry[key].as_str().unwrap_or_else(|| panic!("{entry}: no {key}"));
+        let (owner, record_type) = (text("name"), text("type"));
+        zone = match text("rcode") {
+            "nxdomain" => zone,
+            "norec" => zone.present(owner),
+            "timeout" => zone.failing(owner, record_type.parse().expect("a type"), Fault::NoAnswer),
+            "servfail" => zone.failing(owner, record_type.parse().expect("a type"), Fault::ServFail),
+            "noerror" => {
+                let replies = entry["replies"].as_array().expect("replies").iter();
+                replies.fold(zone, |zone, reply| rspamd_record(zone, owner, record_type, reply))
+            }
+            other => panic!("{entry}: {other} is no rcode of the format"),
+        };
+    }
+    zone
+}
+
+fn rspamd_record(zone: Zone, owner: &str, record_type: &str, reply: &Value) -> Zone {
+    let text = reply.as_str().unwrap_or_else(|| panic!("{owner} {record_type}: {reply}"));
+    match (record_type, text.split_once(' ')) {
+        ("MX", Some((preference, exchanger))) => zone.mx(owner, preference.parse().expect("a number"), exchanger),
+        ("MX", None) => zone.mx(owner, 10, text),
+        _ => add_record(zone, owner, record_type, reply, true),
+    }
+}
