@@ -50,13 +50,21 @@ fn identifiers(spf: &SpfBoth, mail_from: &ReversePath, dkim: &[Dkim]) -> Vec<Ide
     let mut identifiers: Vec<Identifier> = results
         .filter(|(_, result, _)| matches!(result, MethodResult::Pass | MethodResult::TempError))
         .filter_map(|(method, result, domain)| {
-            let domain = Domain::parse(domain).ok()?.as_str().to_owned();
+            let domain = comparable(domain)?;
             Some(Identifier { method, domain, passed: result == MethodResult::Pass })
         })
         .collect();
     identifiers.sort_by_key(|identifier| !identifier.passed);
     identifiers.dedup();
     identifiers
+}
+
+/// A domain as A-labels in lower case. Names that are no host names (`_`) can sign, too.
+fn comparable(domain: &str) -> Option<String> {
+    if domain.is_ascii() {
+        return Some(domain.trim_end_matches('.').to_ascii_lowercase()).filter(|domain| !domain.is_empty());
+    }
+    Domain::parse(domain).ok().map(|domain| domain.as_str().to_owned())
 }
 
 /// The DNS can't say now.

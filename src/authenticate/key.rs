@@ -1,5 +1,8 @@
 //! Keys that verify signatures: the record in the DNS and what it restricts (RFC 6376 §3.6). The mathematics is mail-auth's.
 
+use aws_lc_rs::signature::{
+    ED25519, ParsedPublicKey, RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, VerificationAlgorithm,
+};
 use mail_auth::common::crypto::Algorithm;
 use mail_auth::common::parse::TxtRecordParser;
 use mail_auth::common::verify::DomainKey;
@@ -18,6 +21,8 @@ const MAX_RECORDS: usize = 4;
 pub(super) struct Key {
     inner: DomainKey,
     is_rsa: bool,
+    /// Whether p= holds a key at all.
+    is_readable: bool,
     /// t=y: the owner is testing, a failure is to be treated as no signature.
     pub(super) is_testing: bool,
     /// t=s: i= must be d= itself.
@@ -93,7 +98,7 @@ impl Key {
         self.inner
             .p
             .verify(&mut fields.iter().copied(), signature, canonicalization, algorithm)
-            .map_err(|_| Flaw::Signature)
+            .map_err(|_| if self.is_readable { Flaw::Signature } else { Flaw::BadKey })
     }
 }
 
@@ -130,9 +135,7 @@ fn read(record: &[u8]) -> Result<Key, Flaw> {
     if public_key.is_empty() {
         return Err(Flaw::Revoked);
     }
-    if base64(&public_key).is_none() {
-        return Err(Flaw::BadKey);
-    }
+    let octets = base64(&public_key).ok_or(Flaw::BadKey)?;
     if tags.elements("h").is_some_and(|hashes| !hashes.iter().any(|hash| hash == "sha256")) {
         return Err(Flaw::KeyHash);
     }
@@ -150,5 +153,13 @@ fn read(record: &[u8]) -> Result<Key, Flaw> {
     let inner = DomainKey::parse(&plain).map_err(|_| Flaw::BadKey)?;
     let flags = tags.elements("t").unwrap_or_default();
     let has_flag = |flag: &str| flags.iter().any(|known| known == flag);
-    Ok(Key { inner, is_rsa, is_testing: has_flag("y"), is_strict: has_flag("s") })
+    let is_readable = is_readable(&octets, is_rsa);
+    Ok(Key { inner, is_rsa, is_readable, is_testing: has_flag("y"), is_strict: has_flag("s") })
+}
+
+/// Whether the octets of p= are a public key. mail-auth says only that the signature does not verify.
+fn is_readable(octets: &[u8], is_rsa: bool) -> bool {
+    let algorithm: &'static dyn VerificationAlgorithm =
+        if is_rsa { &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY } else { &ED25519 };
+    ParsedPublicKey::new(algorithm, octets).is_ok()
 }

@@ -6,6 +6,7 @@ mod support;
 
 mod address;
 mod arc;
+mod authentication_results;
 mod author;
 mod config;
 mod data;
