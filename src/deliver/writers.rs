@@ -18,8 +18,8 @@ use super::{DeliverError, Delivery, Stored};
 /// The grain in which the queue's octets are counted.
 const GRAIN_OCTETS: usize = 1024;
 
-/// Stack of a writer: it holds no message and recurses nowhere.
-const STACK_OCTETS: usize = 256 * 1024;
+/// Stack of a writer: it holds no message and recurses nowhere; a panic's backtrace wants most of it.
+const STACK_OCTETS: usize = 1024 * 1024;
 
 /// The bounds of the writers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -189,6 +189,7 @@ fn postmaster_is_reached_in_every_local_domain_in_any_case() {
         mailbox bob@example.org
         alias postmaster@example.org = bob
         domain @example.net
+        alias abuse@example.net = postmaster
         postmaster = alice@example.com
     ";
     check(
@@ -199,6 +200,7 @@ fn postmaster_is_reached_in_every_local_domain_in_any_case() {
             ("postmaster", "example.net", "alice@example.com (postmaster)"),
             ("postmaster+x", "example.net", "alice@example.com (postmaster)"),
             ("postmasters", "example.net", "unknown"),
+            ("abuse", "example.net", "alice@example.com (abuse)"),
             ("abuse", "example.com", "unknown"),
         ],
     );
@@ -287,17 +289,17 @@ fn wrong_targets_say_what_is_nearest_and_that_nothing_is_forwarded() {
         postmaster = alicia@example.com
     ";
     let expected = [
+        "smtp.postmaster: example.com has no mailbox \"alicia\"",
         "did you mean \"alice\"?",
         "Gatepost never forwards",
         "Gatepost never forwards (did you mean \"example.com\"?)",
         "example.com has no mailbox or alias \"zebra\"",
         "domains.\"example.com\".catch_all: example.com has no mailbox or alias \"alise\" (did you mean \"alice\"?)",
-        "smtp.postmaster: example.com has no mailbox \"alicia\"",
     ];
     check_problems(lines, &expected);
     let problems = build(lines).unwrap_err();
-    assert_eq!(problems[0].domain, Some(domain("example.com")));
-    assert_eq!(problems[0].place, Place::Target { alias: "one".to_owned(), target: "alicce".to_owned() });
+    assert_eq!(problems[1].domain, Some(domain("example.com")));
+    assert_eq!(problems[1].place, Place::Target { alias: "one".to_owned(), target: "alicce".to_owned() });
 }
 
 #[test]
