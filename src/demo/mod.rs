@@ -1,1 +1,3 @@
-//! Room to be furnished.
+//! `gatepost demo`: what it serves and sends.
+
+pub mod dns;

@@ -1,1 +1,6 @@
 //! What tests share: the DNS server, an SMTP client, the corpora, temporary configs.
+#![allow(dead_code)]
+
+pub mod corpora;
+pub mod dns;
+pub mod player;

@@ -1,0 +1,1 @@
+//! Reverse MX: whether the client is one of a domain's mail exchangers.
