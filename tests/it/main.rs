@@ -7,6 +7,7 @@ mod support;
 mod address;
 mod arc;
 mod author;
+mod condition;
 mod config;
 mod data;
 mod deliver;

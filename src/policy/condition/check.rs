@@ -320,7 +320,11 @@ impl<'a> Checker<'a> {
         let text = |kind| matches!(kind, Kind::Text | Kind::Unknown);
         if !(ka.is_number() && kb.is_number() || text(ka) && text(kb)) {
             let cause = format!("{} and {} have no order", ka.describe(), kb.describe());
-            self.fault(expression, cause, "compare numbers, or use == and !=");
+            let mend = match (ka, kb) {
+                (Kind::Address, _) | (_, Kind::Address) => "put networks into a list: client.ip in lists.NAME",
+                _ => "compare numbers, or use == and !=",
+            };
+            self.fault(expression, cause, mend);
         }
         Kind::Bool
     }
