@@ -8,6 +8,7 @@ mod address;
 mod arc;
 mod authentication_results;
 mod author;
+mod condition;
 mod config;
 mod data;
 mod deliver;

@@ -4,6 +4,7 @@
 //! expression before its macros are expanded, and lets through what can run without surprise.
 
 mod check;
+mod function;
 mod kind;
 mod run;
 mod shape;
