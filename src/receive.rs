@@ -46,8 +46,8 @@ use crate::smtp::reply::{self, Reply};
 use account::{End, Watch};
 pub use carry_out::Carrier;
 use ending::by_protocol;
-use incoming::{Arrived, Incoming};
 pub use incoming::Memory;
+use incoming::{Arrived, Incoming};
 use lookups::{About, Found, Lookups, Panicked};
 pub use transaction::Policies;
 use transaction::Transaction;
@@ -150,7 +150,8 @@ impl Inquiry {
         self.session.helo = name.to_owned();
         self.session.spf.helo = Default::default();
         if !name.is_empty() && !self.session.client.trusted {
-            let (authenticator, ip, name) = (self.receiver.authenticator.clone(), self.session.client.ip, name.to_owned());
+            let (authenticator, ip, name) =
+                (self.receiver.authenticator.clone(), self.session.client.ip, name.to_owned());
             let lookup = async move { vec![Found::SpfHelo(authenticator.spf_helo(ip, &name).await)] };
             self.helo_lookups.start(About::SpfHelo, lookup);
         }
@@ -195,9 +196,15 @@ impl Inquiry {
         let watch = Watch::start();
         let local = match self.receiver.directory.resolve(&path) {
             Resolution::Local(local) => local,
-            Resolution::Relay => return self.refuse_recipient(&path, None, by_protocol(Stage::Rcpt, reply::relaying())),
-            Resolution::Unknown => return self.refuse_recipient(&path, None, by_protocol(Stage::Rcpt, reply::no_such_mailbox())),
-            Resolution::Trouble => return self.refuse_recipient(&path, None, by_protocol(Stage::Rcpt, reply::lookup_trouble())),
+            Resolution::Relay => {
+                return self.refuse_recipient(&path, None, by_protocol(Stage::Rcpt, reply::relaying()));
+            }
+            Resolution::Unknown => {
+                return self.refuse_recipient(&path, None, by_protocol(Stage::Rcpt, reply::no_such_mailbox()));
+            }
+            Resolution::Trouble => {
+                return self.refuse_recipient(&path, None, by_protocol(Stage::Rcpt, reply::lookup_trouble()));
+            }
         };
         let Some(transaction) = &self.transaction else { return reply::internal_error() };
         let policy = transaction.policies.of(&local.mailboxes);

@@ -85,7 +85,8 @@ impl Authenticator {
 
     /// Asks for the keys of a header's signatures, so that they are in the DNS cache when the body is complete.
     pub async fn fetch_dkim_keys(&self, keys: &super::body::DkimKeys) {
-        let look_ups: FuturesOrdered<_> = keys.0.iter().map(|(selector, domain)| self.fetch_key(selector, domain)).collect();
+        let look_ups: FuturesOrdered<_> =
+            keys.0.iter().map(|(selector, domain)| self.fetch_key(selector, domain)).collect();
         look_ups.collect::<()>().await;
     }
 

@@ -2,8 +2,8 @@
 
 use crate::authenticate::header::authentication_results;
 use crate::deliver::DeliverError;
-use crate::facts::record::Recipient;
 use crate::facts::Stage;
+use crate::facts::record::Recipient;
 use crate::message::content::Content;
 use crate::message::header::HeaderDefect;
 use crate::message::trace::{self, Received, With};
@@ -221,7 +221,9 @@ fn policy_of(transaction: &Transaction) -> crate::facts::record::PolicyRecord {
 fn recipient(path: &ForwardPath, local: Option<&Local>, reply: &Reply) -> Recipient {
     Recipient {
         address: shown(&path.to_string(), ADDRESS).to_string(),
-        mailboxes: local.map(|local| local.mailboxes.iter().take(100).map(ToString::to_string).collect()).unwrap_or_default(),
+        mailboxes: local
+            .map(|local| local.mailboxes.iter().take(100).map(ToString::to_string).collect())
+            .unwrap_or_default(),
         reply: reply.one_line(),
     }
 }

@@ -8,8 +8,8 @@ use futures_util::future::{FutureExt, join};
 use jiff::Timestamp;
 
 use crate::authenticate::body::Signed;
-use crate::facts::table::FactSet;
 use crate::facts::ReverseMx;
+use crate::facts::table::FactSet;
 
 use super::Inquiry;
 use super::lookups::{About, Found, Lookups, Panicked};
@@ -81,7 +81,13 @@ impl Inquiry {
     }
 
     /// Starts reverse MX for a domain; an empty one has nothing to look up.
-    pub(super) fn start_reverse_mx(&self, lookups: &mut Lookups, about: About, domain: String, found: fn(ReverseMx) -> Found) {
+    pub(super) fn start_reverse_mx(
+        &self,
+        lookups: &mut Lookups,
+        about: About,
+        domain: String,
+        found: fn(ReverseMx) -> Found,
+    ) {
         if domain.is_empty() {
             return;
         }

@@ -68,7 +68,12 @@ pub(super) struct Incoming {
 
 enum Part {
     Header(HeaderSplitter),
-    Body { header: Arc<Header>, had_blank_line: bool, hasher: Box<BodyHasher>, body: Vec<u8> },
+    Body {
+        header: Arc<Header>,
+        had_blank_line: bool,
+        hasher: Box<BodyHasher>,
+        body: Vec<u8>,
+    },
     /// Memory ran out; the rest is read and forgotten.
     Starved,
 }

@@ -127,9 +127,9 @@ impl Transaction {
     /// Whether the recipient can be judged together with those accepted so far: there is one answer after DATA (RFC 5321
     /// §4.1.1.4), so where a refusal could differ it is asked to come again alone.
     pub fn goes_with(&self, standing: &Standing) -> bool {
-        self.accepted.iter().all(|other| {
-            other.standing.is_like(standing) || !(other.standing.may_refuse() || standing.may_refuse())
-        })
+        self.accepted
+            .iter()
+            .all(|other| other.standing.is_like(standing) || !(other.standing.may_refuse() || standing.may_refuse()))
     }
 
     /// Notes what a recipient was answered.

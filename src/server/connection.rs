@@ -229,7 +229,9 @@ impl Connection {
     /// Shakes hands; false where the connection must be closed: octets that came before the handshake would be taken for
     /// octets under TLS (RFC 3207 §4.2, command injection).
     async fn start_tls(&mut self, reply: Reply) -> io::Result<bool> {
-        let (Some(acceptor), Some(wire)) = (self.generation.acceptor.clone(), self.wire.take()) else { return Ok(false) };
+        let (Some(acceptor), Some(wire)) = (self.generation.acceptor.clone(), self.wire.take()) else {
+            return Ok(false);
+        };
         self.wire = Some(wire);
         self.reply(reply);
         let injected = self.start < self.input.len();

@@ -88,7 +88,9 @@ fn guard(old: &Config, new: &Config) -> Result<(), String> {
     }
     let lines: Vec<String> = losses
         .iter()
-        .map(|loss| format!("domains.\"{}\": {} of {} mailboxes would be gone", loss.domain.as_str(), loss.gone, loss.had))
+        .map(|loss| {
+            format!("domains.\"{}\": {} of {} mailboxes would be gone", loss.domain.as_str(), loss.gone, loss.had)
+        })
         .collect();
     Err(format!("{}\nif that is meant, restart, or run serve with --force", lines.join("\n")))
 }

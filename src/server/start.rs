@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::deliver::{Writers, check_host_name, check_root, clean_tmp};
 use crate::observe::http::{self, Pages};
 use crate::observe::journal::Journal;
+use crate::observe::log::Log;
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::label::ConnectionOutcome;
 use crate::problem::Problems;
@@ -28,8 +29,8 @@ use crate::smtp::session::Capabilities;
 use super::connection::{self, Generation};
 use super::counts;
 use super::listener::{self, Denied, Permits};
-use super::privileges::{become_account, is_root, make_directory};
 use super::private::PrivateClients;
+use super::privileges::{become_account, is_root, make_directory};
 use super::reload::Reload;
 use super::shutdown::Shutdown;
 use super::tls;
@@ -93,7 +94,9 @@ pub fn bind(config: &Config) -> Result<Bound, StartError> {
     let http = listener::bind("http.listen", config.http.listen).map_err(StartError::Machine)?;
     if let Some(account) = account {
         if is_root() {
-            for (key, path) in [("maildir.root", &config.maildir.root), ("journal.directory", &config.journal.directory)] {
+            for (key, path) in
+                [("maildir.root", &config.maildir.root), ("journal.directory", &config.journal.directory)]
+            {
                 make_directory(path, account)
                     .map_err(|error| StartError::Machine(format!("{key}: can't make {}: {error}", path.display())))?;
             }
@@ -156,7 +159,10 @@ pub struct Running {
 ///
 /// # Errors
 /// Threads or the resolver can't be had.
-pub fn start(bound: Bound, config: Config, runtime: &Handle) -> Result<Running, StartError> {
+pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -> Result<Running, StartError> {
+    if let Some(log) = &log {
+        log.start().map_err(machine)?;
+    }
     let _in_runtime = runtime.enter();
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")).map_err(machine)?);
     let writers = Arc::new(Writers::new(config.maildir.root.clone(), WRITERS, QUEUE));
@@ -178,7 +184,7 @@ pub fn start(bound: Bound, config: Config, runtime: &Handle) -> Result<Running, 
         metrics: Arc::clone(&metrics),
         memory: Memory::new(MEMORY),
     });
-    counts::register(&metrics, &receiver, &writers, &journal).map_err(machine)?;
+    counts::register(&metrics, &receiver, &writers, &journal, log.as_ref()).map_err(machine)?;
     metrics.soft_reject(config.smtp.soft_reject);
     let generation = generation(&config, Arc::clone(&receiver), bound.acceptor);
     let lasting = Arc::new(Lasting { receiver, metrics, generation: Arc::new(ArcSwap::from_pointee(generation)) });
@@ -194,9 +200,7 @@ pub fn start(bound: Bound, config: Config, runtime: &Handle) -> Result<Running, 
     let http = listener.local_addr().map_err(machine)?;
     let http_task = tokio::spawn(http::serve(listener, pages, async { drop(stopped.await) }));
     let (path, force) = (None, false);
-    Ok(Running {
-        lasting, config, path, force, smtp, http, shutdown, writers, journal, tasks, stop_http, http_task,
-    })
+    Ok(Running { lasting, config, path, force, smtp, http, shutdown, writers, journal, tasks, stop_http, http_task })
 }
 
 /// Who judges whose mail.
@@ -288,7 +292,12 @@ async fn clean(root: PathBuf) {
     }
 }
 
-fn pages(lasting: &Arc<Lasting>, journal: &Arc<Journal>, shutdown: &Shutdown, dns_answers: Arc<AtomicBool>) -> Arc<Pages> {
+fn pages(
+    lasting: &Arc<Lasting>,
+    journal: &Arc<Journal>,
+    shutdown: &Shutdown,
+    dns_answers: Arc<AtomicBool>,
+) -> Arc<Pages> {
     let (journal, shutdown) = (Arc::clone(journal), shutdown.clone());
     Arc::new(Pages::new(Arc::clone(&lasting.metrics), move || {
         let reasons = [
@@ -356,7 +365,8 @@ impl Running {
             tracing::error!("messages were still being written; none of them was acknowledged");
         }
         let journal = Arc::clone(&self.journal);
-        let lost = tokio::task::spawn_blocking(move || journal.close(Duration::from_secs(10))).await.unwrap_or_default();
+        let lost =
+            tokio::task::spawn_blocking(move || journal.close(Duration::from_secs(10))).await.unwrap_or_default();
         if lost > 0 {
             tracing::error!(lost, "lines of the journal could not be written");
         }
