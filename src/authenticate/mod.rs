@@ -1,10 +1,11 @@
 //! Evidence about a client and a message: what the DNS and the signatures say. Results, never verdicts: rules decide.
 //!
-//! Every check ends within its deadline and never fails: DNS trouble is a result (`temperror`).
+//! Every check ends within its deadline and never fails: DNS trouble is a result (`temperror`). Every look-up goes through
+//! the one [`resolver`]. mail-auth does the mathematics and never asks the DNS: its cache is keyed by the name alone and holds
+//! what the first asker parsed, so that `MAIL FROM:<x@_dmarc.victim.example>` would hide the victim's DMARC record.
 
 mod arc;
 pub mod body;
-pub mod budget;
 pub mod dkim;
 pub mod dmarc;
 pub mod header;
@@ -21,8 +22,6 @@ mod tag_list;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-use mail_auth::MessageAuthenticator;
 
 use resolver::{Counters, Resolver};
 
@@ -76,8 +75,6 @@ pub struct Authenticator(Arc<Inner>);
 
 struct Inner {
     resolver: Resolver,
-    /// mail-auth on the same resolver. Never hand it a TXT cache that outlives a message: see [`budget`].
-    mail_auth: MessageAuthenticator,
     check: Duration,
 }
 
@@ -88,8 +85,7 @@ impl Authenticator {
     /// When the system's DNS configuration, where it is to be used, can't be.
     pub fn new(dns: &Dns) -> Result<Authenticator, AuthenticateError> {
         let resolver = Resolver::new(dns)?;
-        let mail_auth = MessageAuthenticator(resolver.hickory().clone());
-        Ok(Authenticator(Arc::new(Inner { resolver, mail_auth, check: dns.check })))
+        Ok(Authenticator(Arc::new(Inner { resolver, check: dns.check })))
     }
 
     /// Whether a DNS server answers; to be asked at start.
@@ -108,12 +104,6 @@ impl Authenticator {
     /// The resolver, for look-ups that are not a check.
     pub fn resolver(&self) -> &Resolver {
         &self.0.resolver
-    }
-
-    /// mail-auth on our resolver.
-    #[allow(dead_code)]
-    fn mail_auth(&self) -> &MessageAuthenticator {
-        &self.0.mail_auth
     }
 
     /// How long one check may take.

@@ -1,1 +1,188 @@
-//! Room to be furnished.
+//! Durable delivery to Maildir. A [`Stored`] is the only proof that a message is kept, and only this room can make one:
+//! after the file, its entry in `new/` and the directories that lead there are on disk.
+//!
+//! ```text
+//! store() -> queue -> a writer thread: prepare directories -> write tmp/ -> fsync -> rename into new/ -> fsync new/ -> Stored
+//! ```
+//!
+//! What is on disk while that goes on: a file in `tmp/` (nobody reads it; [`clean_tmp`] removes it after a crash), then the same
+//! file in `new/` whose entry a power cut may still undo (nothing was acknowledged), then the entry is durable and the
+//! sender is told. Whatever fails on that way is undone and told as a [`DeliverError`], for which the sender is asked to try again.
+//!
+//! No path comes from a client's text: a path is made of the domain and mailbox that the configuration names.
+
+mod clean;
+mod commit;
+mod counters;
+mod disk;
+mod group_sync;
+mod lines;
+mod place;
+mod root;
+mod writers;
+
+pub use clean::{Cleaned, clean_tmp};
+pub use counters::Counters;
+pub use disk::{Step, Unwatched, Witness};
+pub use root::{RootProblem, check_host_name, check_root};
+pub use writers::{Limits, Writers};
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::facts::record::DeliveryRecord;
+use crate::recipients::MailboxName;
+
+/// The octets that all copies of a message share, with CRLF line ends.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Payload {
+    /// The message's own header as it is to be kept, with the blank line that ends it.
+    pub header: Vec<u8>,
+    /// Everything after the blank line.
+    pub body: Vec<u8>,
+}
+
+impl Payload {
+    /// Octets of header and body.
+    pub fn len(&self) -> usize {
+        self.header.len().saturating_add(self.body.len())
+    }
+
+    /// Whether there is not one octet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A message and the mailboxes that it goes to: all of them, or none.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// What all copies share.
+    pub payload: Arc<Payload>,
+    /// One entry a mailbox; at least one.
+    pub copies: Vec<Copy>,
+}
+
+impl Delivery {
+    /// Octets that it keeps in memory while it waits.
+    fn weight(&self) -> usize {
+        self.copies.iter().fold(self.payload.len(), |sum, copy| sum.saturating_add(copy.prefix.len()))
+    }
+}
+
+/// One copy of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copy {
+    /// Whose it is.
+    pub mailbox: MailboxName,
+    /// Where in the mailbox it goes.
+    pub folder: Folder,
+    /// Our trace fields, in front of the message's header, with CRLF line ends.
+    pub prefix: Vec<u8>,
+}
+
+/// A folder of a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Folder {
+    /// The Maildir itself.
+    Inbox,
+    /// The Maildir++ folder `.Junk`.
+    Junk,
+}
+
+impl Folder {
+    /// Its name as IMAP shows it: `INBOX`, `Junk`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Folder::Inbox => "INBOX",
+            Folder::Junk => "Junk",
+        }
+    }
+
+    /// The directory below the mailbox's, `None` for the inbox.
+    const fn directory(self) -> Option<&'static str> {
+        match self {
+            Folder::Inbox => None,
+            Folder::Junk => Some(".Junk"),
+        }
+    }
+}
+
+/// The proof that every copy of a message is durable: file, directory entry and parents. Only this room makes one.
+#[derive(Debug)]
+#[must_use = "a stored message is to be acknowledged"]
+pub struct Stored {
+    files: Vec<StoredFile>,
+}
+
+impl Stored {
+    /// One file a copy, in the order of the copies.
+    pub fn files(&self) -> &[StoredFile] {
+        &self.files
+    }
+
+    /// The same for the decision record.
+    pub fn records(&self) -> Vec<DeliveryRecord> {
+        let record = |file: &StoredFile| DeliveryRecord {
+            mailbox: file.mailbox.to_string(),
+            folder: file.folder.name().to_owned(),
+            file: file.path.to_string_lossy().into_owned(),
+        };
+        self.files.iter().map(record).collect()
+    }
+}
+
+/// One durable file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFile {
+    mailbox: MailboxName,
+    folder: Folder,
+    path: PathBuf,
+    bytes: u64,
+}
+
+impl StoredFile {
+    /// Whose it is.
+    pub fn mailbox(&self) -> &MailboxName {
+        &self.mailbox
+    }
+
+    /// Where in the mailbox.
+    pub fn folder(&self) -> Folder {
+        self.folder
+    }
+
+    /// Its path below the Maildir root, as it was in `new/` when it was stored.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its size on disk, with LF line ends.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// Why a message was not stored. Nothing of it is kept; each is our own trouble and answered with 4yz.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError {
+    /// No space or quota left on the file system (ENOSPC, EDQUOT): 452 4.3.1.
+    #[error("the file system is full: {0}")]
+    Full(#[source] io::Error),
+    /// Any other trouble of the file system, or a bug: 451 4.3.0.
+    #[error("the message could not be stored: {0}")]
+    Io(#[source] io::Error),
+    /// The queue stayed full, the disk did not answer in time, or we are shutting down: 451 4.3.0.
+    #[error("the writers are busy")]
+    Busy,
+}
+
+impl From<io::Error> for DeliverError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DeliverError::Full(error),
+            _ => DeliverError::Io(error),
+        }
+    }
+}

@@ -1,1 +1,548 @@
-//! Every fact, declared once.
+//! Every fact that a rule can read, declared once: its name (the path in the decision record), type, words, the stages at
+//! which it is known, its meaning, the RFC it comes from, and how it is got from [`Facts`].
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use serde::Serialize;
+
+use super::word::{
+    self, ArcResult, DmarcPolicy, DmarcResult, IprevResult, MethodResult, Mx, ReverseMxResult, Role, Stage,
+};
+use super::{Dkim, Facts};
+
+/// How many entries of a list a rule gets to see; what comes after them is not looked at.
+pub const LIST_BOUND: usize = 100;
+
+/// The type of a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number.
+    Int,
+    /// A number.
+    Double,
+    /// Any text.
+    String,
+    /// An IP address as text; the only facts that can be in a list of networks.
+    Address,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A list of texts.
+    StringList,
+    /// A list of some of these words.
+    WordList(&'static [&'static str]),
+    /// A list of records with these fields.
+    RecordList(&'static [(&'static str, Type)]),
+}
+
+impl Type {
+    /// What it is called in tables and problems.
+    pub fn name(self) -> &'static str {
+        match self {
+            Type::Bool => "bool",
+            Type::Int => "int",
+            Type::Double => "double",
+            Type::String => "string",
+            Type::Address => "address",
+            Type::Word(_) => "word",
+            Type::StringList => "list of strings",
+            Type::WordList(_) => "list of words",
+            Type::RecordList(_) => "list of records",
+        }
+    }
+
+    /// Its closed set of words; empty where it has none.
+    pub fn words(self) -> &'static [&'static str] {
+        match self {
+            Type::Word(words) | Type::WordList(words) => words,
+            _ => &[],
+        }
+    }
+
+    /// The value where there is nothing: `false`, `0`, `''`, the first word (`''` or `none`), `[]`.
+    pub fn empty(self) -> Value<'static> {
+        match self {
+            Type::Bool => Value::Bool(false),
+            Type::Int => Value::Int(0),
+            Type::Double => Value::Double(0.0),
+            Type::String | Type::Address => Value::text(""),
+            Type::Word(words) => Value::text(words.first().copied().unwrap_or_default()),
+            Type::StringList | Type::WordList(_) | Type::RecordList(_) => Value::List(Vec::new()),
+        }
+    }
+
+    /// Takes a given value for this type: whole numbers become doubles where a double is wanted, and what a record leaves out is
+    /// empty.
+    ///
+    /// # Errors
+    /// Says what does not fit.
+    pub fn take(self, value: Value<'static>) -> Result<Value<'static>, Mistake> {
+        match (self, value) {
+            (Type::Bool, v @ Value::Bool(_))
+            | (Type::Int, v @ Value::Int(_))
+            | (Type::Double, v @ Value::Double(_))
+            | (Type::String, v @ Value::String(_)) => Ok(v),
+            // Exact up to 2^53, far above any score.
+            (Type::Double, Value::Int(n)) => Ok(Value::Double(n as f64)),
+            (Type::Address, Value::String(text)) => {
+                let fits = text.is_empty() || text.parse::<std::net::IpAddr>().is_ok();
+                if fits { Ok(Value::String(text)) } else { Err(Mistake::NotAnAddress { got: text.into_owned() }) }
+            }
+            (Type::Word(words), Value::String(text)) => {
+                let fits = words.contains(&text.as_ref());
+                if fits { Ok(Value::String(text)) } else { Err(Mistake::NotAWord { got: text.into_owned(), words }) }
+            }
+            (Type::StringList, Value::List(items)) => take_each(Type::String, items),
+            (Type::WordList(words), Value::List(items)) => take_each(Type::Word(words), items),
+            (Type::RecordList(fields), Value::List(items)) => {
+                let records: Result<_, _> = items.into_iter().map(|item| take_record(fields, item)).collect();
+                Ok(Value::List(records?))
+            }
+            (wanted, value) => Err(Mistake::WrongType { wanted: wanted.name(), got: value.type_name() }),
+        }
+    }
+}
+
+fn take_each(ty: Type, items: Vec<Value<'static>>) -> Result<Value<'static>, Mistake> {
+    let items: Result<_, _> = items.into_iter().map(|item| ty.take(item)).collect();
+    Ok(Value::List(items?))
+}
+
+fn take_record(fields: &'static [(&'static str, Type)], item: Value<'static>) -> Result<Value<'static>, Mistake> {
+    let Value::Map(given) = item else {
+        return Err(Mistake::WrongType { wanted: "record", got: item.type_name() });
+    };
+    let mut record: Vec<(Cow<'static, str>, Value<'static>)> =
+        fields.iter().map(|(name, ty)| (Cow::Borrowed(*name), ty.empty())).collect();
+    for (name, value) in given {
+        let place = record.iter_mut().zip(fields).find(|((known, _), _)| *known == name);
+        let Some(((_, slot), (_, ty))) = place else {
+            return Err(Mistake::UnknownField {
+                got: name.into_owned(),
+                fields: fields.iter().map(|(name, _)| *name).collect(),
+            });
+        };
+        *slot = ty.take(value)?;
+    }
+    Ok(Value::Map(record))
+}
+
+/// The value of a fact. Text borrows from the facts where it can, so that reading one builds nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value<'a> {
+    /// Of [`Type::Bool`].
+    Bool(bool),
+    /// Of [`Type::Int`].
+    Int(i64),
+    /// Of [`Type::Double`].
+    Double(f64),
+    /// Of [`Type::String`], [`Type::Address`] and [`Type::Word`].
+    String(Cow<'a, str>),
+    /// Of the list types.
+    List(Vec<Value<'a>>),
+    /// An entry of a [`Type::RecordList`]: its fields in the order of declaration.
+    Map(Vec<(Cow<'a, str>, Value<'a>)>),
+}
+
+impl<'a> Value<'a> {
+    /// A text without copying it.
+    pub fn text(text: &'a str) -> Value<'a> {
+        Value::String(Cow::Borrowed(text))
+    }
+
+    /// What kind of value it is, in words.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Value::Bool(_) => "bool",
+            Value::Int(_) => "int",
+            Value::Double(_) => "double",
+            Value::String(_) => "string",
+            Value::List(_) => "list",
+            Value::Map(_) => "record",
+        }
+    }
+}
+
+impl std::fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Value::Bool(b) => write!(f, "{b}"),
+            Value::Int(n) => write!(f, "{n}"),
+            Value::Double(n) => write!(f, "{n}"),
+            Value::String(text) => f.write_str(text),
+            Value::List(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    if i > 0 {
+                        f.write_str(", ")?;
+                    }
+                    write!(f, "{item}")?;
+                }
+                Ok(())
+            }
+            Value::Map(fields) => {
+                for (i, (name, value)) in fields.iter().enumerate() {
+                    if i > 0 {
+                        f.write_str(" ")?;
+                    }
+                    write!(f, "{name}={value}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What is wrong with a value that was given for a fact.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Mistake {
+    /// No fact has this name.
+    #[error("there is no fact \"{0}\"")]
+    UnknownFact(String),
+    /// It has another type.
+    #[error("it is of type {wanted}, not {got}")]
+    WrongType {
+        /// The fact's type.
+        wanted: &'static str,
+        /// The given value's.
+        got: &'static str,
+    },
+    /// It is a word that the fact never gives.
+    #[error("it is never \"{got}\"")]
+    NotAWord {
+        /// The given word.
+        got: String,
+        /// The fact's words.
+        words: &'static [&'static str],
+    },
+    /// It isn't an IP address.
+    #[error("\"{got}\" is not an IP address")]
+    NotAnAddress {
+        /// The given text.
+        got: String,
+    },
+    /// The records of this list have no such field.
+    #[error("its records have no field \"{got}\"")]
+    UnknownField {
+        /// The given field.
+        got: String,
+        /// The fields there are.
+        fields: Vec<&'static str>,
+    },
+}
+
+/// One fact's declaration.
+#[derive(Debug)]
+pub struct Fact {
+    /// Its name, and its path in the decision record.
+    pub name: &'static str,
+    /// Its type.
+    pub ty: Type,
+    /// The first stage at which it is known.
+    pub stage: Stage,
+    /// The last stage at which it is known; `data` for all but those of one recipient.
+    pub until: Stage,
+    /// What it says, in a sentence without a full stop.
+    pub meaning: &'static str,
+    /// Where it comes from; empty where no RFC speaks of it.
+    pub rfc: &'static str,
+    /// How it is read.
+    pub get: for<'a> fn(&'a Facts) -> Value<'a>,
+}
+
+impl Fact {
+    /// Whether a rule of this stage can read it.
+    pub fn known_at(&self, stage: Stage) -> bool {
+        self.stage <= stage && stage <= self.until
+    }
+}
+
+/// Where the values of facts come from while rules are judged.
+pub trait FactSource: Send + Sync {
+    /// The value of one fact, of the fact's type.
+    fn value<'a>(&'a self, fact: &'static Fact) -> Value<'a>;
+}
+
+impl FactSource for Facts {
+    fn value<'a>(&'a self, fact: &'static Fact) -> Value<'a> {
+        (fact.get)(self)
+    }
+}
+
+/// Facts of a test: what was given, over the empty values.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Given {
+    values: HashMap<&'static str, Value<'static>>,
+}
+
+impl Given {
+    /// Nothing given.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Gives a fact a value.
+    ///
+    /// # Errors
+    /// The [`Mistake`], if there is no such fact or the value doesn't fit it; nothing is changed then.
+    pub fn set(&mut self, name: &str, value: Value<'static>) -> Result<(), Mistake> {
+        let fact = find(name).ok_or_else(|| Mistake::UnknownFact(name.to_owned()))?;
+        self.values.insert(fact.name, fact.ty.take(value)?);
+        Ok(())
+    }
+}
+
+impl FactSource for Given {
+    fn value<'a>(&'a self, fact: &'static Fact) -> Value<'a> {
+        self.values.get(fact.name).cloned().unwrap_or_else(|| fact.ty.empty())
+    }
+}
+
+/// A set of facts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FactSet(u64);
+
+// A set is one word of 64 bits.
+const _: () = assert!(TABLE.len() <= 64);
+
+impl FactSet {
+    /// Adds a fact of the table.
+    pub fn insert(&mut self, fact: &'static Fact) {
+        if let Some(index) = INDEX.get(fact.name) {
+            self.0 |= 1 << index;
+        }
+    }
+
+    /// Adds all of another set.
+    pub fn extend(&mut self, other: FactSet) {
+        self.0 |= other.0;
+    }
+
+    /// Whether the fact of this name is in it.
+    pub fn contains(&self, name: &str) -> bool {
+        INDEX.get(name).is_some_and(|index| self.0 & (1 << index) != 0)
+    }
+
+    /// Whether the fact of this name, or any fact below it (`spf` has `spf.helo.result`), is in it.
+    pub fn touches(&self, group: &str) -> bool {
+        self.iter()
+            .any(|fact| fact.name.strip_prefix(group).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+
+    /// The facts in it, in the table's order.
+    pub fn iter(&self) -> impl Iterator<Item = &'static Fact> + '_ {
+        TABLE.iter().enumerate().filter(|(index, _)| self.0 & (1 << index) != 0).map(|(_, fact)| fact)
+    }
+}
+
+static INDEX: LazyLock<HashMap<&'static str, usize>> =
+    LazyLock::new(|| TABLE.iter().enumerate().map(|(index, fact)| (fact.name, index)).collect());
+
+/// The fact of this name.
+pub fn find(name: &str) -> Option<&'static Fact> {
+    INDEX.get(name).and_then(|index| TABLE.get(*index))
+}
+
+/// The names of all facts, in the table's order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|fact| fact.name)
+}
+
+/// A fact as `gatepost facts` lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type, in words.
+    #[serde(rename = "type")]
+    pub ty: &'static str,
+    /// The words it can be; empty where it is not a word.
+    pub values: &'static [&'static str],
+    /// The fields of its records; empty where it is not a list of records.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<Row>,
+    /// The stages at which rules can read it.
+    pub stages: Vec<Stage>,
+    /// What it says.
+    pub meaning: &'static str,
+    /// Where it comes from.
+    pub rfc: &'static str,
+}
+
+/// The whole table as rows, in its order.
+pub fn rows() -> Vec<Row> {
+    TABLE.iter().map(row).collect()
+}
+
+fn row(fact: &Fact) -> Row {
+    let stages: Vec<Stage> = Stage::ALL.iter().copied().filter(|stage| fact.known_at(*stage)).collect();
+    let fields = match fact.ty {
+        Type::RecordList(fields) => fields
+            .iter()
+            .map(|(name, ty)| Row {
+                name,
+                ty: ty.name(),
+                values: ty.words(),
+                fields: Vec::new(),
+                stages: stages.clone(),
+                meaning: "",
+                rfc: "",
+            })
+            .collect(),
+        _ => Vec::new(),
+    };
+    Row {
+        name: fact.name,
+        ty: fact.ty.name(),
+        values: fact.ty.words(),
+        fields,
+        stages,
+        meaning: fact.meaning,
+        rfc: fact.rfc,
+    }
+}
+
+type Get = for<'a> fn(&'a Facts) -> Value<'a>;
+
+const fn fact(name: &'static str, ty: Type, stage: Stage, rfc: &'static str, meaning: &'static str, get: Get) -> Fact {
+    Fact { name, ty, stage, until: Stage::Data, meaning, rfc, get }
+}
+
+const fn only_at(stage: Stage, fact: Fact) -> Fact {
+    Fact { until: stage, ..fact }
+}
+
+fn count(n: u64) -> Value<'static> {
+    Value::Int(i64::try_from(n).unwrap_or(i64::MAX))
+}
+
+fn texts(items: &[String]) -> Value<'_> {
+    Value::List(items.iter().take(LIST_BOUND).map(|item| Value::text(item)).collect())
+}
+
+const DKIM_FIELDS: &[(&str, Type)] = &[
+    ("result", Type::Word(MethodResult::WORDS)),
+    ("domain", Type::String),
+    ("selector", Type::String),
+    ("algorithm", Type::String),
+    ("reason", Type::String),
+];
+
+fn signature(d: &Dkim) -> Value<'_> {
+    let values = [d.result.as_str(), &d.domain, &d.selector, &d.algorithm, &d.reason];
+    Value::Map(
+        DKIM_FIELDS.iter().zip(values).map(|((name, _), value)| (Cow::Borrowed(*name), Value::text(value))).collect(),
+    )
+}
+
+const MAIL: Stage = Stage::Mail;
+const DATA: Stage = Stage::Data;
+const CONNECT: Stage = Stage::Connect;
+
+/// Every fact.
+#[rustfmt::skip]
+pub static TABLE: &[Fact] = &[
+    fact("client.ip", Type::Address, CONNECT, "", "the client's IP address; IPv4-mapped IPv6 is given as IPv4",
+        |f| Value::String(Cow::Owned(f.client.ip.to_string()))),
+    fact("client.port", Type::Int, CONNECT, "", "the client's port",
+        |f| Value::Int(f.client.port.into())),
+    fact("client.name", Type::String, CONNECT, "RFC 8601 §2.7.3", "the client's reverse name where iprev confirmed it, else ''",
+        |f| Value::text(&f.client.name)),
+    fact("client.trusted", Type::Bool, CONNECT, "", "the client is in smtp.trusted; SPF, iprev and reverse MX are none then",
+        |f| Value::Bool(f.client.trusted)),
+    fact("iprev.result", Type::Word(IprevResult::WORDS), CONNECT, "RFC 8601 §2.7.3",
+        "pass: a reverse name has the client's address; fail: none of them has; permerror: there is no reverse name",
+        |f| Value::text(f.iprev.result.as_str())),
+    fact("iprev.name", Type::String, CONNECT, "RFC 8601 §2.7.3", "the confirmed reverse name, else the first unconfirmed one, else ''",
+        |f| Value::text(&f.iprev.name)),
+    fact("reverse_mx.ptr.domain", Type::String, CONNECT, "", "the client's reverse name, as asked for its mail exchangers",
+        |f| Value::text(&f.reverse_mx.ptr.domain)),
+    fact("reverse_mx.ptr.result", Type::Word(ReverseMxResult::WORDS), CONNECT, "",
+        "whether the client is a mail exchanger of its own reverse name",
+        |f| Value::text(f.reverse_mx.ptr.result.as_str())),
+    fact("reverse_mx.ptr.mx", Type::Word(Mx::WORDS), CONNECT, "RFC 5321 §5.1, RFC 7505", "how the reverse name says where its mail goes",
+        |f| Value::text(f.reverse_mx.ptr.mx.as_str())),
+    fact("helo", Type::String, MAIL, "RFC 5321 §4.1.1.1", "the argument of EHLO or HELO",
+        |f| Value::text(&f.helo)),
+    fact("tls.version", Type::String, MAIL, "RFC 3207", "TLSv1.2 or TLSv1.3; '' in clear",
+        |f| Value::text(f.tls.as_ref().map_or("", |tls| &tls.version))),
+    fact("tls.cipher", Type::String, MAIL, "RFC 3207", "the cipher suite; '' in clear",
+        |f| Value::text(f.tls.as_ref().map_or("", |tls| &tls.cipher))),
+    fact("mail_from.address", Type::String, MAIL, "RFC 5321 §4.1.1.2", "the reverse-path; '' where it is null",
+        |f| Value::text(&f.mail_from.address)),
+    fact("mail_from.domain", Type::String, MAIL, "RFC 5321 §4.1.1.2", "the reverse-path's domain; '' where it is null",
+        |f| Value::text(&f.mail_from.domain)),
+    fact("spf.helo.result", Type::Word(MethodResult::WORDS), MAIL, "RFC 7208 §2.3", "SPF of the name in EHLO or HELO",
+        |f| Value::text(f.spf.helo.result.as_str())),
+    fact("spf.helo.domain", Type::String, MAIL, "RFC 7208 §2.3", "the name that was asked",
+        |f| Value::text(&f.spf.helo.domain)),
+    fact("spf.mail_from.result", Type::Word(MethodResult::WORDS), MAIL, "RFC 7208 §2.4", "SPF of the reverse-path's domain",
+        |f| Value::text(f.spf.mail_from.result.as_str())),
+    fact("spf.mail_from.domain", Type::String, MAIL, "RFC 7208 §2.4", "the domain that was asked",
+        |f| Value::text(&f.spf.mail_from.domain)),
+    fact("reverse_mx.mail_from.domain", Type::String, MAIL, "", "the reverse-path's domain, as asked for its mail exchangers",
+        |f| Value::text(&f.reverse_mx.mail_from.domain)),
+    fact("reverse_mx.mail_from.result", Type::Word(ReverseMxResult::WORDS), MAIL, "",
+        "whether the client is a mail exchanger of the reverse-path's domain",
+        |f| Value::text(f.reverse_mx.mail_from.result.as_str())),
+    fact("reverse_mx.mail_from.mx", Type::Word(Mx::WORDS), MAIL, "RFC 5321 §5.1, RFC 7505",
+        "how the reverse-path's domain says where its mail goes; '' where it is not known",
+        |f| Value::text(f.reverse_mx.mail_from.mx.as_str())),
+    only_at(Stage::Rcpt, fact("rcpt.address", Type::String, Stage::Rcpt, "RFC 5321 §4.1.1.3", "the recipient as the client gave it",
+        |f| Value::text(&f.rcpt.address))),
+    only_at(Stage::Rcpt, fact("rcpt.domain", Type::String, Stage::Rcpt, "RFC 5321 §4.1.1.3", "the recipient's domain, one of ours",
+        |f| Value::text(&f.rcpt.domain))),
+    fact("rcpt.role", Type::Word(Role::WORDS), Stage::Rcpt, "RFC 5321 §4.5.1, RFC 2142",
+        "postmaster, abuse or ''; at data the role that all recipients of the message share",
+        |f| Value::text(f.rcpt.role.as_str())),
+    fact("message.bytes", Type::Int, DATA, "", "the size of the message as it came",
+        |f| count(f.message.bytes)),
+    fact("message.message_id", Type::String, DATA, "RFC 5322 §3.6.4", "Message-ID, cut to 250 characters",
+        |f| Value::text(&f.message.message_id)),
+    fact("from.addresses", Type::StringList, DATA, "RFC 5322 §3.6.2", "the addresses of From",
+        |f| texts(&f.from.addresses)),
+    fact("from.domain", Type::String, DATA, "RFC 9989", "the author domain; '' where there is none or more than one",
+        |f| Value::text(&f.from.domain)),
+    fact("from.defects", Type::WordList(word::FROM_DEFECTS), DATA, "RFC 5322 §3.6.2", "what is wrong with From",
+        |f| texts(&f.from.defects)),
+    fact("reply_to.domain", Type::String, DATA, "RFC 5322 §3.6.2", "the domain of the first mailbox in Reply-To",
+        |f| Value::text(&f.reply_to.domain)),
+    fact("dkim", Type::RecordList(DKIM_FIELDS), DATA, "RFC 6376",
+        "the DKIM signatures, as in dkim.exists(d, d.result == 'pass')",
+        |f| Value::List(f.dkim.iter().take(LIST_BOUND).map(signature).collect())),
+    fact("dmarc.result", Type::Word(DmarcResult::WORDS), DATA, "RFC 9989", "whether an identifier aligned with the author domain passed",
+        |f| Value::text(f.dmarc.result.as_str())),
+    fact("dmarc.domain", Type::String, DATA, "RFC 9989", "where the DMARC record stands",
+        |f| Value::text(&f.dmarc.domain)),
+    fact("dmarc.policy", Type::Word(DmarcPolicy::WORDS), DATA, "RFC 9989", "the policy that applies, after sp, np and t",
+        |f| Value::text(f.dmarc.policy.as_str())),
+    fact("dmarc.published", Type::Word(DmarcPolicy::WORDS), DATA, "RFC 9989", "the policy as published, p=",
+        |f| Value::text(f.dmarc.published.as_str())),
+    fact("dmarc.aligned", Type::Bool, DATA, "RFC 9989", "an authenticated domain is aligned with the author domain",
+        |f| Value::Bool(f.dmarc.aligned)),
+    fact("arc.result", Type::Word(ArcResult::WORDS), DATA, "RFC 8617", "the state of the ARC chain",
+        |f| Value::text(f.arc.result.as_str())),
+    fact("reverse_mx.from.domain", Type::String, DATA, "", "the author domain, as asked for its mail exchangers",
+        |f| Value::text(&f.reverse_mx.from.domain)),
+    fact("reverse_mx.from.result", Type::Word(ReverseMxResult::WORDS), DATA, "",
+        "whether the client is a mail exchanger of the author domain",
+        |f| Value::text(f.reverse_mx.from.result.as_str())),
+    fact("reverse_mx.from.mx", Type::Word(Mx::WORDS), DATA, "RFC 5321 §5.1, RFC 7505", "how the author domain says where its mail goes",
+        |f| Value::text(f.reverse_mx.from.mx.as_str())),
+    fact("reverse_mx.reply_to.domain", Type::String, DATA, "", "Reply-To's domain, as asked for its mail exchangers",
+        |f| Value::text(&f.reverse_mx.reply_to.domain)),
+    fact("reverse_mx.reply_to.result", Type::Word(ReverseMxResult::WORDS), DATA, "",
+        "whether the client is a mail exchanger of Reply-To's domain",
+        |f| Value::text(f.reverse_mx.reply_to.result.as_str())),
+    fact("reverse_mx.reply_to.mx", Type::Word(Mx::WORDS), DATA, "RFC 5321 §5.1, RFC 7505", "how Reply-To's domain says where its mail goes",
+        |f| Value::text(f.reverse_mx.reply_to.mx.as_str())),
+    fact("score", Type::Double, CONNECT, "", "the sum of the scores of the rules that matched before",
+        |f| Value::Double(f.score)),
+];

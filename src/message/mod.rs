@@ -1,5 +1,8 @@
-//! The message: its header as fields, its body as octets, and who claims to have written it.
+//! The message: its header as fields, its body as octets, who claims to have written it, what a delivered one carries in
+//! front, and what names its transaction.
 
 pub mod author;
 pub mod content;
 pub mod header;
+pub mod reference;
+pub mod trace;

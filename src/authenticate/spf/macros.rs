@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use super::super::resolver::DnsName;
 
+/// Macros and literals of one term. A name has at most 127 labels, so more serve only to keep the receiver busy.
+const PIECES: usize = 128;
 /// Octets an expansion may have before it is cut to a name; more is nonsense and names nothing.
 const EXPANSION_OCTETS: usize = 8192;
 /// Octets of a name; a longer expansion loses labels on its left (RFC 7208 §7.3).
@@ -79,6 +81,9 @@ impl MacroString {
         let mut pieces = Vec::new();
         let mut rest = text;
         while !rest.is_empty() {
+            if pieces.len() >= PIECES {
+                return Err(SyntaxError);
+            }
             let literal = rest.find('%').unwrap_or(rest.len());
             let (before, from) = rest.split_at_checked(literal).ok_or(SyntaxError)?;
             if !before.is_empty() {

@@ -168,6 +168,14 @@ impl Zone {
         }
     }
 
+    /// The start of a zone.
+    pub fn soa(self, owner: &str, primary: &str) -> Zone {
+        match name(primary) {
+            Some(primary) => self.add(owner, RData::SOA(SOA::new(primary, Name::root(), 1, 300, 300, 300, 300))),
+            None => self,
+        }
+    }
+
     /// A name that exists and has no records.
     pub fn present(mut self, owner: &str) -> Zone {
         if let Some(owner) = name(owner) {
@@ -232,7 +240,7 @@ impl Zone {
             let Some(node) = self.find(&current) else {
                 found.fault = self.label_fault(&current);
                 found.code = ResponseCode::NXDomain;
-                found.soa.push(self.soa());
+                found.soa.push(self.negative_soa());
                 return found;
             };
             let of_type = |data: &&RData| record_type == RecordType::ANY || data.record_type() == record_type;
@@ -257,7 +265,7 @@ impl Zone {
                 _ => None,
             });
             let Some((data, target)) = alias else {
-                found.soa.push(self.soa());
+                found.soa.push(self.negative_soa());
                 return found;
             };
             let closes = found.answers.iter().any(|earlier| LowerName::new(&earlier.name) == target);
@@ -290,7 +298,7 @@ impl Zone {
         self.faulty_labels.iter().find(|(label, _)| label == first).map(|(_, fault)| *fault)
     }
 
-    fn soa(&self) -> Record {
+    fn negative_soa(&self) -> Record {
         let ttl = self.ttl.try_into().unwrap_or(i32::MAX);
         Record::from_rdata(
             Name::root(),

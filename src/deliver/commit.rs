@@ -1,0 +1,157 @@
+//! One delivery: every copy durable in `new/`, or nothing of it anywhere.
+
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ::maildir::{Maildir, TemporaryMailFile};
+
+use super::counters::{Counters, count};
+use super::disk::Disk;
+use super::group_sync::GroupSync;
+use super::lines::LfWriter;
+use super::place::{Durable, Ground};
+use super::{Copy, DeliverError, Delivery, Payload, Stored, StoredFile};
+
+/// Octets that are gathered before they are written.
+const BUFFER_OCTETS: usize = 64 * 1024;
+
+/// Makes deliveries below one root; shared by all writers.
+pub(super) struct Committer {
+    root: PathBuf,
+    disk: Disk,
+    syncs: GroupSync,
+    durable: Durable,
+    counters: Arc<Counters>,
+}
+
+/// A copy in `tmp/`. Dropped, it is removed.
+struct Pending<'a> {
+    copy: &'a Copy,
+    folder: PathBuf,
+    maildir: Maildir,
+    file: TemporaryMailFile,
+}
+
+impl Committer {
+    pub(super) fn new(root: PathBuf, disk: Disk, counters: Arc<Counters>) -> Self {
+        Committer { root, disk, syncs: GroupSync::default(), durable: Durable::default(), counters }
+    }
+
+    /// Makes every copy durable. `wanted` says whether the sender still waits: asked last before anything gets visible.
+    ///
+    /// # Errors
+    /// Nothing of the delivery is left in `tmp/` or `new/`, except what could not be taken back, which is counted.
+    pub(super) fn commit(&self, delivery: &Delivery, wanted: impl Fn() -> bool) -> Result<Stored, DeliverError> {
+        if delivery.copies.is_empty() {
+            let error = io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a delivery without a mailbox would acknowledge a lost message",
+            );
+            return Err(error.into());
+        }
+        let mut pending = Vec::with_capacity(delivery.copies.len());
+        for copy in &delivery.copies {
+            pending.push(self.write_tmp(copy, &delivery.payload)?);
+        }
+        // With one copy the fsync that goes with the rename does; with several none may be renamed before all are durable.
+        if pending.len() > 1 {
+            for copy in &pending {
+                self.disk.sync_file(copy.file.path())?;
+            }
+        }
+        if !wanted() {
+            return Err(DeliverError::Busy);
+        }
+        self.publish(pending)
+    }
+
+    fn ground(&self) -> Ground<'_> {
+        Ground {
+            root: &self.root,
+            disk: &self.disk,
+            syncs: &self.syncs,
+            durable: &self.durable,
+            counters: &self.counters,
+        }
+    }
+
+    fn write_tmp<'a>(&self, copy: &'a Copy, payload: &Payload) -> Result<Pending<'a>, DeliverError> {
+        let folder = self.ground().prepare(copy)?;
+        let maildir = Maildir::from(folder.clone());
+        let mut file = self.disk.create_tmp(&folder, &maildir)?;
+        self.disk.write(&mut file, |file| {
+            let octets = payload.len().saturating_add(copy.prefix.len());
+            let mut out = LfWriter::new(BufWriter::with_capacity(octets.min(BUFFER_OCTETS), file));
+            out.write(&copy.prefix)?;
+            out.write(&payload.header)?;
+            out.write(&payload.body)?;
+            out.finish()
+        })?;
+        Ok(Pending { copy, folder, maildir, file })
+    }
+
+    fn publish(&self, pending: Vec<Pending<'_>>) -> Result<Stored, DeliverError> {
+        let mut published = Published { committer: self, files: Vec::with_capacity(pending.len()) };
+        let mut directories = Vec::with_capacity(pending.len());
+        for Pending { copy, folder, maildir, file } in pending {
+            let path = self.disk.publish(&folder, &maildir, file)?;
+            published.files.push(path.clone());
+            directories.push((copy, folder.join("new"), path));
+        }
+        let mut synced: Vec<&Path> = Vec::new();
+        for (_, new, _) in &directories {
+            if !synced.contains(&new.as_path()) {
+                self.ground().sync(new)?;
+                synced.push(new);
+            }
+        }
+        let files: io::Result<Vec<StoredFile>> =
+            directories.iter().map(|(copy, _, path)| self.stored_file(copy, path)).collect();
+        let stored = Stored { files: files? };
+        published.files.clear();
+        Ok(stored)
+    }
+
+    fn stored_file(&self, copy: &Copy, path: &Path) -> io::Result<StoredFile> {
+        let below = path.strip_prefix(&self.root).map_err(io::Error::other)?;
+        Ok(StoredFile {
+            mailbox: copy.mailbox.clone(),
+            folder: copy.folder,
+            path: below.to_owned(),
+            bytes: size_in_name(path)?,
+        })
+    }
+
+    /// Removes what a delivery stored that nobody was told of.
+    pub(super) fn take_back(&self, stored: &Stored) {
+        let files = stored.files.iter().map(|file| self.root.join(&file.path)).collect();
+        drop(Published { committer: self, files });
+    }
+}
+
+/// The `,S=` of a name. A reader may have moved the file already, so that its name is asked and not the disk.
+fn size_in_name(path: &Path) -> io::Result<u64> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let size = name.and_then(|name| name.rsplit_once(",S=")).and_then(|(_, size)| size.parse().ok());
+    size.ok_or_else(|| io::Error::other("a file name without its size"))
+}
+
+/// Files in `new/` that are not acknowledged. Dropped before they are, on an error or a panic, they are taken back.
+struct Published<'a> {
+    committer: &'a Committer,
+    files: Vec<PathBuf>,
+}
+
+impl Drop for Published<'_> {
+    fn drop(&mut self) {
+        let counters = &self.committer.counters;
+        for file in &self.files {
+            // A reader that has moved it to cur/ has seen it: there it stays, and the sender's retry adds a second one.
+            match self.committer.disk.remove(file) {
+                Ok(()) => count(&counters.taken_back),
+                Err(_) => count(&counters.left_behind),
+            }
+        }
+    }
+}

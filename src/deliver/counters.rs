@@ -1,0 +1,57 @@
+//! What delivery counts, in plain atomics that the server hands to the metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::{DeliverError, Stored};
+
+/// Counts since the start; they only grow.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Deliveries that are durable.
+    pub stored: AtomicU64,
+    /// Files that are durable: one a copy.
+    pub files: AtomicU64,
+    /// Octets of those files.
+    pub bytes: AtomicU64,
+    /// Deliveries that failed for want of space or quota.
+    pub full: AtomicU64,
+    /// Deliveries that failed for other trouble of the file system.
+    pub io: AtomicU64,
+    /// Deliveries that were not taken or not finished in time.
+    pub busy: AtomicU64,
+    /// Deliveries during which a writer panicked (they are counted in `io` too).
+    pub panics: AtomicU64,
+    /// Copies that were renamed into `new/` and taken back because the delivery failed.
+    pub taken_back: AtomicU64,
+    /// Copies that should have been taken back and could not: a reader had moved them, or the file system refused.
+    pub left_behind: AtomicU64,
+    /// Directory fsyncs that were made.
+    pub directory_syncs: AtomicU64,
+    /// Directory fsyncs that were spared because another delivery's served.
+    pub directory_syncs_shared: AtomicU64,
+    /// Microseconds from the call of `store` to its result, summed over all deliveries.
+    pub microseconds: AtomicU64,
+}
+
+impl Counters {
+    /// Notes the result of one delivery and how long its caller waited.
+    pub(super) fn note(&self, result: &Result<Stored, DeliverError>, waited: Duration) {
+        self.microseconds.fetch_add(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX), Relaxed);
+        match result {
+            Ok(stored) => {
+                let bytes = stored.files.iter().map(|file| file.bytes).sum();
+                self.stored.fetch_add(1, Relaxed);
+                self.files.fetch_add(stored.files.len() as u64, Relaxed);
+                self.bytes.fetch_add(bytes, Relaxed);
+            }
+            Err(DeliverError::Full(_)) => count(&self.full),
+            Err(DeliverError::Io(_)) => count(&self.io),
+            Err(DeliverError::Busy) => count(&self.busy),
+        }
+    }
+}
+
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}

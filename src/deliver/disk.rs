@@ -1,0 +1,138 @@
+//! The steps that touch the file system, each announced to a [`Witness`] that can watch their order or make one fail.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ::maildir::{Maildir, MaildirError, TemporaryMailFile};
+
+/// A step of a delivery that touches the file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Step {
+    /// mkdir
+    MakeDirectory,
+    /// A file is created, in `tmp/` or as a folder's `maildirfolder`.
+    CreateFile,
+    /// The octets of a copy are written.
+    Write,
+    /// fsync of a file.
+    SyncFile,
+    /// rename from `tmp/` into `new/`.
+    Rename,
+    /// fsync of a directory.
+    SyncDirectory,
+    /// A file is taken back.
+    Remove,
+}
+
+/// Is told of every step before it is made, and after it was made without error. It runs on the writer's thread.
+pub trait Witness: Send + Sync {
+    /// The step is about to be made on `path` (for a rename: the file in `tmp/`).
+    ///
+    /// # Errors
+    /// An error takes the place of the step: the step is not made and fails with it.
+    fn before(&self, _step: Step, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The step was made; `to` is the new path of a rename.
+    fn done(&self, _step: Step, _path: &Path, _to: Option<&Path>) {}
+}
+
+/// Watches nothing: what production uses.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unwatched;
+
+impl Witness for Unwatched {}
+
+/// The file system as delivery uses it.
+#[derive(Clone)]
+pub(super) struct Disk {
+    witness: Arc<dyn Witness>,
+}
+
+impl Disk {
+    pub(super) fn new(witness: Arc<dyn Witness>) -> Self {
+        Disk { witness }
+    }
+
+    fn step<T>(&self, step: Step, path: &Path, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.witness.before(step, path)?;
+        let made = make()?;
+        self.witness.done(step, path, None);
+        Ok(made)
+    }
+
+    /// Makes one directory, 0700; one that is there already is fine.
+    pub(super) fn make_directory(&self, path: &Path) -> io::Result<()> {
+        self.step(Step::MakeDirectory, path, || match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        })
+    }
+
+    /// Makes an empty file, 0600; one that is there already is fine.
+    pub(super) fn create_empty(&self, path: &Path) -> io::Result<()> {
+        let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        self.step(Step::CreateFile, path, || match create() {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            other => other.map(drop),
+        })
+    }
+
+    /// A new file in `tmp/` of a Maildir, 0600. It is removed when it is dropped before it was published.
+    pub(super) fn create_tmp(&self, directory: &Path, maildir: &Maildir) -> io::Result<TemporaryMailFile> {
+        self.step(Step::CreateFile, &directory.join("tmp"), || {
+            let file = maildir.open_file_in_tmp().map_err(io_error)?;
+            // The crate leaves the mode to the umask; the file is still empty and its directories are 0700.
+            std::fs::set_permissions(file.path(), Permissions::from_mode(0o600))?;
+            Ok(file)
+        })
+    }
+
+    /// Writes the octets of a copy by `write`.
+    pub(super) fn write(
+        &self,
+        file: &mut TemporaryMailFile,
+        write: impl FnOnce(&mut TemporaryMailFile) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let path = file.path().to_owned();
+        self.step(Step::Write, &path, || write(file))
+    }
+
+    /// fsync of a file in `tmp/`, ahead of [`Disk::publish`].
+    pub(super) fn sync_file(&self, path: &Path) -> io::Result<()> {
+        self.step(Step::SyncFile, path, || OpenOptions::new().write(true).open(path)?.sync_all())
+    }
+
+    /// fsync and rename from `tmp/` into `new/`: both by the crate, in this order. Returns the new path.
+    pub(super) fn publish(&self, directory: &Path, maildir: &Maildir, file: TemporaryMailFile) -> io::Result<PathBuf> {
+        let from = file.path().to_owned();
+        self.witness.before(Step::SyncFile, &from)?;
+        self.witness.before(Step::Rename, &from)?;
+        let name = maildir.move_tmp_to_new(file).map_err(io_error)?;
+        let to = directory.join("new").join(name);
+        self.witness.done(Step::SyncFile, &from, None);
+        self.witness.done(Step::Rename, &from, Some(&to));
+        Ok(to)
+    }
+
+    /// fsync of a directory: its entries are durable afterwards.
+    pub(super) fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.step(Step::SyncDirectory, path, || File::open(path)?.sync_all())
+    }
+
+    /// Removes a file.
+    pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
+        self.step(Step::Remove, path, || std::fs::remove_file(path))
+    }
+}
+
+fn io_error(error: MaildirError) -> io::Error {
+    match error {
+        MaildirError::Io(error) => error,
+        other => io::Error::other(other.to_string()),
+    }
+}

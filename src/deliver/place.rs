@@ -1,0 +1,140 @@
+//! Where a copy goes: the directories of a mailbox's folder, made when first needed, never through a symbolic link, durable.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::Copy;
+use super::group_sync::GroupSync;
+use crate::recipients::is_safe_component;
+
+/// Directories of a Maildir.
+const MAILDIR: [&str; 3] = ["tmp", "new", "cur"];
+
+/// How many folders we remember to be durable before we forget them all: about 10 MB of paths.
+const MOST_REMEMBERED: usize = 65_536;
+
+/// Folders whose directories are durable, by what this process has synced itself: that a directory exists says nothing, another
+/// writer may have made it a moment ago, or a process that crashed before its fsync.
+#[derive(Default)]
+pub(super) struct Durable {
+    folders: Mutex<HashSet<PathBuf>>,
+}
+
+impl Durable {
+    fn knows(&self, folder: &Path) -> bool {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner).contains(folder)
+    }
+
+    fn remember(&self, folder: &Path) {
+        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if folders.len() >= MOST_REMEMBERED {
+            folders.clear();
+        }
+        folders.insert(folder.to_owned());
+    }
+}
+
+/// What making the directories of a folder needs.
+pub(super) struct Ground<'a> {
+    pub(super) root: &'a Path,
+    pub(super) disk: &'a super::disk::Disk,
+    pub(super) syncs: &'a GroupSync,
+    pub(super) durable: &'a Durable,
+    pub(super) counters: &'a super::Counters,
+}
+
+impl Ground<'_> {
+    /// The folder of a copy, relative to the root: `domain/mailbox` or `domain/mailbox/.Junk`.
+    ///
+    /// # Errors
+    /// A domain or mailbox that is no safe name of a directory: the configuration refuses it, this is the second lock.
+    pub(super) fn folder(copy: &Copy) -> io::Result<PathBuf> {
+        let (domain, name) = (copy.mailbox.domain.as_str(), copy.mailbox.name.as_str());
+        if !is_safe_component(domain, 253) || !is_safe_component(name, crate::recipients::MAILBOX_NAME_OCTETS) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the mailbox's name is no safe name of a directory",
+            ));
+        }
+        let mailbox = Path::new(domain).join(name);
+        Ok(copy.folder.directory().map_or_else(|| mailbox.clone(), |directory| mailbox.join(directory)))
+    }
+
+    /// Makes the directories of a folder where they are missing and sees that their entries are durable.
+    ///
+    /// # Errors
+    /// A component that is a symbolic link or no directory; any error of the file system.
+    pub(super) fn prepare(&self, copy: &Copy) -> io::Result<PathBuf> {
+        let below = Self::folder(copy)?;
+        let folder = self.root.join(&below);
+        let mut made = false;
+        let mut parents = vec![self.root.to_owned()];
+        let mut path = self.root.to_owned();
+        for component in below.components() {
+            path.push(component);
+            made |= self.directory(&path)?;
+            parents.push(path.clone());
+        }
+        // A Maildir++ folder lies in its mailbox, which must be a Maildir too before a reader finds it.
+        let maildirs = if copy.folder.directory().is_some() {
+            vec![parent(&folder)?, folder.as_path()]
+        } else {
+            vec![folder.as_path()]
+        };
+        for maildir in maildirs {
+            for name in MAILDIR {
+                made |= self.directory(&maildir.join(name))?;
+            }
+        }
+        if !made && self.durable.knows(&folder) {
+            return Ok(folder);
+        }
+        if copy.folder.directory().is_some() {
+            self.disk.create_empty(&folder.join("maildirfolder"))?;
+        }
+        // From the leaf up, so that no durable entry leads to a directory whose own entries are not.
+        for directory in parents.iter().rev() {
+            self.sync(directory)?;
+        }
+        self.durable.remember(&folder);
+        Ok(folder)
+    }
+
+    /// Makes one directory unless it is there; whether it had to be made.
+    fn directory(&self, path: &Path) -> io::Result<bool> {
+        match std::fs::symlink_metadata(path) {
+            Ok(found) if found.is_dir() => Ok(false),
+            Ok(found) => Err(wrong_kind(path, found.file_type().is_symlink())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.disk.make_directory(path)?;
+                match std::fs::symlink_metadata(path)? {
+                    found if found.is_dir() => Ok(true),
+                    found => Err(wrong_kind(path, found.file_type().is_symlink())),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// fsync of a directory, shared with whoever needs the same one now.
+    pub(super) fn sync(&self, directory: &Path) -> io::Result<()> {
+        use super::group_sync::Served;
+        let counter = match self.syncs.sync(directory, || self.disk.sync_directory(directory))? {
+            Served::Alone => &self.counters.directory_syncs,
+            Served::ByAnother => &self.counters.directory_syncs_shared,
+        };
+        super::counters::count(counter);
+        Ok(())
+    }
+}
+
+fn parent(path: &Path) -> io::Result<&Path> {
+    path.parent().ok_or_else(|| io::Error::other("a folder without a parent"))
+}
+
+fn wrong_kind(path: &Path, symlink: bool) -> io::Error {
+    let what = if symlink { "a symbolic link, which delivery does not follow" } else { "no directory" };
+    io::Error::new(io::ErrorKind::NotADirectory, format!("{} is {what}", path.display()))
+}

@@ -1,0 +1,234 @@
+//! The writers: a few threads behind a queue that is bounded in deliveries and in octets.
+
+use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::commit::Committer;
+use super::counters::{Counters, count};
+use super::disk::{Disk, Unwatched, Witness};
+use super::{DeliverError, Delivery, Stored};
+
+/// The grain in which the queue's octets are counted.
+const GRAIN_OCTETS: usize = 1024;
+
+/// Stack of a writer: it holds no message and recurses nowhere.
+const STACK_OCTETS: usize = 256 * 1024;
+
+/// The bounds of the writers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Writer threads; at least 1.
+    pub threads: usize,
+    /// Octets of the deliveries that wait or are being written. A larger delivery goes alone.
+    pub queue_bytes: usize,
+    /// Deliveries that wait or are being written.
+    pub queue_deliveries: usize,
+    /// How long [`Writers::store`] waits, for room in the queue and for the disk together.
+    pub patience: Duration,
+}
+
+impl Default for Limits {
+    /// 12 threads, 128 MB, 4,096 deliveries, and 2 minutes: a client must wait 10 for the answer (RFC 5321 §4.5.3.2.6).
+    fn default() -> Self {
+        Limits { threads: 12, queue_bytes: 128 << 20, queue_deliveries: 4096, patience: Duration::from_secs(120) }
+    }
+}
+
+/// Stores messages durably. Threads exist from [`Writers::start`] on, and end after what is queued when this is dropped.
+pub struct Writers {
+    shared: Arc<Shared>,
+    grains: Arc<Semaphore>,
+    most_grains: usize,
+    places: Arc<Semaphore>,
+    limits: Limits,
+    started: AtomicBool,
+}
+
+struct Shared {
+    committer: Committer,
+    counters: Arc<Counters>,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
+struct Job {
+    delivery: Delivery,
+    answer: oneshot::Sender<Result<Stored, DeliverError>>,
+    /// Room in the queue, given back when the job is done.
+    _room: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+}
+
+impl Writers {
+    /// Writers below `root` with the default limits but for these two. No thread starts yet and nothing is touched.
+    pub fn new(root: PathBuf, threads: usize, queue_bytes: usize) -> Self {
+        Self::with(root, Limits { threads, queue_bytes, ..Limits::default() }, Arc::new(Unwatched))
+    }
+
+    /// Writers with all limits given, whose every step on the file system `witness` is told of.
+    pub fn with(root: PathBuf, limits: Limits, witness: Arc<dyn Witness>) -> Self {
+        let counters = Arc::new(Counters::default());
+        let most_grains = (limits.queue_bytes / GRAIN_OCTETS).clamp(1, u32::MAX as usize);
+        Writers {
+            shared: Arc::new(Shared {
+                committer: Committer::new(root, Disk::new(witness), counters.clone()),
+                counters,
+                queue: Mutex::default(),
+                changed: Condvar::new(),
+            }),
+            grains: Arc::new(Semaphore::new(most_grains)),
+            most_grains,
+            places: Arc::new(Semaphore::new(most_places(&limits) as usize)),
+            limits,
+            started: AtomicBool::new(false),
+        }
+    }
+
+    /// Starts the threads; a second call does nothing.
+    ///
+    /// # Errors
+    /// A thread could not be started; none runs then, and nothing can be stored.
+    pub fn start(&self) -> io::Result<()> {
+        if self.started.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        for number in 0..self.limits.threads.max(1) {
+            let shared = self.shared.clone();
+            let thread = std::thread::Builder::new().name(format!("writer-{number}")).stack_size(STACK_OCTETS);
+            if let Err(error) = thread.spawn(move || shared.work()) {
+                self.close();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores all copies of a message durably, or none. Dropping the future gives the delivery up: it is taken back.
+    ///
+    /// # Errors
+    /// See [`DeliverError`]; [`DeliverError::Busy`] also before [`Writers::start`] and after [`Writers::drain`].
+    pub async fn store(&self, delivery: Delivery) -> Result<Stored, DeliverError> {
+        let began = Instant::now();
+        let result = self.store_within(delivery, began).await;
+        self.shared.counters.note(&result, began.elapsed());
+        result
+    }
+
+    async fn store_within(&self, delivery: Delivery, began: Instant) -> Result<Stored, DeliverError> {
+        if !self.started.load(Ordering::Acquire) {
+            return Err(DeliverError::Busy);
+        }
+        let room = tokio::time::timeout(self.limits.patience, self.room(delivery.weight()));
+        let room = room.await.map_err(|_elapsed| DeliverError::Busy)??;
+        let (answer, mut answered) = oneshot::channel();
+        self.shared.push(Job { delivery, answer, _room: room })?;
+        let left = self.limits.patience.saturating_sub(began.elapsed());
+        let result = match tokio::time::timeout(left, &mut answered).await {
+            Ok(result) => result.ok(),
+            Err(_elapsed) => {
+                // Closed first: an answer that came before counts, one that comes later finds nobody and is taken back.
+                answered.close();
+                answered.try_recv().ok()
+            }
+        };
+        result.unwrap_or(Err(DeliverError::Busy))
+    }
+
+    async fn room(&self, octets: usize) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), DeliverError> {
+        let grains = octets.div_ceil(GRAIN_OCTETS).clamp(1, self.most_grains);
+        let grains = u32::try_from(grains).unwrap_or(u32::MAX);
+        let place = self.places.clone().acquire_owned().await.map_err(|_closed| DeliverError::Busy)?;
+        let octets = self.grains.clone().acquire_many_owned(grains).await.map_err(|_closed| DeliverError::Busy)?;
+        Ok((place, octets))
+    }
+
+    /// Takes no more deliveries and waits, at most as long as `store` would, until those taken are done. Whether they are.
+    pub async fn drain(&self) -> bool {
+        self.close();
+        let all = self.places.acquire_many(most_places(&self.limits));
+        matches!(tokio::time::timeout(self.limits.patience, all).await, Ok(Ok(_)))
+    }
+
+    fn close(&self) {
+        self.shared.lock().closed = true;
+        self.shared.changed.notify_all();
+    }
+
+    /// What was counted since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// The same, to be kept by the metrics.
+    pub fn shared_counters(&self) -> Arc<Counters> {
+        self.shared.counters.clone()
+    }
+}
+
+fn most_places(limits: &Limits) -> u32 {
+    u32::try_from(limits.queue_deliveries).unwrap_or(u32::MAX).max(1)
+}
+
+impl Drop for Writers {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, job: Job) -> Result<(), DeliverError> {
+        let mut queue = self.lock();
+        if queue.closed {
+            return Err(DeliverError::Busy);
+        }
+        queue.jobs.push_back(job);
+        drop(queue);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// The next job; `None` once the queue is closed and empty.
+    fn next(&self) -> Option<Job> {
+        let mut queue = self.lock();
+        loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                return Some(job);
+            }
+            if queue.closed {
+                return None;
+            }
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn work(&self) {
+        while let Some(Job { delivery, answer, _room: room }) = self.next() {
+            let commit = || self.committer.commit(&delivery, || !answer.is_closed());
+            // What a panic interrupts cleans up after itself when it is dropped; shared state is only locks that tolerate it.
+            let result = catch_unwind(AssertUnwindSafe(commit)).unwrap_or_else(|_panic| {
+                count(&self.counters.panics);
+                Err(DeliverError::Io(io::Error::other("a writer panicked")))
+            });
+            if let Err(Ok(unheard)) = answer.send(result) {
+                self.committer.take_back(&unheard);
+            }
+            drop(room);
+        }
+    }
+}

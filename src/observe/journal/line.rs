@@ -1,0 +1,153 @@
+//! A record as one line of bounded length.
+//!
+//! Producers cut what clients send; here it is bound once more, so that no fault elsewhere can fill the disk with one message.
+
+use crate::facts::record::{DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, Record, RuleRecord};
+use crate::facts::{
+    Address, Client, Dkim, Dmarc, Facts, From, Iprev, Message, Rcpt, ReplyTo, ReverseMx, ReverseMxFour, Spf, SpfBoth,
+    Tls,
+};
+use crate::observe::escape::{CUT, cut};
+
+/// How many characters a string of a line has at most.
+pub const STRING_CHARACTERS: usize = 1_000;
+/// How many octets a line has at most, its line end included.
+pub const LINE_OCTETS: usize = 64 * 1024;
+
+/// How far a record is reduced, one step after the other, until its line fits: characters a string, entries a list.
+const STEPS: &[(usize, usize)] = &[(STRING_CHARACTERS, usize::MAX), (300, 100), (120, 30), (80, 8), (40, 2), (20, 0)];
+
+/// The record as one JSON line with its line end, at most [`LINE_OCTETS`] long. Ref, time, stage and decision always stay.
+pub fn line(mut record: Record) -> String {
+    if !record.facts.score.is_finite() {
+        // JSON has no word for it, and a line that can't be read back helps nobody.
+        record.facts.score = 0.0;
+    }
+    for &(characters, entries) in STEPS {
+        Bound { characters, entries }.record(&mut record);
+        if let Some(line) = written(&record) {
+            return line;
+        }
+    }
+    record.facts = Facts::new(record.facts.client.ip, record.facts.client.port, record.facts.client.trusted);
+    written(&record).unwrap_or_else(|| "\n".to_owned())
+}
+
+fn written(record: &Record) -> Option<String> {
+    let mut line = serde_json::to_string(record).ok()?;
+    line.push('\n');
+    (line.len() <= LINE_OCTETS).then_some(line)
+}
+
+/// Cuts every string and list of a record. Structs are taken apart by name, so that a new field cannot be forgotten here.
+struct Bound {
+    characters: usize,
+    entries: usize,
+}
+
+impl Bound {
+    fn text(&self, text: &mut String) {
+        cut(text, self.characters);
+    }
+
+    fn texts(&self, list: &mut Vec<String>) {
+        self.list(list, |more| format!("{CUT} and {more} more"));
+        list.iter_mut().for_each(|text| self.text(text));
+    }
+
+    /// Cuts a list; where there is room for one, a last entry says how many are gone.
+    fn list<T>(&self, list: &mut Vec<T>, mark: impl FnOnce(usize) -> T) {
+        if list.len() > self.entries {
+            let keep = self.entries.saturating_sub(1);
+            let more = list.len() - keep;
+            list.truncate(keep);
+            if self.entries > 0 {
+                list.push(mark(more));
+            }
+        }
+    }
+
+    fn record(&self, record: &mut Record) {
+        let Record {
+            v: _,
+            reference,
+            time,
+            stage: _,
+            facts,
+            recipients,
+            recipients_more,
+            rules,
+            policy: PolicyRecord { file, sha256 },
+            decision: DecisionRecord { action: _, rule, reply },
+            delivery,
+            timings_us: _,
+        } = record;
+        [reference, time, file, sha256, rule, reply].into_iter().for_each(|text| self.text(text));
+        self.facts(facts);
+        if recipients.len() > self.entries {
+            *recipients_more += (recipients.len() - self.entries) as u64;
+            recipients.truncate(self.entries);
+        }
+        for Recipient { address, mailboxes, reply } in recipients {
+            self.text(address);
+            self.texts(mailboxes);
+            self.text(reply);
+        }
+        self.list(rules, |more| RuleRecord { name: format!("{CUT} and {more} more"), ..RuleRecord::default() });
+        for RuleRecord { name, at: _, outcome: _ } in rules {
+            self.text(name);
+        }
+        self.list(delivery, |more| DeliveryRecord {
+            mailbox: format!("{CUT} and {more} more"),
+            ..DeliveryRecord::default()
+        });
+        for DeliveryRecord { mailbox, folder, file } in delivery {
+            [mailbox, folder, file].into_iter().for_each(|text| self.text(text));
+        }
+    }
+
+    fn facts(&self, facts: &mut Facts) {
+        let Facts {
+            client: Client { ip: _, port: _, name, trusted: _ },
+            helo,
+            tls,
+            mail_from: Address { address, domain },
+            rcpt: Rcpt { address: rcpt_address, domain: rcpt_domain, role: _ },
+            message: Message { bytes: _, message_id },
+            from: From { addresses, domain: from_domain, defects },
+            reply_to: ReplyTo { domain: reply_to },
+            iprev: Iprev { result: _, name: iprev_name },
+            spf:
+                SpfBoth { helo: Spf { result: _, domain: spf_helo }, mail_from: Spf { result: _, domain: spf_mail_from } },
+            dkim,
+            dmarc: Dmarc { result: _, domain: dmarc_domain, policy: _, published: _, aligned: _ },
+            arc: crate::facts::Arc { result: _ },
+            block_lists,
+            reverse_mx: ReverseMxFour { mail_from: mx_mail_from, from: mx_from, reply_to: mx_reply_to, ptr: mx_ptr },
+            score: _,
+        } = facts;
+        for text in [name, helo, address, domain, rcpt_address, rcpt_domain, message_id, from_domain, reply_to] {
+            self.text(text);
+        }
+        for text in [iprev_name, spf_helo, spf_mail_from, dmarc_domain] {
+            self.text(text);
+        }
+        if let Some(Tls { version, cipher }) = tls {
+            self.text(version);
+            self.text(cipher);
+        }
+        self.texts(addresses);
+        self.texts(defects);
+        self.list(dkim, |more| Dkim { reason: format!("{CUT} and {more} more"), ..Dkim::default() });
+        for Dkim { result: _, domain, selector, algorithm, reason } in dkim {
+            [domain, selector, algorithm, reason].into_iter().for_each(|text| self.text(text));
+        }
+        while block_lists.len() > self.entries {
+            block_lists.pop_last();
+        }
+        block_lists.values_mut().for_each(|list| self.texts(&mut list.codes));
+        for ReverseMx { domain, result: _, mx: _ } in [mx_mail_from, mx_from, mx_reply_to, mx_ptr] {
+            self.text(domain);
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The thread that writes the journal.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use jiff::civil::Date;
+
+use super::{Entry, Shared, day};
+
+/// How long the writer waits after a failure before it tries again.
+const RETRY: Duration = Duration::from_secs(1);
+/// How much goes to the file in one write.
+const CHUNK_OCTETS: usize = 1024 * 1024;
+
+/// Writes until the journal is closed.
+pub fn run(shared: &Shared) {
+    remove_older(shared, jiff::Timestamp::now());
+    let mut files = Files { shared, open: None, newest: None };
+    while let Some(mut batch) = take(shared) {
+        while let Err(error) = files.write(&mut batch) {
+            files.open = None;
+            fail(shared, &mut batch, &error);
+            if batch.is_empty() || !wait_to_retry(shared) {
+                break;
+            }
+        }
+        shared.drop_lines(batch.len());
+    }
+    if let Some(OpenFile { file, .. }) = files.open {
+        // Whoever closes the journal expects its lines on disk; if this fails the kernel still has them.
+        let _ = file.sync_data();
+    }
+    shared.lock().ended = true;
+    shared.ended.notify_all();
+}
+
+/// All lines that wait, as soon as there is one; `None` at the end.
+fn take(shared: &Shared) -> Option<VecDeque<Entry>> {
+    let mut queue = shared.lock();
+    while queue.entries.is_empty() {
+        if queue.closing {
+            return None;
+        }
+        queue = shared.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+    }
+    queue.octets = 0;
+    Some(std::mem::take(&mut queue.entries))
+}
+
+/// Counts and says a failure (once, until it is over), and answers those who wait for a durable line.
+fn fail(shared: &Shared, batch: &mut VecDeque<Entry>, error: &io::Error) {
+    shared.counters.errors.fetch_add(1, Ordering::Relaxed);
+    if !shared.failing.swap(true, Ordering::Relaxed) {
+        let directory = shared.directory.display();
+        tracing::error!(%directory, %error, "the journal cannot be written; mail goes on and its lines wait");
+    }
+    let mut waiting = VecDeque::with_capacity(batch.len());
+    for mut entry in batch.drain(..) {
+        match entry.durable.take() {
+            // The transaction goes another way now, and will be recorded with that.
+            Some(sender) => drop(sender.send(Err(copy_of(error)))),
+            None => waiting.push_back(entry),
+        }
+    }
+    *batch = waiting;
+}
+
+fn recover(shared: &Shared) {
+    shared.overflowing.store(false, Ordering::Relaxed);
+    if shared.failing.swap(false, Ordering::Relaxed) {
+        let dropped = shared.counters.dropped.load(Ordering::Relaxed);
+        tracing::info!(dropped, "the journal is written again");
+    }
+}
+
+/// False where the journal is closing and waiting makes no sense. New lines wait in the queue meanwhile, but whoever needs one of
+/// them durable is told at once that it won't be.
+fn wait_to_retry(shared: &Shared) -> bool {
+    let mut queue = shared.lock();
+    let mut left = RETRY;
+    loop {
+        if queue.closing {
+            return false;
+        }
+        if left.is_zero() {
+            return true;
+        }
+        let before = std::time::Instant::now();
+        queue = shared.work.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        left = left.saturating_sub(before.elapsed());
+        refuse_durable(&mut queue);
+    }
+}
+
+fn refuse_durable(queue: &mut super::Queue) {
+    if queue.entries.iter().all(|entry| entry.durable.is_none()) {
+        return;
+    }
+    let (refused, kept): (VecDeque<Entry>, VecDeque<Entry>) =
+        std::mem::take(&mut queue.entries).into_iter().partition(|entry| entry.durable.is_some());
+    queue.entries = kept;
+    for entry in refused {
+        queue.octets = queue.octets.saturating_sub(entry.line.len());
+        if let Some(sender) = entry.durable {
+            let _ = sender.send(Err(io::Error::other("the journal cannot be written")));
+        }
+    }
+}
+
+fn copy_of(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), error.to_string())
+}
+
+fn remove_older(shared: &Shared, now: jiff::Timestamp) {
+    if let Err(error) = day::remove_older(&shared.directory, now, shared.keep) {
+        tracing::warn!(%error, "old files of the journal cannot be removed");
+    }
+}
+
+/// The file of the day that is being written.
+struct Files<'a> {
+    shared: &'a Shared,
+    open: Option<OpenFile>,
+    /// The newest day so far: only a newer one is a rotation, not a late line of yesterday's.
+    newest: Option<Date>,
+}
+
+struct OpenFile {
+    day: Date,
+    file: File,
+    /// Whether its directory entry is known to be durable.
+    entry_durable: bool,
+}
+
+impl Files<'_> {
+    /// Writes the batch from its front; what is written leaves it.
+    fn write(&mut self, batch: &mut VecDeque<Entry>) -> io::Result<()> {
+        // Nobody waits any more for a line whose deadline has passed.
+        batch.retain(|entry| !entry.durable.as_ref().is_some_and(|sender| sender.is_closed()));
+        while let Some(day) = batch.front().map(|entry| entry.day) {
+            self.open_day(day)?;
+            let mut chunk = Vec::new();
+            let mut lines = 0;
+            for entry in batch.iter().take_while(|entry| entry.day == day) {
+                if lines > 0 && chunk.len() + entry.line.len() > CHUNK_OCTETS {
+                    break;
+                }
+                chunk.extend_from_slice(entry.line.as_bytes());
+                lines += 1;
+            }
+            self.write_chunk(&chunk, lines, batch)?;
+            recover(self.shared);
+        }
+        Ok(())
+    }
+
+    fn write_chunk(&mut self, chunk: &[u8], lines: usize, batch: &mut VecDeque<Entry>) -> io::Result<()> {
+        let Some(open) = &mut self.open else { return Err(io::Error::other("no file is open")) };
+        let mut rest = chunk;
+        let mut result = Ok(());
+        while !rest.is_empty() {
+            match open.file.write(rest) {
+                Ok(0) => result = Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => result = Err(error),
+            }
+            if result.is_err() {
+                break;
+            }
+        }
+        let mut whole = chunk.len() - rest.len();
+        let mut durable = Vec::new();
+        for _ in 0..lines {
+            // A line of which only a part was written is written again, whole, behind that part.
+            if batch.front().is_none_or(|entry| entry.line.len() > whole) {
+                break;
+            }
+            if let Some(entry) = batch.pop_front() {
+                whole -= entry.line.len();
+                self.shared.counters.written.fetch_add(1, Ordering::Relaxed);
+                durable.extend(entry.durable);
+            }
+        }
+        if durable.is_empty() {
+            return result;
+        }
+        let synced = sync(open, self.shared);
+        for sender in durable {
+            let _ = sender.send(synced.as_ref().map(|()| ()).map_err(copy_of));
+        }
+        result.and(synced)
+    }
+
+    fn open_day(&mut self, day: Date) -> io::Result<()> {
+        if self.open.as_ref().is_some_and(|open| open.day == day) {
+            return Ok(());
+        }
+        if let Some(OpenFile { file, .. }) = self.open.take() {
+            file.sync_data()?;
+        }
+        let path = day::path(&self.shared.directory, day);
+        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+        end_torn_line(&mut file)?;
+        self.open = Some(OpenFile { day, file, entry_durable: false });
+        if self.newest.is_none_or(|newest| day > newest) {
+            let rotated = self.newest.replace(day).is_some();
+            if let (true, Some(start)) = (rotated, day::start(day)) {
+                remove_older(self.shared, start);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A crash or a full disk can leave half a line: what follows must not be lost with it.
+fn end_torn_line(file: &mut File) -> io::Result<()> {
+    if file.metadata()?.len() == 0 {
+        return Ok(());
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    if last != *b"\n" { file.write_all(b"\n") } else { Ok(()) }
+}
+
+fn sync(open: &mut OpenFile, shared: &Shared) -> io::Result<()> {
+    open.file.sync_data()?;
+    if !open.entry_durable {
+        File::open(&shared.directory)?.sync_all()?;
+        open.entry_durable = true;
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Every metric, declared once: its name, kind, labels and meaning. `docs/metrics.md` is held to this table.
+
+/// What a metric is to Prometheus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Observations in buckets.
+    Histogram,
+}
+
+impl Kind {
+    /// Prometheus' word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// One metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Declaration {
+    /// `gatepost_<noun>_<unit>[_total]`.
+    pub name: &'static str,
+    /// Counter, gauge or histogram.
+    pub kind: Kind,
+    /// The names of its labels, in the order in which values are given.
+    pub labels: &'static [&'static str],
+    /// One sentence; also its HELP line.
+    pub meaning: &'static str,
+}
+
+const fn counter(name: &'static str, labels: &'static [&'static str], meaning: &'static str) -> Declaration {
+    Declaration { name, kind: Kind::Counter, labels, meaning }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], meaning: &'static str) -> Declaration {
+    Declaration { name, kind: Kind::Gauge, labels, meaning }
+}
+
+const fn histogram(name: &'static str, labels: &'static [&'static str], meaning: &'static str) -> Declaration {
+    Declaration { name, kind: Kind::Histogram, labels, meaning }
+}
+
+/// All metrics, by name.
+pub const DECLARED: &[Declaration] = &[
+    counter(
+        "gatepost_authentication_results_total",
+        &["method", "result"],
+        "Results of each authentication method, by message.",
+    ),
+    gauge("gatepost_build_info", &["version"], "Always 1; its label says which version runs."),
+    gauge("gatepost_connections", &[], "Connections that are open now."),
+    counter(
+        "gatepost_connections_total",
+        &["outcome"],
+        "Connections that came in, by what became of them at the door.",
+    ),
+    counter("gatepost_decisions_total", &["action", "rule"], "Decisions, by action and the rule that decided."),
+    counter("gatepost_deliver_bytes_total", &[], "Octets of message files that were made durable."),
+    counter("gatepost_deliver_errors_total", &["kind"], "Deliveries that failed and were answered 4yz."),
+    counter("gatepost_deliver_files_total", &[], "Message files that were made durable, one a mailbox."),
+    histogram("gatepost_deliver_seconds", &[], "Time from the handing over of a message to its being durable."),
+    counter("gatepost_dns_queries_total", &["outcome"], "Queries to DNS that the cache did not answer."),
+    counter("gatepost_journal_dropped_total", &[], "Lines that the journal lost."),
+    counter("gatepost_journal_errors_total", &[], "Failed attempts to write the journal."),
+    counter("gatepost_journal_lines_total", &[], "Lines that the journal wrote."),
+    counter(
+        "gatepost_log_dropped_total",
+        &[],
+        "Lines of the log that were dropped because nobody read them fast enough.",
+    ),
+    counter("gatepost_message_bytes_total", &[], "Octets of messages that came in whole."),
+    counter("gatepost_messages_total", &[], "Messages that came in whole, whatever was decided."),
+    counter("gatepost_panics_total", &[], "Panics that were caught; each cost one message or session a 4yz."),
+    counter("gatepost_reloads_total", &["outcome"], "Reloads of configuration and policy."),
+    counter("gatepost_replies_total", &["verb", "code"], "Replies sent, by the verb that they answer."),
+    counter("gatepost_rules_total", &["rule", "outcome"], "What each rule did when it was looked at."),
+    counter("gatepost_sessions_total", &["tls"], "SMTP sessions that have ended, by their TLS version."),
+    gauge("gatepost_soft_reject", &[], "1 while smtp.soft_reject turns every 5yz into a 4yz."),
+    histogram("gatepost_stage_seconds", &["stage"], "Time that a stage took, from its question to its answer."),
+    counter("gatepost_tls_handshakes_total", &["outcome"], "TLS handshakes after STARTTLS."),
+    counter(
+        "gatepost_untrusted_private_clients_total",
+        &[],
+        "Sessions from a private address that is not in smtp.trusted: a NAT or proxy makes every check lie.",
+    ),
+    gauge("process_start_time_seconds", &[], "When the process started, in seconds since 1970."),
+];
+
+/// The declaration of a name.
+pub fn find(name: &str) -> Option<&'static Declaration> {
+    DECLARED.iter().find(|declaration| declaration.name == name)
+}

@@ -1,0 +1,204 @@
+//! The closed sets that labels take their values from: nothing that a client sends can make a new series.
+
+/// Declares an enum whose variants are label values.
+macro_rules! labels {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$vmeta])* $variant),+
+        }
+        impl $name {
+            /// All its variants.
+            pub const ALL: &'static [$name] = &[$($name::$variant),+];
+            /// All its label values.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+            /// Its label value.
+            pub const fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $word),+ }
+            }
+        }
+    };
+}
+
+labels! {
+    /// What became of a connection at the door.
+    ConnectionOutcome {
+        /// It was greeted.
+        Accepted = "accepted",
+        /// All connections are in use.
+        Busy = "busy",
+        /// Its address has its share already.
+        Share = "share",
+        /// A connect rule refused it at once.
+        Refused = "refused",
+        /// The server is shutting down.
+        ShuttingDown = "shutting-down",
+        /// The system failed (accept, socket options).
+        Error = "error",
+    }
+}
+labels! {
+    /// TLS of a session that has ended.
+    SessionTls {
+        /// In clear.
+        Clear = "none",
+        /// TLS 1.2
+        Tls12 = "TLSv1.2",
+        /// TLS 1.3
+        Tls13 = "TLSv1.3",
+    }
+}
+labels! {
+    /// What a reply answers.
+    Verb {
+        /// The connection itself: the greeting, and what is sent without being asked.
+        Connection = "connection",
+        /// HELO
+        Helo = "helo",
+        /// EHLO
+        Ehlo = "ehlo",
+        /// MAIL
+        Mail = "mail",
+        /// RCPT
+        Rcpt = "rcpt",
+        /// DATA
+        Data = "data",
+        /// The end of data.
+        Message = "message",
+        /// RSET
+        Rset = "rset",
+        /// NOOP
+        Noop = "noop",
+        /// VRFY
+        Vrfy = "vrfy",
+        /// HELP
+        Help = "help",
+        /// STARTTLS
+        Starttls = "starttls",
+        /// QUIT
+        Quit = "quit",
+        /// Anything else.
+        Other = "other",
+    }
+}
+labels! {
+    /// How a TLS handshake ended.
+    HandshakeOutcome {
+        /// With TLS.
+        Ok = "ok",
+        /// With an error of either side.
+        Failed = "failed",
+        /// Not in time.
+        Timeout = "timeout",
+    }
+}
+labels! {
+    /// How a reload ended.
+    ReloadOutcome {
+        /// The new configuration is in force.
+        Applied = "applied",
+        /// It was bad; the old one stays.
+        Refused = "refused",
+    }
+}
+labels! {
+    /// How a query to DNS ended.
+    DnsOutcome {
+        /// With records, or the sure answer that there are none.
+        Answered = "answered",
+        /// With a failure of the server or the network.
+        Error = "error",
+        /// Not in time.
+        Timeout = "timeout",
+    }
+}
+labels! {
+    /// Why a delivery failed.
+    DeliverErrorKind {
+        /// The disk or a quota is full.
+        Full = "full",
+        /// Any other trouble of the file system.
+        Io = "io",
+        /// The writers' queue is full.
+        Busy = "busy",
+    }
+}
+labels! {
+    /// An authentication method, with the identity that it looked at.
+    Method {
+        /// SPF of the HELO identity.
+        SpfHelo = "spf-helo",
+        /// SPF of the MAIL FROM identity.
+        SpfMailFrom = "spf-mail-from",
+        /// DKIM, once a signature; `none` for a message without one.
+        Dkim = "dkim",
+        /// DMARC
+        Dmarc = "dmarc",
+        /// ARC
+        Arc = "arc",
+        /// The reverse name.
+        Iprev = "iprev",
+        /// Reverse MX of the reverse-path's domain.
+        ReverseMxMailFrom = "reverse-mx-mail-from",
+        /// Reverse MX of the author domain.
+        ReverseMxFrom = "reverse-mx-from",
+        /// Reverse MX of Reply-To's domain.
+        ReverseMxReplyTo = "reverse-mx-reply-to",
+        /// Reverse MX of the client's PTR name.
+        ReverseMxPtr = "reverse-mx-ptr",
+    }
+}
+
+impl Verb {
+    /// The verb of a command line's first word; what is no verb of ours is [`Verb::Other`].
+    pub fn from_word(word: &str) -> Verb {
+        match word.to_ascii_lowercase().as_str() {
+            "helo" => Verb::Helo,
+            "ehlo" => Verb::Ehlo,
+            "mail" => Verb::Mail,
+            "rcpt" => Verb::Rcpt,
+            "data" => Verb::Data,
+            "rset" => Verb::Rset,
+            "noop" => Verb::Noop,
+            "vrfy" => Verb::Vrfy,
+            "help" => Verb::Help,
+            "starttls" => Verb::Starttls,
+            "quit" => Verb::Quit,
+            _ => Verb::Other,
+        }
+    }
+}
+
+impl SessionTls {
+    /// The value of a version's name, as in the decision record.
+    pub fn from_version(version: Option<&str>) -> SessionTls {
+        match version {
+            None => SessionTls::Clear,
+            Some("TLSv1.2") => SessionTls::Tls12,
+            Some(_) => SessionTls::Tls13,
+        }
+    }
+}
+
+/// Reply codes that we send; any other is counted as the last.
+pub const CODES: &[&str] = &[
+    "214", "220", "221", "250", "252", "354", "421", "450", "451", "452", "454", "500", "501", "502", "503", "504",
+    "530", "550", "552", "553", "554", "555", "other",
+];
+
+/// The index in [`CODES`] of a code.
+pub fn code_index(code: u16) -> usize {
+    let last = CODES.len().saturating_sub(1);
+    CODES.iter().position(|known| known.parse() == Ok(code)).unwrap_or(last)
+}
+
+/// The label of a rule: its name where that is a rule's name, `none` where no rule decided, else `other`.
+pub fn rule(name: &str) -> &str {
+    let fits = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-';
+    match name {
+        "" => "none",
+        _ if name.len() <= 64 && name.bytes().all(fits) => name,
+        _ => "other",
+    }
+}
