@@ -161,7 +161,7 @@ impl FactSource for Asked<'_> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// The checker is sound: a run-time error would be a type that it did not see.
     #[test]
