@@ -3,6 +3,7 @@
 
 pub mod corpora;
 pub mod dns;
+pub mod dovecot;
 pub mod programs;
 pub mod server;
 pub mod source;
