@@ -1,3 +1,23 @@
-//! The command line.
+//! The command line, a line per subcommand.
 
-fn main() {}
+use std::process::ExitCode;
+
+use gatepost::cli::{self, Arguments, ConfigCommands, PolicyCommands, Subcommands};
+
+// not `#[tokio::main]`: no thread may exist before privileges are dropped
+fn main() -> ExitCode {
+    let arguments = match Arguments::of_process() {
+        Ok(arguments) => arguments,
+        Err(exit) => return exit.into(),
+    };
+    match &arguments.command {
+        Subcommands::Serve(args) => cli::serve::run(args),
+        Subcommands::Demo(args) => cli::demo::run(args),
+        Subcommands::Try(args) => cli::try_::run(args),
+        Subcommands::Explain(args) => cli::explain::run(args),
+        Subcommands::Config(ConfigCommands::Check(args)) => cli::config_check::run(args),
+        Subcommands::Policy(PolicyCommands::Check(args)) => cli::policy_check::run(args),
+        Subcommands::Policy(PolicyCommands::Test(args)) => cli::policy_test::run(args),
+        Subcommands::Facts(args) => cli::facts::run(args),
+    }
+}

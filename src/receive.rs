@@ -1,1 +1,332 @@
-//! The order of the stages.
+//! The order of the stages, and nothing else: what each of them does stands in its own room.
+//!
+//! ```text
+//! connect(client) -> helo -> mail(reverse_path) -> recipient(forward_path) -> content(header, body) -> message -> reply
+//! ```
+//!
+//! An [`Inquiry`] is one session's way through them. Look-ups begin as soon as what they ask about is known, and go on while
+//! the client talks: the connection's task polls [`Inquiry::progress`]. A stage waits only for what its rules name. The rules of
+//! connect and mail are judged when the first recipient is named, for only then is it known whose policy judges.
+
+mod account;
+mod carry_out;
+mod ending;
+mod evidence;
+mod incoming;
+mod judge;
+mod lookups;
+mod transaction;
+
+use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use futures_util::future::join;
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use crate::authenticate::{AuthenticateError, Authenticator, Dns};
+use crate::facts::record::Record;
+use crate::facts::table::FactSet;
+use crate::facts::word::Action;
+use crate::facts::{Address, Facts, Rcpt, Role, SpfBoth, Stage, Tls};
+use crate::message::author::{Author, message_id, read_author, read_reply_to};
+use crate::message::content::Content;
+use crate::message::header::Header;
+use crate::message::reference::reference;
+use crate::observe::journal::Journal;
+use crate::observe::metrics::Metrics;
+use crate::recipients::{Directory, Resolution};
+use crate::smtp::address::{ForwardPath, ReversePath};
+use crate::smtp::data::DataDefect;
+use crate::smtp::reply::{self, Reply};
+
+use account::{End, Watch};
+pub use carry_out::Carrier;
+use ending::by_protocol;
+pub use incoming::Memory;
+use incoming::{Arrived, Incoming};
+use lookups::{About, Found, Lookups, Panicked};
+pub use transaction::Policies;
+use transaction::Transaction;
+
+/// More Received fields than this are a loop (RFC 5321 §6.3).
+const MOST_RECEIVED: usize = 100;
+
+/// What all sessions of one configuration share.
+pub struct Receiver {
+    /// Our name, in Received.
+    pub hostname: String,
+    /// Who vouches in Authentication-Results (RFC 8601 §2.5).
+    pub authserv_id: String,
+    /// Networks of our own.
+    pub trusted: Vec<IpNet>,
+    /// Every 5yz becomes 4yz.
+    pub soft_reject: bool,
+    /// Whom we accept mail for.
+    pub directory: Arc<Directory>,
+    /// Outlives a reload: a transaction takes the newest at MAIL.
+    pub policies: Arc<ArcSwap<Policies>>,
+    /// Gathers the evidence.
+    pub authenticator: Authenticator,
+    /// Where copies go.
+    pub carrier: Carrier,
+    /// Where decision records go; without one nothing can be discarded.
+    pub journal: Option<Arc<Journal>>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What messages may hold in memory.
+    pub memory: Arc<Memory>,
+}
+
+/// What gathers the evidence, asking these DNS servers, or the system's where none is named. Nothing is asked yet.
+///
+/// # Errors
+/// The system's DNS configuration can't be used.
+pub fn authenticator(servers: &[SocketAddr]) -> Result<Authenticator, AuthenticateError> {
+    Authenticator::new(&Dns { servers: servers.to_vec(), ..Dns::default() })
+}
+
+impl Receiver {
+    /// Whether the address is of our own networks.
+    pub fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(&ip.to_canonical()))
+    }
+}
+
+/// One session's way through the stages.
+pub struct Inquiry {
+    receiver: Arc<Receiver>,
+    /// What is known of the client; each transaction begins with a copy.
+    session: Facts,
+    extended: bool,
+    client_lookups: Lookups,
+    helo_lookups: Lookups,
+    transaction: Option<Transaction>,
+    /// A check about the client panicked: messages get a 451.
+    panicked: bool,
+    last: Option<Record>,
+}
+
+impl Inquiry {
+    /// A client has connected: what its address tells is looked up from now on.
+    pub fn connect(receiver: Arc<Receiver>, client: SocketAddr) -> Self {
+        let ip = client.ip().to_canonical();
+        let trusted = receiver.trusts(ip);
+        let mut client_lookups = Lookups::default();
+        if !trusted {
+            let authenticator = receiver.authenticator.clone();
+            client_lookups.start(About::Client, async move {
+                let iprev = authenticator.iprev(ip).await;
+                let ptr = authenticator.reverse_mx(&iprev.name, ip).await;
+                vec![Found::Iprev(iprev), Found::Ptr(ptr)]
+            });
+        }
+        Inquiry {
+            receiver,
+            session: Facts::new(ip, client.port(), trusted),
+            extended: false,
+            client_lookups,
+            helo_lookups: Lookups::default(),
+            transaction: None,
+            panicked: false,
+            last: None,
+        }
+    }
+
+    /// The session is under TLS now: what the client said before is forgotten (RFC 3207 §4.2).
+    pub fn secured(&mut self, version: &str, cipher: &str) {
+        self.end_transaction();
+        self.helo("", false);
+        self.session.tls = Some(Tls { version: version.to_owned(), cipher: cipher.to_owned() });
+    }
+
+    /// The client has said who it is.
+    pub fn helo(&mut self, name: &str, extended: bool) {
+        self.extended = extended;
+        self.helo_lookups = Lookups::default();
+        self.session.helo = name.to_owned();
+        self.session.spf.helo = Default::default();
+        if !name.is_empty() && !self.session.client.trusted {
+            let (authenticator, ip, name) =
+                (self.receiver.authenticator.clone(), self.session.client.ip, name.to_owned());
+            let lookup = async move { vec![Found::SpfHelo(authenticator.spf_helo(ip, &name).await)] };
+            self.helo_lookups.start(About::SpfHelo, lookup);
+        }
+    }
+
+    /// A transaction begins: what the reverse-path tells is looked up from now on.
+    pub fn mail(&mut self, reverse_path: ReversePath, smtputf8: bool) -> Reply {
+        self.end_transaction();
+        let domain = reverse_path.domain_text();
+        let address = reverse_path.to_string();
+        let mut lookups = Lookups::default();
+        if !self.session.client.trusted {
+            let (ip, helo) = (self.session.client.ip, self.session.helo.clone());
+            let (authenticator, path) = (self.receiver.authenticator.clone(), reverse_path.clone());
+            lookups.start(About::SpfMailFrom, async move {
+                vec![Found::SpfMailFrom(authenticator.spf_mail_from(ip, &helo, &path).await)]
+            });
+            self.start_reverse_mx(&mut lookups, About::MxMailFrom, domain.clone(), Found::MxMailFrom);
+        }
+        self.transaction = Some(Transaction {
+            reference: new_reference(),
+            started: Instant::now(),
+            policies: self.receiver.policies.load_full(),
+            reverse_path,
+            smtputf8,
+            facts: Facts { mail_from: Address { address, domain }, ..self.session.clone() },
+            lookups,
+            accepted: Vec::new(),
+            tried: Vec::new(),
+            tried_more: 0,
+            refused: None,
+            incoming: None,
+            author: Author::default(),
+            waited: Default::default(),
+            panicked: self.panicked,
+        });
+        reply::mail_ok()
+    }
+
+    /// A forward-path: is it a recipient of ours, and do the rules take mail for it?
+    pub async fn recipient(&mut self, path: ForwardPath) -> Reply {
+        let watch = Watch::start();
+        let local = match self.receiver.directory.resolve(&path) {
+            Resolution::Local(local) => local,
+            Resolution::Relay => {
+                return self.refuse_recipient(&path, None, by_protocol(Stage::Rcpt, reply::relaying()));
+            }
+            Resolution::Unknown => {
+                return self.refuse_recipient(&path, None, by_protocol(Stage::Rcpt, reply::no_such_mailbox()));
+            }
+            Resolution::Trouble => {
+                return self.refuse_recipient(&path, None, by_protocol(Stage::Rcpt, reply::lookup_trouble()));
+            }
+        };
+        let Some(transaction) = &self.transaction else { return reply::internal_error() };
+        let policy = transaction.policies.of(&local.mailboxes);
+        let mut needs = FactSet::default();
+        for stage in [Stage::Connect, Stage::Mail, Stage::Rcpt] {
+            needs.extend(*policy.needs(stage));
+        }
+        self.until(needs).await;
+        let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
+        transaction.facts.rcpt = Rcpt {
+            address: path.to_string(),
+            domain: local.domain.as_str().to_owned(),
+            role: Role::from_word(local.role.as_str()).unwrap_or_default(),
+        };
+        let judged = judge::recipient(&policy, &transaction.facts);
+        self.receiver.metrics.stage(Stage::Rcpt, watch.read());
+        match judged {
+            Err(refusal) => self.refuse_recipient(&path, Some(&local), refusal),
+            Ok(standing) if !transaction.goes_with(&standing) => {
+                self.refuse_recipient(&path, Some(&local), by_protocol(Stage::Rcpt, reply::differs_send_again()))
+            }
+            Ok(standing) => self.accept_recipient(&path, local, standing),
+        }
+    }
+
+    /// DATA: the message comes now.
+    pub fn data(&mut self) -> Reply {
+        let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
+        transaction.incoming = Some(Incoming::new(&self.receiver.memory));
+        reply::start_data()
+    }
+
+    /// The next octets of the message.
+    pub fn content(&mut self, octets: &[u8]) {
+        let Some(transaction) = &mut self.transaction else { return };
+        let Some(incoming) = &mut transaction.incoming else { return };
+        match catch_unwind(AssertUnwindSafe(|| incoming.push(octets))) {
+            Ok(None) => {}
+            Ok(Some(header)) => self.header(&header),
+            Err(_) => self.note(Err(Panicked)),
+        }
+    }
+
+    /// The header is complete: what it tells is looked up while the body still comes in.
+    fn header(&mut self, header: &Header) {
+        let read = || (read_author(header), read_reply_to(header), message_id(header));
+        let Ok((author, reply_to, message_id)) = catch_unwind(AssertUnwindSafe(read)) else {
+            return self.note(Err(Panicked));
+        };
+        let Some(mut transaction) = self.transaction.take() else { return };
+        let facts = &mut transaction.facts;
+        facts.from.addresses.clone_from(&author.addresses);
+        facts.from.domain = author.domain().map(|domain| domain.as_str().to_owned()).unwrap_or_default();
+        facts.from.defects = author.defects.iter().map(|defect| (*defect).to_owned()).collect();
+        facts.reply_to.domain = reply_to.map(|domain| domain.as_str().to_owned()).unwrap_or_default();
+        facts.message.message_id = message_id;
+        let (from, reply_to) = (facts.from.domain.clone(), facts.reply_to.domain.clone());
+        if !facts.client.trusted {
+            self.start_reverse_mx(&mut transaction.lookups, About::MxFrom, from, Found::MxFrom);
+            self.start_reverse_mx(&mut transaction.lookups, About::MxReplyTo, reply_to, Found::MxReplyTo);
+        }
+        if let Some(keys) = transaction.incoming.as_ref().and_then(Incoming::dkim_keys) {
+            let authenticator = self.receiver.authenticator.clone();
+            let its_author = author.clone();
+            transaction.lookups.start(About::Cache, async move {
+                let nothing = SpfBoth::default();
+                let policy = authenticator.dmarc(&its_author, &nothing, &ReversePath::Null, &[]);
+                join(authenticator.fetch_dkim_keys(&keys), policy).await;
+                vec![Found::Warmed]
+            });
+        }
+        transaction.author = author;
+        self.transaction = Some(transaction);
+    }
+
+    /// The end of the message: what becomes of it?
+    pub async fn message(&mut self, defect: Option<DataDefect>) -> Reply {
+        let watch = Watch::start();
+        let Arrived { content, hasher, held: _held } = match self.arrived(defect) {
+            Ok(arrived) => arrived,
+            Err(refusal) => return self.refuse_message(refusal),
+        };
+        if self.evidence(&hasher.finish()).await.is_err() {
+            return self.refuse_message(reply::internal_error());
+        }
+        let Some(transaction) = self.transaction.take() else { return reply::internal_error() };
+        let mut end = self.decide_and_carry_out(&transaction, content).await;
+        let reply = self.worded(end.reply.take().unwrap_or_else(reply::internal_error), &transaction.reference);
+        end.reply = Some(reply.clone());
+        self.receiver.metrics.stage(Stage::Data, watch.read());
+        self.account(&transaction, end);
+        reply
+    }
+
+    /// The policy decides (pure), the decision is carried out, and the outcome makes the reply.
+    async fn decide_and_carry_out(&self, transaction: &Transaction, content: Content) -> End {
+        let watch = Watch::start();
+        let judged = judge::message(transaction);
+        let mut end = self.end_of(transaction, &judged);
+        end.decide = watch.read();
+        if end.reply.is_some() {
+            return end;
+        }
+        let watch = Watch::start();
+        match self.carry_out(transaction, content, &judged, &end).await {
+            Ok(acknowledged) => {
+                end.reply = Some(acknowledged.reply(&transaction.reference));
+                end.journalled = acknowledged.is_discarded();
+                end.delivery = acknowledged.records();
+            }
+            Err(refusal) => {
+                (end.action, end.rule, end.reply) = (Action::Defer, String::new(), Some(refusal));
+            }
+        }
+        end.deliver = watch.read();
+        end
+    }
+}
+
+/// A ref for a transaction that begins now.
+fn new_reference() -> String {
+    let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+    // without randomness the time alone still tells transactions apart, mostly
+    reference(now, getrandom::u32().unwrap_or_else(|_| Timestamp::now().subsec_nanosecond().unsigned_abs()))
+}

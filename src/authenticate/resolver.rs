@@ -1,5 +1,4 @@
-//! The one DNS resolver: hickory's, with the only DNS cache (of raw records). Everything that asks the DNS asks here,
-//! or, in the case of mail-auth, through the same [`TokioResolver`].
+//! The one DNS resolver: hickory's, with the only DNS cache (of raw records). Everything that asks the DNS asks here.
 //!
 //! A look-up never fails: trouble is one of its answers. Names are absolute and are checked before anything is asked.
 
@@ -122,8 +121,20 @@ impl DnsName {
 
 impl fmt::Display for DnsName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.to_lowercase().to_ascii();
-        f.write_str(text.strip_suffix('.').unwrap_or(&text))
+        for (index, label) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(".")?;
+            }
+            for octet in label {
+                match octet {
+                    b'.' | b'\\' => write!(f, "\\{}", char::from(*octet))?,
+                    octet if octet.is_ascii_graphic() => write!(f, "{}", char::from(octet.to_ascii_lowercase()))?,
+                    // RFC 1035 §5.1: three decimal digits.
+                    octet => write!(f, "\\{octet:03}")?,
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -136,7 +147,7 @@ pub struct Exchanger {
     pub name: DnsName,
 }
 
-/// What was asked of the DNS and how it ended, since start. Look-ups that mail-auth makes are counted as queries alone.
+/// What was asked of the DNS and how it ended, since start.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Look-ups, answered from the cache or not.
@@ -208,11 +219,6 @@ impl Resolver {
         Ok(Resolver { hickory, servers, addresses, deadline, counters: Arc::default() })
     }
 
-    /// hickory's own resolver, for mail-auth.
-    pub(super) fn hickory(&self) -> &TokioResolver {
-        &self.hickory
-    }
-
     /// What was asked since start.
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
@@ -223,7 +229,7 @@ impl Resolver {
     /// # Errors
     /// Names the servers where none does.
     pub async fn reachable(&self) -> Result<(), AuthenticateError> {
-        match self.ask_servers(Name::root(), RecordType::NS).await {
+        match self.ask_servers(Name::root(), RecordType::NS, |_| Some(())).await {
             Answer::Trouble(Trouble::Timeout | Trouble::Network) => {
                 let servers: Vec<String> = self.addresses.iter().map(SocketAddr::to_string).collect();
                 Err(AuthenticateError::Unreachable(servers.join(", ")))
@@ -279,61 +285,57 @@ impl Resolver {
     /// The reverse names of an address.
     pub async fn ptr(&self, ip: IpAddr) -> Answer<DnsName> {
         let name = DnsName::reverse(ip);
-        let answer = if ip.to_canonical().is_loopback() {
-            // hickory answers these itself, always with `localhost` (RFC 6761 §6.3); what they are called on this host is
-            // for the configured server to say.
-            self.ask_servers(name.0, RecordType::PTR).await
-        } else {
-            self.ask_cached(&name, RecordType::PTR).await
-        };
-        self.counted(answer, |data| match data {
+        let read = |data: &RData| match data {
             RData::PTR(ptr) => Some(DnsName(ptr.0.clone())),
             _ => None,
-        })
-    }
-
-    async fn ask<T>(&self, name: &DnsName, record_type: RecordType, read: impl Fn(&RData) -> Option<T>) -> Answer<T> {
-        let answer = self.ask_cached(name, record_type).await;
-        self.counted(answer, read)
-    }
-
-    async fn ask_cached(&self, name: &DnsName, record_type: RecordType) -> Answer<Record> {
-        match tokio::time::timeout(self.deadline, self.hickory.lookup(name.0.clone(), record_type)).await {
-            Ok(Ok(lookup)) => Answer::Found(lookup.answers().to_vec()),
-            Ok(Err(error)) => absent_or_trouble(&error),
-            Err(_) => Answer::Trouble(Trouble::Timeout),
+        };
+        if ip.to_canonical().is_loopback() {
+            // hickory answers these itself, always with `localhost` (RFC 6761 §6.3); what they are called on this host is
+            // for the configured server to say.
+            self.ask_servers(name.0, RecordType::PTR, read).await
+        } else {
+            self.ask(&name, RecordType::PTR, read).await
         }
     }
 
-    async fn ask_servers(&self, name: Name, record_type: RecordType) -> Answer<Record> {
+    async fn ask<T>(&self, name: &DnsName, record_type: RecordType, read: impl Fn(&RData) -> Option<T>) -> Answer<T> {
+        let look_up = self.hickory.lookup(name.0.clone(), record_type);
+        let answer = match tokio::time::timeout(self.deadline, look_up).await {
+            Ok(Ok(found)) => taken_from(found.answers(), read),
+            Ok(Err(error)) => absent_or_trouble(&error),
+            Err(_) => Answer::Trouble(Trouble::Timeout),
+        };
+        self.counters.count(&answer);
+        answer
+    }
+
+    async fn ask_servers<T>(
+        &self,
+        name: Name,
+        record_type: RecordType,
+        read: impl Fn(&RData) -> Option<T>,
+    ) -> Answer<T> {
         let mut options = DnsRequestOptions::default();
         options.use_edns = true;
         let mut responses = self.servers.lookup(Query::query(name, record_type), options);
-        match tokio::time::timeout(self.deadline, responses.next()).await {
+        let answer = match tokio::time::timeout(self.deadline, responses.next()).await {
             Ok(Some(Ok(response))) => match DnsError::from_response(response) {
-                Ok(response) => Answer::Found(response.answers.clone()),
+                Ok(response) => taken_from(&response.answers, read),
                 Err(error) => absent_or_trouble(&NetError::Dns(error)),
             },
             Ok(Some(Err(error))) => absent_or_trouble(&error),
             Ok(None) => Answer::Trouble(Trouble::Network),
             Err(_) => Answer::Trouble(Trouble::Timeout),
-        }
-    }
-
-    /// Takes what is asked for out of the records (an answer holds the CNAMEs that led there, too), and counts.
-    fn counted<T>(&self, answer: Answer<Record>, read: impl Fn(&RData) -> Option<T>) -> Answer<T> {
-        let answer = match answer {
-            Answer::Found(records) => {
-                let read: Vec<T> = records.iter().filter_map(|record| read(&record.data)).collect();
-                if read.is_empty() { Answer::NoData } else { Answer::Found(read) }
-            }
-            Answer::NoData => Answer::NoData,
-            Answer::NxDomain => Answer::NxDomain,
-            Answer::Trouble(trouble) => Answer::Trouble(trouble),
         };
         self.counters.count(&answer);
         answer
     }
+}
+
+/// What is asked for among the records; an answer holds the CNAMEs that led there, too.
+fn taken_from<T>(records: &[Record], read: impl Fn(&RData) -> Option<T>) -> Answer<T> {
+    let taken: Vec<T> = records.iter().filter_map(|record| read(&record.data)).collect();
+    if taken.is_empty() { Answer::NoData } else { Answer::Found(taken) }
 }
 
 impl<T> Answer<T> {
@@ -347,7 +349,7 @@ impl<T> Answer<T> {
     }
 }
 
-fn absent_or_trouble(error: &NetError) -> Answer<Record> {
+fn absent_or_trouble<T>(error: &NetError) -> Answer<T> {
     match error {
         NetError::Dns(DnsError::NoRecordsFound(none)) => match none.response_code {
             ResponseCode::NXDomain => Answer::NxDomain,

@@ -1,1 +1,286 @@
-//! Room to be furnished.
+//! gatepost.toml to [`Config`]: typed and checked whole, every problem at once.
+//!
+//! What is checked here is what the file says and what the files that it names hold. What depends on the machine (accounts, ports,
+//! whether a key fits its certificate, whether a directory can be written) is checked where it is used: [`Config::account`] and
+//! [`Config::privilege_problem`] at start, the rest in `server/` and `deliver/`.
+
+mod account;
+mod domains;
+mod files;
+pub mod keys;
+mod policies;
+mod reader;
+mod sections;
+pub mod value;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use toml::de::DeTable;
+
+pub use account::Account;
+pub use policies::{Policies, default_source, list_reader, policy_source};
+pub use sections::{CertificateFiles, Pem, TlsFiles};
+
+use crate::problem::{Problem, Problems, Source};
+use crate::recipients::{Directory, Loss};
+use crate::smtp::address::Domain;
+use crate::smtp::session;
+use reader::{Reader, Section};
+use value::Fault;
+
+/// What the built-in configuration is: it serves a trial on loopback, out of the current directory.
+const BUILT_IN: &str = r#"hostname = "localhost"
+[smtp]
+listen = ["127.0.0.1:2525"]
+postmaster = "postmaster@localhost"
+[maildir]
+root = "mail"
+[domains."localhost"]
+mailboxes = ["postmaster"]
+catch_all = "postmaster"
+[http]
+listen = "127.0.0.1:9125"
+[journal]
+directory = "journal"
+"#;
+
+/// A configuration in which nothing is wrong.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file, for problems that show only later.
+    pub source: Arc<Source>,
+    /// The name of this host: greeting, Received.
+    pub hostname: Domain,
+    /// Who vouches in Authentication-Results (RFC 8601 §2.5).
+    pub authserv_id: String,
+    /// `[smtp]`
+    pub smtp: Smtp,
+    /// `[smtp.tls]`; without it STARTTLS is not offered.
+    pub tls: Option<TlsFiles>,
+    /// `[dns]`
+    pub dns: Dns,
+    /// `[maildir]`
+    pub maildir: Maildir,
+    /// Whom we accept mail for, from `[domains]` and `smtp.postmaster`.
+    pub directory: Arc<Directory>,
+    /// The rules that decide, for each mailbox.
+    pub policies: Policies,
+    /// `[http]`
+    pub http: Http,
+    /// `[journal]`
+    pub journal: Journal,
+    /// `[security]`
+    pub security: Security,
+    /// `[limits]`
+    pub limits: Limits,
+}
+
+/// `[smtp]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Smtp {
+    /// Where mail comes in; never empty.
+    pub listen: Vec<SocketAddr>,
+    /// Networks of our own.
+    pub trusted: Vec<IpNet>,
+    /// Every 5yz becomes a 4yz.
+    pub soft_reject: bool,
+}
+
+/// `[dns]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// The servers to ask; empty: the system's.
+    pub servers: Vec<SocketAddr>,
+}
+
+/// `[maildir]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Maildir {
+    /// A mailbox is `root/<domain>/<name>/`.
+    pub root: PathBuf,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Where `/metrics`, `/healthz` and `/readyz` are answered.
+    pub listen: SocketAddr,
+}
+
+/// `[journal]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Journal {
+    /// Where its files lie.
+    pub directory: PathBuf,
+    /// How long a day's file is kept.
+    pub keep: Duration,
+}
+
+/// `[security]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Security {
+    /// Whom we become after binding.
+    pub user: Option<String>,
+    /// The group that goes with it; `None`: the user's own.
+    pub group: Option<String>,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Octets of the longest command line, with its CRLF.
+    pub command_line: usize,
+    /// Octets of the largest message.
+    pub message: u64,
+    /// Accepted recipients a transaction.
+    pub recipients: usize,
+    /// Wrong commands a session.
+    pub errors: u32,
+    /// Commands a session.
+    pub commands: u32,
+    /// Transactions a session.
+    pub transactions: u32,
+    /// Connections at a time.
+    pub connections: usize,
+    /// Connections at a time from one IPv4 address or IPv6 /64.
+    pub connections_per_address: usize,
+    /// The longest session.
+    pub session: Duration,
+    /// How long a client may say nothing.
+    pub idle: Duration,
+}
+
+impl Limits {
+    /// What of them bounds an SMTP session.
+    pub fn of_session(&self) -> session::Limits {
+        session::Limits {
+            line: self.command_line,
+            message: self.message,
+            recipients: self.recipients,
+            errors: self.errors,
+            commands: self.commands,
+            transactions: self.transactions,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file, and the files that it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn load(path: &Path) -> Result<Config, Problems> {
+        let name = path.display().to_string();
+        let text = files::read_text(path).map_err(|cause| Problem::with_file(&name, "", cause, ""))?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        Self::parse(Arc::new(Source { name, text }), base)
+    }
+
+    /// What runs without a file: 127.0.0.1:2525, the domain localhost, Maildirs under `./mail`.
+    ///
+    /// # Errors
+    /// None, as a test shows.
+    pub fn built_in() -> Result<Config, Problems> {
+        let source = Source { name: "gatepost.toml (built in)".to_owned(), text: BUILT_IN.to_owned() };
+        Self::parse(Arc::new(source), Path::new(""))
+    }
+
+    /// Checks a text whose relative paths are relative to `base`, and reads the files that it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn parse(source: Arc<Source>, base: &Path) -> Result<Config, Problems> {
+        let text = Arc::clone(&source);
+        let mut reader = Reader { source, base: base.to_owned(), problems: Problems::new() };
+        let (table, errors) = DeTable::parse_recoverable(&text.text);
+        if reader.syntax(&errors) {
+            return Err(reader.problems);
+        }
+        let config = read(&mut reader, table.get_ref());
+        reader.problems.into_result()?;
+        config.ok_or_else(|| Problem::with_file(&text.name, "", "cannot be understood", "").into())
+    }
+
+    /// Whether an address is of our own networks (`smtp.trusted`).
+    pub fn is_trusted(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.smtp.trusted.iter().any(|network| network.contains(&ip))
+    }
+
+    /// The guard of a reload: what `newer` loses of the recipients. Not empty: to be refused unless it is meant.
+    pub fn losses(&self, newer: &Config) -> Vec<Loss> {
+        self.directory.losses(&newer.directory)
+    }
+
+    /// The keys whose values differ in `newer` and are heeded only by a restart.
+    pub fn restart_keys(&self, newer: &Config) -> Vec<&'static str> {
+        let differs = |path: &str| match path {
+            "smtp.listen" => self.smtp.listen != newer.smtp.listen,
+            "dns.servers" => self.dns != newer.dns,
+            "maildir.root" => self.maildir != newer.maildir,
+            "http.listen" => self.http != newer.http,
+            "journal.directory" => self.journal.directory != newer.journal.directory,
+            "journal.keep" => self.journal.keep != newer.journal.keep,
+            "security.user" => self.security.user != newer.security.user,
+            "security.group" => self.security.group != newer.security.group,
+            "limits.connections" => self.limits.connections != newer.limits.connections,
+            _ => false,
+        };
+        keys::TABLE.iter().filter(|key| key.restart && differs(key.path)).map(|key| key.path).collect()
+    }
+}
+
+impl Reader {
+    /// Notes errors of TOML itself; true where the rest cannot be judged. One slip of syntax makes errors all over the lines after it,
+    /// so only the first is told.
+    fn syntax(&mut self, errors: &[toml::de::Error]) -> bool {
+        let is_duplicate = |error: &&toml::de::Error| error.message().starts_with("duplicate key");
+        for error in errors.iter().filter(is_duplicate) {
+            self.problem(error.span(), "", Fault::new("this key is here twice", "leave one out"));
+        }
+        let end = self.source.text.len();
+        let place = |error: &toml::de::Error| error.span().unwrap_or(end..end);
+        let others = errors.iter().filter(|error| !is_duplicate(error));
+        let Some(first) = others.min_by_key(|error| place(error).start) else { return false };
+        let span = place(first);
+        self.problem(Some(span), "", Fault::new(format!("this is not TOML: {}", first.message()), ""));
+        true
+    }
+}
+
+/// The whole file. `None` only where problems were noted.
+fn read(reader: &mut Reader, table: &DeTable<'_>) -> Option<Config> {
+    let top = Section::top(table, reader);
+    let hostname = top.read(reader, "hostname", sections::domain);
+    let authserv_id = top.read(reader, "authserv_id", sections::domain);
+    let smtp = top.section(reader, "smtp");
+    let (listen, tls) = (sections::smtp(reader, &smtp), sections::tls(reader, &smtp));
+    let dns = sections::dns(reader, &top);
+    let maildir = sections::maildir(reader, &top);
+    let domains = domains::read(reader, &top, &smtp);
+    let policies = policies::read(reader, &top, &domains);
+    let http = sections::http(reader, &top);
+    let journal = sections::journal(reader, &top);
+    let security = sections::security(reader, &top);
+    let limits = sections::limits(reader, &top);
+    let hostname = hostname?.value;
+    Some(Config {
+        source: Arc::clone(&reader.source),
+        authserv_id: authserv_id.map_or_else(|| hostname.as_str().to_owned(), |id| id.value.as_str().to_owned()),
+        hostname,
+        smtp: listen,
+        tls,
+        dns,
+        maildir: maildir?,
+        directory: Arc::new(domains.directory?),
+        policies: policies?,
+        http: http?,
+        journal: journal?,
+        security,
+        limits,
+    })
+}

@@ -18,8 +18,8 @@ use super::{DeliverError, Delivery, Stored};
 /// The grain in which the queue's octets are counted.
 const GRAIN_OCTETS: usize = 1024;
 
-/// Stack of a writer: it holds no message and recurses nowhere.
-const STACK_OCTETS: usize = 256 * 1024;
+/// Stack of a writer: it holds no message and recurses nowhere; a panic's backtrace wants most of it.
+const STACK_OCTETS: usize = 1024 * 1024;
 
 /// The bounds of the writers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl Writers {
             }),
             grains: Arc::new(Semaphore::new(most_grains)),
             most_grains,
-            places: Arc::new(Semaphore::new(limits.queue_deliveries.clamp(1, Semaphore::MAX_PERMITS))),
+            places: Arc::new(Semaphore::new(most_places(&limits) as usize)),
             limits,
             started: AtomicBool::new(false),
         }
@@ -156,15 +156,12 @@ impl Writers {
 
     /// Takes no more deliveries and waits, at most as long as `store` would, until those taken are done. Whether they are.
     pub async fn drain(&self) -> bool {
-        let all = u32::try_from(self.limits.queue_deliveries.clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
-        let idle = tokio::time::timeout(self.limits.patience, self.places.acquire_many(all)).await.is_ok();
         self.close();
-        idle
+        let all = self.places.acquire_many(most_places(&self.limits));
+        matches!(tokio::time::timeout(self.limits.patience, all).await, Ok(Ok(_)))
     }
 
     fn close(&self) {
-        self.places.close();
-        self.grains.close();
         self.shared.lock().closed = true;
         self.shared.changed.notify_all();
     }
@@ -178,6 +175,10 @@ impl Writers {
     pub fn shared_counters(&self) -> Arc<Counters> {
         self.shared.counters.clone()
     }
+}
+
+fn most_places(limits: &Limits) -> u32 {
+    u32::try_from(limits.queue_deliveries).unwrap_or(u32::MAX).max(1)
 }
 
 impl Drop for Writers {

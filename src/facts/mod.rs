@@ -5,6 +5,7 @@
 
 pub mod record;
 pub mod table;
+pub mod value;
 pub mod word;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,8 @@
-//! The message: what a delivered one carries in front, and what names its transaction.
+//! The message: its header as fields, its body as octets, who claims to have written it, what a delivered one carries in
+//! front, and what names its transaction.
 
+pub mod author;
+pub mod content;
+pub mod header;
 pub mod reference;
 pub mod trace;

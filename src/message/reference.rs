@@ -20,7 +20,7 @@ pub fn time_ms(reference: &str) -> Option<u64> {
     u64::try_from(bits >> 32).ok()
 }
 
-/// The ref in the spelling that [`reference`] gives; `None` for a text that is no ref.
+/// The ref in the spelling that [`reference()`] gives; `None` for a text that is no ref.
 pub fn normalized(text: &str) -> Option<String> {
     let bits = bits(text)?;
     let random = u32::try_from(bits & 0xFFFF_FFFF).ok()?;

@@ -1,1 +1,264 @@
-//! Room to be furnished.
+//! The policy: rules over facts, in a file that an administrator writes. Pure: no I/O, no clock, nothing spawned.
+//!
+//! [`Policy::load`] reads and checks the whole file and runs its tests, telling every problem at once; [`Policy::judge`] lets the
+//! rules of one stage decide.
+
+mod condition;
+mod decide;
+mod draft;
+mod keys;
+mod lists;
+mod load;
+mod place;
+pub mod shipped;
+mod template;
+mod test;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::facts::record::{PolicyRecord, RuleRecord};
+use crate::facts::table::{FactSet, FactSource, Given};
+use crate::facts::word::{Action, Stage};
+use crate::problem::{Problems, Source};
+
+pub use condition::{MAX_BYTES as MAX_CONDITION_BYTES, MAX_DEPTH as MAX_CONDITION_DEPTH};
+pub use lists::List;
+pub use test::{Coverage, TestOutcome, TestReport};
+
+use condition::{Condition, Runner};
+use template::Template;
+
+/// A policy file, checked whole; immutable.
+#[derive(Debug)]
+pub struct Policy {
+    description: String,
+    rules: Vec<Rule>,
+    tests: Vec<Test>,
+    runner: Runner,
+    /// By stage, in the order of [`Stage::ALL`].
+    needs: [FactSet; 4],
+    record: PolicyRecord,
+    source: Arc<Source>,
+}
+
+/// One rule.
+#[derive(Debug)]
+pub struct Rule {
+    name: String,
+    at: Stage,
+    when: String,
+    condition: Condition,
+    action: Option<Action>,
+    reply: Template,
+    score: Option<f64>,
+    observe: bool,
+}
+
+impl Rule {
+    /// Its name, `[a-z0-9-]{1,64}`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its stage.
+    pub fn at(&self) -> Stage {
+        self.at
+    }
+
+    /// Its condition as written.
+    pub fn when(&self) -> &str {
+        &self.when
+    }
+
+    /// What it does where it matches; `None` where it only scores.
+    pub fn action(&self) -> Option<Action> {
+        self.action
+    }
+
+    /// What it adds to the score where it matches.
+    pub fn score(&self) -> Option<f64> {
+        self.score
+    }
+
+    /// Whether it only says what it would have done.
+    pub fn observe(&self) -> bool {
+        self.observe
+    }
+
+    /// The facts that it reads, those of its reply included.
+    pub fn reads(&self) -> FactSet {
+        let mut reads = self.condition.reads();
+        reads.extend(self.reply.reads());
+        reads
+    }
+}
+
+/// One inline test.
+#[derive(Debug)]
+struct Test {
+    name: String,
+    at: Stage,
+    given: Given,
+    score: f64,
+    expect: Expect,
+    span: Range<usize>,
+}
+
+/// What a test expects; what is `None` isn't looked at.
+#[derive(Debug, Default)]
+struct Expect {
+    action: Option<Action>,
+    rule: Option<String>,
+    score: Option<f64>,
+    observed: Option<Vec<String>>,
+    reply: Option<String>,
+}
+
+/// What was judged so far in one transaction (at rcpt: for one recipient).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Judgement {
+    /// The sum of the scores of the rules that matched.
+    pub score: f64,
+    /// What each rule that was looked at did.
+    pub rules: Vec<RuleRecord>,
+    /// An `accept` ended the rules of this and the later stages.
+    pub accepted: bool,
+}
+
+/// What the rules of one stage decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// No rule decided.
+    Continue,
+    /// Take it, whatever later rules say.
+    Accept {
+        /// The rule that decided.
+        rule: String,
+    },
+    /// Take it into the Junk folder.
+    Quarantine {
+        /// The rule that decided.
+        rule: String,
+    },
+    /// Answer 4yz.
+    Defer {
+        /// The rule that decided.
+        rule: String,
+        /// `NNN N.N.N text`, safe to send.
+        reply: String,
+    },
+    /// Answer 5yz.
+    Reject {
+        /// The rule that decided.
+        rule: String,
+        /// `NNN N.N.N text`, safe to send.
+        reply: String,
+    },
+    /// Answer 250 and keep nothing.
+    Discard {
+        /// The rule that decided.
+        rule: String,
+    },
+}
+
+impl Verdict {
+    /// The action; accept where no rule decided.
+    pub fn action(&self) -> Action {
+        match self {
+            Verdict::Continue | Verdict::Accept { .. } => Action::Accept,
+            Verdict::Quarantine { .. } => Action::Quarantine,
+            Verdict::Defer { .. } => Action::Defer,
+            Verdict::Reject { .. } => Action::Reject,
+            Verdict::Discard { .. } => Action::Discard,
+        }
+    }
+
+    /// The rule that decided; empty where none did.
+    pub fn rule(&self) -> &str {
+        match self {
+            Verdict::Continue => "",
+            Verdict::Accept { rule }
+            | Verdict::Quarantine { rule }
+            | Verdict::Defer { rule, .. }
+            | Verdict::Reject { rule, .. }
+            | Verdict::Discard { rule } => rule,
+        }
+    }
+
+    /// The reply of a refusal.
+    pub fn reply(&self) -> Option<&str> {
+        match self {
+            Verdict::Defer { reply, .. } | Verdict::Reject { reply, .. } => Some(reply),
+            _ => None,
+        }
+    }
+}
+
+impl Policy {
+    /// Reads and checks a policy and runs its tests. `read` gives the text of a list's file, by the name that stands in the policy.
+    ///
+    /// # Errors
+    /// Every problem of the file and its lists; failing tests are problems too.
+    pub fn load(source: Arc<Source>, read: &mut dyn FnMut(&str) -> Result<String, String>) -> Result<Policy, Problems> {
+        let policy = Self::parse(source, read)?;
+        policy.test_problems().into_result()?;
+        Ok(policy)
+    }
+
+    /// Reads and checks a policy as [`Policy::load`] does, without running its tests.
+    ///
+    /// # Errors
+    /// Every problem of the file and its lists.
+    pub fn parse(
+        source: Arc<Source>,
+        read: &mut dyn FnMut(&str) -> Result<String, String>,
+    ) -> Result<Policy, Problems> {
+        load::parse(source, read)
+    }
+
+    /// Runs the tests that stand in the file.
+    pub fn run_tests(&self) -> TestReport {
+        test::run(self)
+    }
+
+    fn test_problems(&self) -> Problems {
+        test::problems(self)
+    }
+
+    /// The facts that the rules of a stage read.
+    pub fn needs(&self, stage: Stage) -> &FactSet {
+        let [connect, mail, rcpt, data] = &self.needs;
+        match stage {
+            Stage::Connect => connect,
+            Stage::Mail => mail,
+            Stage::Rcpt => rcpt,
+            Stage::Data => data,
+        }
+    }
+
+    /// Whether any rule is judged at a stage.
+    pub fn has_rules(&self, stage: Stage) -> bool {
+        self.rules.iter().any(|rule| rule.at == stage)
+    }
+
+    /// Lets the rules of a stage decide, in their order. Total: a rule whose condition can't be run is recorded as such and left out.
+    pub fn judge(&self, stage: Stage, facts: &dyn FactSource, so_far: &mut Judgement) -> Verdict {
+        decide::judge(self, stage, facts, so_far)
+    }
+
+    /// Its file and digest, as the decision record names them.
+    pub fn record(&self) -> PolicyRecord {
+        self.record.clone()
+    }
+
+    /// What it says of itself.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// Its rules, in their order.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+}

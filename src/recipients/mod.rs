@@ -6,6 +6,7 @@
 
 mod build;
 mod directory;
+mod follow;
 mod name;
 mod problem;
 

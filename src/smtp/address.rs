@@ -125,7 +125,8 @@ impl Domain {
     }
 }
 
-/// Whether every U-label of `text` comes back from its A-label in `ascii`, case and normalization form apart.
+/// Whether every U-label of `text` comes back from its A-label in `ascii`, case and normalization form apart. What was
+/// not ASCII must not become so: the Kelvin sign is a K to Unicode, and no name has it.
 fn says_the_same(uts46: &Uts46, text: &str, ascii: &str) -> bool {
     let mut written = text.split('.');
     let mut encoded = ascii.split('.');
@@ -136,7 +137,7 @@ fn says_the_same(uts46: &Uts46, text: &str, ascii: &str) -> bool {
             (Some(label), Some(a_label)) => {
                 let (u_label, _) = uts46.to_unicode(a_label.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast);
                 let folded = label.nfc().flat_map(char::to_lowercase).nfc();
-                if !folded.eq(u_label.chars()) {
+                if u_label.is_ascii() || !folded.eq(u_label.chars()) {
                     return false;
                 }
             }

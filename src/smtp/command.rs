@@ -176,9 +176,9 @@ fn rcpt(argument: &[u8]) -> Result<Command<'_>, CommandError> {
     let rest = after_keyword(argument, b"TO:").ok_or(CommandError::Argument("RCPT TO:<forward-path>"))?;
     let (path, mut rest) = path(rest).map_err(CommandError::ForwardPath)?;
     let mut found = Ok(());
-    while let Some((_, _, after)) = parameter(rest)? {
+    while let Some(parameter) = Parameter::next(rest)? {
         found = Err(CommandError::UnknownParameter);
-        rest = after;
+        rest = parameter.rest;
     }
     found.map(|()| Command::Rcpt { path })
 }
@@ -219,29 +219,40 @@ fn path(text: &[u8]) -> Result<(&[u8], &[u8]), AddressError> {
     if bracketed { Err(AddressError::Brackets) } else { Ok((text, &[])) }
 }
 
-/// The next of `SP keyword ["=" value]` (RFC 5321 §4.1.2 `esmtp-param`), and what follows it.
-#[allow(clippy::type_complexity)]
-fn parameter(text: &[u8]) -> Result<Option<(&[u8], Option<&[u8]>, &[u8])>, CommandError> {
-    const WHY: CommandError = CommandError::Argument("malformed parameter");
-    let text = trim_spaces(text);
-    if text.is_empty() {
-        return Ok(None);
+/// One `keyword ["=" value]` (RFC 5321 §4.1.2 `esmtp-param`), and what follows it.
+struct Parameter<'a> {
+    keyword: &'a [u8],
+    value: Option<&'a [u8]>,
+    rest: &'a [u8],
+}
+
+impl Parameter<'_> {
+    /// The first parameter of `text`, if there is one.
+    fn next(text: &[u8]) -> Result<Option<Parameter<'_>>, CommandError> {
+        let text = trim_spaces(text);
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let (word, rest) = split_at_space(text);
+        let mut halves = word.splitn(2, |&b| b == b'=');
+        let keyword = halves.next().unwrap_or_default();
+        let value = halves.next();
+        let keyword_fits = keyword.first().is_some_and(u8::is_ascii_alphanumeric)
+            && keyword.iter().all(|&b| b.is_ascii_alphanumeric() || b == b'-');
+        let value_fits =
+            value.is_none_or(|v| !v.is_empty() && v.iter().all(|b| matches!(b, b'!'..=b'<' | b'>'..=b'~')));
+        if !keyword_fits || !value_fits {
+            return Err(CommandError::Argument("malformed parameter"));
+        }
+        Ok(Some(Parameter { keyword, value, rest }))
     }
-    let (word, rest) = split_at_space(text);
-    let mut halves = word.splitn(2, |&b| b == b'=');
-    let keyword = halves.next().unwrap_or_default();
-    let value = halves.next();
-    let keyword_fits = keyword.first().is_some_and(u8::is_ascii_alphanumeric)
-        && keyword.iter().all(|&b| b.is_ascii_alphanumeric() || b == b'-');
-    let value_fits = value.is_none_or(|v| !v.is_empty() && v.iter().all(|&b| matches!(b, b'!'..=b'~') && b != b'='));
-    if keyword_fits && value_fits { Ok(Some((keyword, value, rest))) } else { Err(WHY) }
 }
 
 impl MailParameters {
     fn parse(mut text: &[u8]) -> Result<MailParameters, CommandError> {
         let mut parameters = MailParameters::default();
         let mut unknown = false;
-        while let Some((keyword, value, rest)) = parameter(text)? {
+        while let Some(Parameter { keyword, value, rest }) = Parameter::next(text)? {
             let is = |word: &str| keyword.eq_ignore_ascii_case(word.as_bytes());
             match keyword {
                 _ if is("SIZE") => once(&mut parameters.size, size(value)?)?,

@@ -77,8 +77,9 @@ impl Framer {
     /// How many octets were consumed, and what they are.
     pub fn next<'a>(&mut self, input: &'a [u8]) -> (usize, Frame<'a>) {
         let mut position = 0;
-        while let Some((&first, _)) = input.get(position..).and_then(<[u8]>::split_first) {
+        loop {
             let rest = input.get(position..).unwrap_or_default();
+            let Some(&first) = rest.first() else { return (position, Frame::NeedInput) };
             match (self.place, first) {
                 (Place::LineStart, b'.') => {
                     self.place = Place::Dot;
@@ -124,7 +125,6 @@ impl Framer {
                 }
             }
         }
-        (position, Frame::NeedInput)
     }
 
     fn find(&mut self, defect: DataDefect) {

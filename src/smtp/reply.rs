@@ -104,15 +104,23 @@ impl Reply {
     /// Appends it as it goes over the wire: each line with its codes and CRLF, none longer than 512 octets; control and
     /// non-ASCII characters as `\x{HEX}` (the notation of RFC 6533 §3). A line that would be longer goes on in the next.
     pub fn write_to(&self, out: &mut Vec<u8>) {
-        let status = match self.enhanced {
-            Some((class, subject, detail)) => format!("{class}.{subject}.{detail} "),
-            None => String::new(),
+        let prefix = match self.enhanced {
+            Some((class, subject, detail)) => format!("{:03}-{class}.{subject}.{detail} ", self.code),
+            None => format!("{:03}-", self.code),
         };
-        let room = LINE_MAX - "250-\r\n".len() - status.len();
-        let lines: Vec<String> = self.lines().flat_map(|line| wrap(&escape(line), room)).collect();
-        for (index, line) in lines.iter().enumerate() {
-            let separator = if index + 1 == lines.len() { ' ' } else { '-' };
-            out.extend_from_slice(format!("{:03}{separator}{status}{line}\r\n", self.code).as_bytes());
+        let room = LINE_MAX - "\r\n".len() - prefix.len();
+        let mut last = out.len();
+        for line in self.lines() {
+            for piece in pieces(&escape(line), room) {
+                last = out.len();
+                out.extend_from_slice(prefix.as_bytes());
+                out.extend_from_slice(piece.as_bytes());
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        // The last line has a space where the others have a hyphen (RFC 5321 §4.2.1).
+        if let Some(separator) = out.get_mut(last + "250".len()) {
+            *separator = b' ';
         }
     }
 
@@ -185,17 +193,18 @@ fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Cuts ASCII text into pieces of at most `room` octets, at a space where there is one.
-fn wrap(text: &str, room: usize) -> Vec<String> {
-    let mut pieces = Vec::new();
-    let mut rest = text;
-    while rest.len() > room {
-        let Some((head, _)) = rest.split_at_checked(room) else { break };
-        let at = head.rfind(' ').filter(|&at| at > room / 2).unwrap_or(room);
-        let Some((piece, after)) = rest.split_at_checked(at) else { break };
-        pieces.push(piece.to_owned());
-        rest = after.trim_start_matches(' ');
-    }
-    pieces.push(rest.to_owned());
-    pieces
+/// Cuts ASCII text into pieces of at most `room` octets, at a space where there is one; at least one piece.
+fn pieces(text: &str, room: usize) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest.take()?;
+        let Some((head, _)) = text.split_at_checked(room).filter(|(_, tail)| !tail.is_empty()) else {
+            return Some(text);
+        };
+        // A space far in front would leave a short line and win nothing.
+        let end = head.rfind(' ').filter(|&end| end > room / 2).unwrap_or(room);
+        let (piece, tail) = text.split_at_checked(end)?;
+        rest = Some(tail.trim_start_matches(' '));
+        Some(piece)
+    })
 }

@@ -4,122 +4,19 @@
 //! [`Question`], it takes no input until [`Session::answer`] has the reply. Each phase of a session is a variant that
 //! owns what the phase knows: what a transaction left behind cannot be seen by the next, because it is gone.
 
+mod exchange;
+
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 
 use super::address::{ForwardPath, Host, ReversePath};
-use super::command::{BodyType, Command, CommandError, MailParameters};
-use super::data::{DataDefect, Frame, Framer};
+use super::command::{Command, CommandError, MailParameters};
+use super::data::{Frame, Framer};
 use super::line::{Line, LineReader};
 use super::reply::{self, Reply};
 
-/// The bounds of a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// A command line in octets, CRLF included; at least 512 (RFC 5321 §4.5.3.1.4).
-    pub line: usize,
-    /// A message in octets; announced as SIZE (RFC 1870).
-    pub message: u64,
-    /// Accepted recipients of a transaction; announced as RCPTMAX (RFC 9422). At least 100 (RFC 5321 §4.5.3.1.8).
-    pub recipients: usize,
-    /// Mistakes in commands that are answered; the next one ends the session.
-    pub errors: u32,
-    /// Commands of a session.
-    pub commands: u32,
-    /// Transactions of a session, refused ones included.
-    pub transactions: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            line: 2048,
-            message: 50_000_000,
-            recipients: 1000,
-            errors: 10,
-            commands: 100_000,
-            transactions: 10_000,
-        }
-    }
-}
-
-/// What a session offers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Capabilities {
-    /// Our name in the greeting and in the answer to EHLO.
-    pub hostname: String,
-    /// Whether STARTTLS is offered.
-    pub starttls: bool,
-    /// The bounds.
-    pub limits: Limits,
-}
-
-/// What the server has to do next.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Step<'a> {
-    /// Flush what was replied and read more. Input that was not consumed has to be offered again with more behind it;
-    /// it is never more than [`Limits::line`] octets.
-    NeedInput,
-    /// Send this.
-    Reply(Reply),
-    /// Take notice; no answer is expected.
-    Notice(Notice),
-    /// Find the answer and give it to [`Session::answer`].
-    Ask(Question),
-    /// Octets of the message: CRLF line ends kept, dots unstuffed, without the final dot; never after a defect.
-    Content(&'a [u8]),
-    /// Send and flush this; if there is input that was not consumed, close (RFC 3207 §4.2, command injection); else shake
-    /// hands, then [`Session::secured`].
-    StartTls(Reply),
-    /// Send this, flush and close.
-    Close(Reply),
-}
-
-/// What happened in the session that calls for no answer.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Notice {
-    /// EHLO or HELO; it holds until the next.
-    Helo {
-        /// What the client calls itself, as it was written: printable ASCII, at most 255 octets.
-        name: String,
-        /// The domain or address literal that it is, where it is one.
-        host: Option<Host>,
-        /// Whether it was EHLO.
-        extended: bool,
-    },
-    /// The transaction ended before its message did: RSET, EHLO, HELO, QUIT, or a command flood within it.
-    Abandoned,
-}
-
-/// What the session cannot know by itself.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Question {
-    /// MAIL: may this transaction begin? A positive reply begins it.
-    Mail {
-        /// The reverse-path.
-        reverse_path: ReversePath,
-        /// SIZE, in octets, within the limit.
-        size: Option<u64>,
-        /// BODY.
-        body: Option<BodyType>,
-        /// SMTPUTF8.
-        smtputf8: bool,
-    },
-    /// RCPT: is this a recipient? A positive reply adds it.
-    Recipient {
-        /// The forward-path.
-        forward_path: ForwardPath,
-    },
-    /// DATA, with at least one recipient: may the message come? 354 (`reply::start_data`) lets it, a refusal leaves the
-    /// transaction as it was.
-    Data,
-    /// The end of data was seen: what becomes of the message? Whatever the reply, the transaction is over.
-    Message {
-        /// What the framing found; then the reply should be `reply::data_defect`.
-        defect: Option<DataDefect>,
-    },
-}
+pub use exchange::{Capabilities, Limits, Notice, Question, Step};
 
 /// A session from the greeting, which the server sends, to its end.
 #[derive(Debug)]
@@ -271,7 +168,7 @@ impl Session {
     }
 
     fn obey(&mut self, phase: Phase, line: &[u8]) -> Phase {
-        self.counts.commands += 1;
+        self.counts.commands = self.counts.commands.saturating_add(1);
         if self.counts.commands > self.capabilities.limits.commands {
             return self.close(phase, reply::too_many_commands());
         }
@@ -346,7 +243,7 @@ impl Session {
         if size.is_some_and(|size| size > self.capabilities.limits.message) {
             return self.reply(Phase::Identified, reply::too_big());
         }
-        self.counts.transactions += 1;
+        self.counts.transactions = self.counts.transactions.saturating_add(1);
         if self.counts.transactions > self.capabilities.limits.transactions {
             return self.close(Phase::Identified, reply::too_many_transactions());
         }
@@ -376,7 +273,7 @@ impl Session {
 
     /// Answers a mistake in a command, or ends the session where there were too many.
     fn mistake(&mut self, phase: Phase, reply: Reply) -> Phase {
-        self.counts.errors += 1;
+        self.counts.errors = self.counts.errors.saturating_add(1);
         if self.counts.errors > self.capabilities.limits.errors {
             return self.close(phase, reply::too_many_errors());
         }

@@ -1,1 +1,86 @@
-//! Tests of arc.
+//! ARC chains: the suite for RFC 8617's drafts, and what is no chain at all.
+
+use gatepost::facts::ArcResult;
+
+use super::dkim::{NOW, signed};
+use super::header::crlf;
+use super::support::corpora;
+use super::support::dns::{Fault, RecordType, Zone, authenticator, block_on};
+
+fn validate(zone: Zone, message: &[u8]) -> ArcResult {
+    block_on(async {
+        let (_server, authenticator) = authenticator(zone).await;
+        authenticator.arc(&signed(message, 13), NOW).await.result
+    })
+}
+
+fn check(message: &str, result: &str) {
+    assert_eq!(validate(Zone::new(), &crlf(message.as_bytes())).as_str(), result, "{message}");
+}
+
+#[test]
+fn valimail_suite() {
+    let Some(suite) = corpora::json("arc-valimail", "validation.json") else { return };
+    let mut tests = 0;
+    for scenario in suite.as_array().unwrap() {
+        let zone = || {
+            let records = scenario["txt-records"].as_object().unwrap().iter();
+            records.fold(Zone::new(), |zone, (name, text)| zone.txt(name, text.as_str().unwrap()))
+        };
+        for (id, test) in scenario["tests"].as_object().unwrap() {
+            let message = crlf(test["message"].as_str().unwrap().as_bytes());
+            // Where the suite has no word, the chain carries cv=fail: RFC 8617 §5.2 step 2 calls it failed.
+            let expected = match test["cv"].as_str().unwrap() {
+                "" => "fail".to_owned(),
+                word => word.to_lowercase(),
+            };
+            let found = validate(zone(), &message);
+            assert_eq!(found.as_str(), expected, "{id}: {}", test["description"]);
+            tests += 1;
+        }
+    }
+    assert_eq!(tests, 83);
+}
+
+#[test]
+fn a_broken_chain_is_a_failure_and_no_chain_is_none() {
+    check("From: a@x.example\n\nbody\n", "none");
+    let aar = "ARC-Authentication-Results: i=1; mx.trusted.example; dmarc=pass\n";
+    check(&format!("{aar}From: a@x.example\n\nbody\n"), "fail");
+    check(&format!("{aar}{aar}From: a@x.example\n\nbody\n"), "fail");
+    check("ARC-Seal: i=1; cv=none; a=rsa-sha256; d=x.example; s=s; b=AAAA\n\nbody\n", "fail");
+    check("ARC-Authentication-Results: i=51; x\n\nbody\n", "fail");
+}
+
+#[test]
+fn trouble_with_a_key_is_temperror_and_only_that() {
+    let set = "ARC-Authentication-Results: i=1; x.example; none\n\
+               ARC-Message-Signature: i=1; a=rsa-sha256; c=relaxed/relaxed; d=x.example; s=s; h=from;\n \
+               bh=g3zLYH4xKxcPrHOD18z9YfpQcnk/GaJedfustWU5uGs=; b=AAAA\n\
+               ARC-Seal: i=1; cv=none; a=rsa-sha256; d=x.example; s=s; b=AAAA\n";
+    let message = crlf(format!("{set}From: a@x.example\n\ntest\n").as_bytes());
+    let zone = Zone::new().failing("s._domainkey.x.example", RecordType::TXT, Fault::ServFail);
+    assert_eq!(validate(zone, &message), ArcResult::TempError);
+    assert_eq!(validate(Zone::new(), &message), ArcResult::Fail);
+    let other_body = crlf(format!("{set}From: a@x.example\n\nother\n").as_bytes());
+    let zone = Zone::new().failing("s._domainkey.x.example", RecordType::TXT, Fault::ServFail);
+    assert_eq!(validate(zone, &other_body), ArcResult::Fail, "the body alone tells");
+}
+
+/// Fifty-one sets are no chain, and nobody is asked for their keys.
+#[test]
+fn a_chain_that_is_too_long_costs_nothing() {
+    let mut header = String::new();
+    for i in 1..=51 {
+        header.push_str(&format!(
+            "ARC-Authentication-Results: i={i}; x\nARC-Message-Signature: i={i}; a=rsa-sha256; d=d{i}.example; s=s; h=from; \
+             bh=AAAA; b=AAAA\nARC-Seal: i={i}; cv=pass; a=rsa-sha256; d=d{i}.example; s=s; b=AAAA\n"
+        ));
+    }
+    let message = signed(&crlf(format!("{header}\nbody\n").as_bytes()), 4096);
+    let (result, queries) = block_on(async {
+        let (server, authenticator) = authenticator(Zone::new()).await;
+        (authenticator.arc(&message, NOW).await.result, server.queries())
+    });
+    assert_eq!((result, queries, message.verifications()), (ArcResult::Fail, 0, 0));
+}

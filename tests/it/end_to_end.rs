@@ -176,7 +176,7 @@ fn smtplib_speaks_starttls_and_smtputf8() {
 /// Says what is in INBOX and Junk, a line each.
 const IMAPLIB: &str = r#"
 import imaplib, sys
-client = imaplib.IMAP4("127.0.0.1", int(sys.argv[1]))
+client = imaplib.IMAP4("127.0.0.1", int(sys.argv[1]), timeout=10)
 assert client.state == "AUTH", client.welcome
 for folder in sorted(line.decode() for line in client.list()[1]):
     print("folder", folder)

@@ -1,1 +1,225 @@
-//! Tests of facts.
+//! The table of facts: complete, true to the decision record, and strict about what tests give.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+use gatepost::facts::table::{self, FactSet, FactSource, Given, Mistake, TABLE, Type, Value};
+use gatepost::facts::word::{FROM_DEFECTS, Stage};
+use gatepost::facts::{Dkim, Facts, MethodResult, Tls};
+use serde_json::Value as Json;
+
+fn to_json(value: &Value<'_>) -> Json {
+    match value {
+        Value::Bool(b) => Json::from(*b),
+        Value::Int(n) => Json::from(*n),
+        Value::Double(n) => Json::from(*n),
+        Value::String(text) => Json::from(text.as_ref()),
+        Value::List(items) => items.iter().map(to_json).collect(),
+        Value::Map(fields) => Json::Object(fields.iter().map(|(k, v)| (k.to_string(), to_json(v))).collect()),
+    }
+}
+
+/// Facts in which nothing is empty.
+fn full() -> Facts {
+    let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), 4711, true);
+    facts.client.name = "mx.example.net".into();
+    facts.helo = "helo.example.net".into();
+    facts.tls = Some(Tls { version: "TLSv1.3".into(), cipher: "TLS_AES_256_GCM_SHA384".into() });
+    facts.mail_from.address = "a@example.net".into();
+    facts.mail_from.domain = "example.net".into();
+    facts.rcpt.address = "b@example.com".into();
+    facts.rcpt.domain = "example.com".into();
+    facts.message.bytes = 1234;
+    facts.from.addresses = vec!["x@example.org".into(), "y@example.org".into()];
+    facts.from.defects = vec!["group".into()];
+    facts.dkim = vec![Dkim { result: MethodResult::Pass, domain: "example.org".into(), ..Dkim::default() }];
+    facts.dmarc.aligned = true;
+    facts.score = 2.5;
+    facts
+}
+
+#[test]
+fn each_fact_is_named_by_its_path_in_the_decision_record() {
+    let facts = full();
+    let record = serde_json::to_value(&facts).unwrap();
+    for fact in TABLE {
+        let pointer = format!("/{}", fact.name.replace('.', "/"));
+        let there = record.pointer(&pointer).unwrap_or_else(|| panic!("{} is not in the record", fact.name));
+        assert_eq!(to_json(&facts.value(fact)), *there, "{}", fact.name);
+    }
+}
+
+#[test]
+fn the_record_holds_no_fact_that_the_table_lacks() {
+    fn leaves(path: &str, value: &Json, out: &mut BTreeSet<String>) {
+        match value {
+            Json::Object(map) if !map.is_empty() => {
+                for (key, value) in map {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    leaves(&path, value, out);
+                }
+            }
+            _ => {
+                out.insert(path.to_owned());
+            }
+        }
+    }
+    let mut inside = BTreeSet::new();
+    leaves("", &serde_json::to_value(full()).unwrap(), &mut inside);
+    // Empty until block lists can be configured.
+    inside.remove("block_lists");
+    let declared: BTreeSet<String> = table::names().map(str::to_owned).collect();
+    assert_eq!(inside, declared);
+}
+
+#[test]
+fn every_value_is_of_its_type_when_empty_and_when_full() {
+    for facts in [Facts::default(), full()] {
+        for fact in TABLE {
+            // A borrowed value can't be taken; its JSON tells as much.
+            let owned = match facts.value(fact) {
+                Value::String(text) => Value::String(text.into_owned().into()),
+                Value::List(_) => continue,
+                Value::Bool(b) => Value::Bool(b),
+                Value::Int(n) => Value::Int(n),
+                Value::Double(n) => Value::Double(n),
+                Value::Map(_) => panic!("{} is a lone record", fact.name),
+            };
+            fact.ty.take(owned).unwrap_or_else(|mistake| panic!("{}: {mistake}", fact.name));
+        }
+    }
+    for fact in TABLE {
+        assert_eq!(fact.ty.take(fact.ty.empty()).as_ref(), Ok(&fact.ty.empty()), "{}", fact.name);
+        assert_eq!(Given::new().value(fact), fact.ty.empty(), "{}", fact.name);
+    }
+}
+
+#[test]
+fn names_are_unique_and_every_fact_has_a_meaning() {
+    let names: BTreeSet<&str> = table::names().collect();
+    assert_eq!(names.len(), TABLE.len());
+    for fact in TABLE {
+        assert!(fact.meaning.len() > 10 && !fact.meaning.ends_with('.'), "{}", fact.name);
+        assert!(fact.stage <= fact.until, "{}", fact.name);
+        assert!(std::ptr::eq(table::find(fact.name).unwrap(), fact), "{}", fact.name);
+    }
+    assert!(table::find("dmarc").is_none());
+}
+
+#[test]
+fn a_fact_is_known_from_its_stage_on() {
+    let known = |name: &str| -> Vec<Stage> {
+        let fact = table::find(name).unwrap();
+        Stage::ALL.iter().copied().filter(|stage| fact.known_at(*stage)).collect()
+    };
+    use Stage::{Connect, Data, Mail, Rcpt};
+    for (name, stages) in [
+        ("client.ip", vec![Connect, Mail, Rcpt, Data]),
+        ("iprev.result", vec![Connect, Mail, Rcpt, Data]),
+        ("reverse_mx.ptr.result", vec![Connect, Mail, Rcpt, Data]),
+        ("score", vec![Connect, Mail, Rcpt, Data]),
+        ("helo", vec![Mail, Rcpt, Data]),
+        ("tls.version", vec![Mail, Rcpt, Data]),
+        ("spf.mail_from.result", vec![Mail, Rcpt, Data]),
+        ("reverse_mx.mail_from.mx", vec![Mail, Rcpt, Data]),
+        ("rcpt.address", vec![Rcpt]),
+        ("rcpt.domain", vec![Rcpt]),
+        ("rcpt.role", vec![Rcpt, Data]),
+        ("from.domain", vec![Data]),
+        ("dkim", vec![Data]),
+        ("dmarc.result", vec![Data]),
+    ] {
+        assert_eq!(known(name), stages, "{name}");
+    }
+}
+
+#[test]
+fn a_list_is_cut_before_a_rule_sees_it() {
+    let mut facts = full();
+    facts.from.addresses = (0..5000).map(|n| format!("a{n}@example.org")).collect();
+    facts.dkim = vec![Dkim::default(); 5000];
+    for name in ["from.addresses", "dkim"] {
+        let Value::List(items) = facts.value(table::find(name).unwrap()) else { panic!("{name} is a list") };
+        assert_eq!(items.len(), table::LIST_BOUND, "{name}");
+    }
+}
+
+#[test]
+fn what_a_test_gives_must_fit_the_fact() {
+    let text = |text: &'static str| Value::text(text);
+    let record = |field: &'static str, value: &'static str| {
+        Value::List(vec![Value::Map(vec![(field.into(), Value::text(value))])])
+    };
+    for (name, value, mistake) in [
+        ("dmarc.reslut", text("fail"), "there is no fact \"dmarc.reslut\""),
+        ("dmarc.result", text("failed"), "it is never \"failed\""),
+        ("dmarc.result", Value::Bool(true), "it is of type word, not bool"),
+        ("dmarc.aligned", text("yes"), "it is of type bool, not string"),
+        ("message.bytes", Value::Double(1.5), "it is of type int, not double"),
+        ("client.ip", text("192.0.2.300"), "\"192.0.2.300\" is not an IP address"),
+        ("from.defects", Value::List(vec![text("grop")]), "it is never \"grop\""),
+        ("from.defects", text("group"), "it is of type list of words, not string"),
+        ("dkim", record("reslut", "pass"), "its records have no field \"reslut\""),
+        ("dkim", record("result", "passed"), "it is never \"passed\""),
+        ("dkim", Value::List(vec![text("pass")]), "it is of type record, not string"),
+    ] {
+        let mut given = Given::new();
+        let got = given.set(name, value);
+        assert_eq!(got.unwrap_err().to_string(), mistake, "{name}");
+        assert_eq!(given, Given::new(), "{name}: a mistake changes nothing");
+    }
+}
+
+#[test]
+fn what_a_test_gives_overlays_the_empty_values() {
+    let mut given = Given::new();
+    given.set("score", Value::Int(4)).unwrap();
+    given.set("dkim", Value::List(vec![Value::Map(vec![("result".into(), Value::text("pass"))])])).unwrap();
+    assert_eq!(given.value(table::find("score").unwrap()), Value::Double(4.0));
+    let Value::List(records) = given.value(table::find("dkim").unwrap()) else { panic!("dkim is a list") };
+    let Value::Map(fields) = &records[0] else { panic!("of records") };
+    let fields: Vec<(&str, String)> = fields.iter().map(|(k, v)| (k.as_ref(), v.to_string())).collect();
+    let expected = [("result", "pass"), ("domain", ""), ("selector", ""), ("algorithm", ""), ("reason", "")];
+    assert_eq!(fields, expected.map(|(k, v)| (k, v.to_owned())));
+    assert!(matches!(given.set("nothing", Value::Bool(true)), Err(Mistake::UnknownFact(_))));
+}
+
+#[test]
+fn a_set_of_facts_answers_by_name_and_by_group() {
+    let mut set = FactSet::default();
+    assert!(set.is_empty());
+    set.insert(table::find("spf.helo.result").unwrap());
+    set.insert(table::find("score").unwrap());
+    assert!(set.contains("spf.helo.result") && !set.contains("spf.helo.domain") && !set.contains("spf"));
+    assert!(set.touches("spf") && set.touches("spf.helo") && set.touches("score"));
+    assert!(!set.touches("sp") && !set.touches("spf.mail_from") && !set.touches("dkim"));
+    assert_eq!(set.iter().map(|fact| fact.name).collect::<Vec<_>>(), ["spf.helo.result", "score"]);
+    // The last fact of the table has its bit too.
+    let last = TABLE.last().unwrap();
+    let mut other = FactSet::default();
+    other.insert(last);
+    set.extend(other);
+    assert!(set.contains(last.name));
+}
+
+#[test]
+fn the_rows_list_types_words_stages_and_fields() {
+    let rows = table::rows();
+    assert_eq!(rows.len(), TABLE.len());
+    let row = |name: &str| rows.iter().find(|row| row.name == name).unwrap();
+    assert_eq!(row("dmarc.policy").values, ["none", "quarantine", "reject"]);
+    assert_eq!(row("from.defects").values, FROM_DEFECTS);
+    assert_eq!(row("rcpt.role").stages, [Stage::Rcpt, Stage::Data]);
+    let json = serde_json::to_value(row("dkim")).unwrap();
+    assert_eq!(json["type"], "list of records");
+    assert_eq!(json["fields"][0]["name"], "result");
+    assert_eq!(json["stages"], serde_json::json!(["data"]));
+    for fact in TABLE {
+        assert_eq!(
+            row(fact.name).values.is_empty(),
+            !matches!(fact.ty, Type::Word(_) | Type::WordList(_)),
+            "{}",
+            fact.name
+        );
+    }
+}

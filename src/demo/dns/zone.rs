@@ -125,10 +125,13 @@ impl Zone {
         self.txt_strings(name, text.as_bytes().chunks(STRING_OCTETS))
     }
 
-    /// A TXT record of these character-strings, at most 255 octets each.
+    /// A TXT record of these character-strings, at most 255 octets each; of an empty one where there is none, because a
+    /// record without any (RFC 1035 §3.3.14 wants one) makes the whole answer unreadable.
     pub fn txt_strings<S: AsRef<[u8]>>(self, name: &str, strings: impl IntoIterator<Item = S>) -> Zone {
         let strings: Vec<S> = strings.into_iter().collect();
-        self.add(name, RData::TXT(TXT::from_bytes(strings.iter().map(AsRef::as_ref).collect())))
+        let strings: Vec<&[u8]> = strings.iter().map(AsRef::as_ref).collect();
+        let data = if strings.is_empty() { TXT::from_bytes(vec![b""]) } else { TXT::from_bytes(strings) };
+        self.add(name, RData::TXT(data))
     }
 
     /// The reverse name of an address.
@@ -161,6 +164,14 @@ impl Zone {
     pub fn ns(self, owner: &str, target: &str) -> Zone {
         match name(target) {
             Some(target) => self.add(owner, RData::NS(NS(target))),
+            None => self,
+        }
+    }
+
+    /// The start of a zone.
+    pub fn soa(self, owner: &str, primary: &str) -> Zone {
+        match name(primary) {
+            Some(primary) => self.add(owner, RData::SOA(SOA::new(primary, Name::root(), 1, 300, 300, 300, 300))),
             None => self,
         }
     }
@@ -229,7 +240,7 @@ impl Zone {
             let Some(node) = self.find(&current) else {
                 found.fault = self.label_fault(&current);
                 found.code = ResponseCode::NXDomain;
-                found.soa.push(self.soa());
+                found.soa.push(self.negative_soa());
                 return found;
             };
             let of_type = |data: &&RData| record_type == RecordType::ANY || data.record_type() == record_type;
@@ -254,7 +265,7 @@ impl Zone {
                 _ => None,
             });
             let Some((data, target)) = alias else {
-                found.soa.push(self.soa());
+                found.soa.push(self.negative_soa());
                 return found;
             };
             let closes = found.answers.iter().any(|earlier| LowerName::new(&earlier.name) == target);
@@ -287,7 +298,7 @@ impl Zone {
         self.faulty_labels.iter().find(|(label, _)| label == first).map(|(_, fault)| *fault)
     }
 
-    fn soa(&self) -> Record {
+    fn negative_soa(&self) -> Record {
         let ttl = self.ttl.try_into().unwrap_or(i32::MAX);
         Record::from_rdata(
             Name::root(),

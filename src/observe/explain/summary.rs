@@ -102,13 +102,7 @@ fn author(facts: &Facts) -> Vec<String> {
     }
     match facts.dmarc.result {
         DmarcResult::Pass => vec![format!("the author domain {author} vouches for it by {}", vouchers(facts))],
-        DmarcResult::Fail => {
-            let mut policy = facts.dmarc.published.to_string();
-            if facts.dmarc.policy != facts.dmarc.published {
-                policy.push_str(&format!(" ({} applies)", facts.dmarc.policy));
-            }
-            vec![format!("the author domain {author} publishes p={policy}"), spf(facts), dkim(facts)]
-        }
+        DmarcResult::Fail => vec![policy(facts), spf(facts), dkim(facts)],
         DmarcResult::None => {
             vec![format!("the author domain {author} publishes no DMARC policy"), spf(facts), dkim(facts)]
         }
@@ -117,6 +111,21 @@ fn author(facts: &Facts) -> Vec<String> {
             vec![format!("the DMARC policy of the author domain {author} can't be used"), spf(facts), dkim(facts)]
         }
     }
+}
+
+/// The DMARC policy that the author domain is under.
+fn policy(facts: &Facts) -> String {
+    let (author, at) = (fit(&facts.from.domain), fit(&facts.dmarc.domain));
+    let published = facts.dmarc.published;
+    let mut text = if at.is_empty() || at == author {
+        format!("the author domain {author} publishes p={published}")
+    } else {
+        format!("the author domain {author} is under p={published} of {at}")
+    };
+    if facts.dmarc.policy != published {
+        text.push_str(&format!(" ({} applies)", facts.dmarc.policy));
+    }
+    text
 }
 
 /// By what an aligned domain vouches.

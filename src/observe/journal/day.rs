@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,6 +34,13 @@ pub fn of_name(name: &str) -> Option<Date> {
     let day: Date = stem.parse().ok()?;
     // The parser takes more spellings than the one that we write.
     (day.to_string() == stem).then_some(day)
+}
+
+/// Makes and removes a file, so that a directory that can't be written is known at start and not with the first message.
+pub fn try_to_write(directory: &Path) -> io::Result<()> {
+    let path = directory.join(".writable");
+    fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+    fs::remove_file(path)
 }
 
 /// The days that the directory has a file of, oldest first.

@@ -108,13 +108,14 @@ enum Refused {
 }
 
 impl Journal {
-    /// Opens the journal in `directory`, which is made (0700) if it is missing. Nothing is written and no thread runs before
-    /// [`Journal::start`]; lines that come earlier wait.
+    /// Opens the journal in `directory`, which is made (0700) if it is missing. To be called as the user that will write it. No line
+    /// is written and no thread runs before [`Journal::start`]; lines that come earlier wait.
     ///
     /// # Errors
-    /// The directory can't be made, or is none.
+    /// The directory can't be made, is none, or can't be written.
     pub fn open(directory: &Path, keep: Duration) -> io::Result<Journal> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        day::try_to_write(directory)?;
         Ok(Journal {
             shared: Arc::new(Shared {
                 directory: directory.to_path_buf(),

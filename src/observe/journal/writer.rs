@@ -25,14 +25,11 @@ pub fn run(shared: &Shared) {
         while let Err(error) = files.write(&mut batch) {
             files.open = None;
             fail(shared, &mut batch, &error);
-            if !wait_to_retry(shared) {
+            if batch.is_empty() || !wait_to_retry(shared) {
                 break;
             }
         }
         shared.drop_lines(batch.len());
-        if batch.is_empty() {
-            recover(shared);
-        }
     }
     if let Some(OpenFile { file, .. }) = files.open {
         // Whoever closes the journal expects its lines on disk; if this fails the kernel still has them.
@@ -157,6 +154,7 @@ impl Files<'_> {
                 lines += 1;
             }
             self.write_chunk(&chunk, lines, batch)?;
+            recover(self.shared);
         }
         Ok(())
     }
@@ -194,7 +192,7 @@ impl Files<'_> {
         }
         let synced = sync(open, self.shared);
         for sender in durable {
-            let _ = sender.send(synced.as_ref().map(|()| ()).map_err(copy_of));
+            let _ = sender.send(synced.as_ref().copied().map_err(copy_of));
         }
         result.and(synced)
     }

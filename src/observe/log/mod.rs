@@ -6,23 +6,25 @@
 
 mod queue;
 
-use std::fmt::{self, Debug, Write};
-use std::io::{self, IsTerminal};
+use std::fmt::{self, Debug, Write as _};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::Subscriber;
 use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::{FormatFields, Writer};
-use tracing_subscriber::fmt::time::FormatTime;
-use tracing_subscriber::fmt::{MakeWriter, SubscriberBuilder};
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields, SubscriberBuilder};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use super::escape::Escaping;
 use queue::Queue;
+
+pub use queue::LINES;
 
 /// The environment variable that sets the level, as in `GATEPOST_LOG=debug` or `GATEPOST_LOG=info,gatepost::server=trace`.
 pub const VARIABLE: &str = "GATEPOST_LOG";
@@ -36,18 +38,18 @@ pub const VALUE_CHARACTERS: usize = 1_000;
 pub struct Look {
     /// Whether the level is coloured.
     pub colour: bool,
-    /// Whether lines begin with their time (UTC, milliseconds).
-    pub time: bool,
+    /// Whether systemd's journal takes the lines: they begin with their priority (sd-daemon(3)) instead of their time (UTC,
+    /// milliseconds), since it adds its own.
+    pub systemd: bool,
 }
 
 impl Look {
-    /// What suits stderr as it is: colour on a terminal (unless `NO_COLOR` is set or it is a dumb one), no time where systemd's
-    /// journal takes the lines and adds its own.
+    /// What suits stderr as it is: colour on a terminal, unless `NO_COLOR` is set or it is a dumb one.
     pub fn of_stderr() -> Look {
         let terminal = io::stderr().is_terminal();
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-        Look { colour: terminal && !no_colour && !dumb, time: !stderr_is_systemds() }
+        Look { colour: terminal && !no_colour && !dumb, systemd: stderr_is_systemds() }
     }
 }
 
@@ -57,14 +59,29 @@ fn stderr_is_systemds() -> bool {
     std::fs::metadata("/proc/self/fd/2").is_ok_and(|file| stream == format!("{}:{}", file.dev(), file.ino()))
 }
 
-/// The log of this process.
+/// Where lines go. Clones are the same log.
 #[derive(Clone)]
 pub struct Log {
     queue: Arc<Queue>,
 }
 
 impl Log {
-    /// Starts the thread that writes. Until then each line is written by whoever logs it.
+    /// A log that goes to `out`, each line in one write.
+    pub fn to(out: Box<dyn Write + Send>) -> Log {
+        Log { queue: Arc::new(Queue::new(out)) }
+    }
+
+    /// What makes lines of events.
+    pub fn subscriber(&self, filter: EnvFilter, look: Look) -> impl Subscriber + Send + Sync + 'static + use<> {
+        SubscriberBuilder::default()
+            .with_env_filter(filter)
+            .fmt_fields(Fields)
+            .event_format(Line { look })
+            .with_writer(Arc::clone(&self.queue))
+            .finish()
+    }
+
+    /// Starts the thread that writes. Until then each line is written by whoever logs it. A second call does nothing.
     ///
     /// # Errors
     /// The thread can't be started.
@@ -72,7 +89,7 @@ impl Log {
         Queue::start(&self.queue)
     }
 
-    /// Lines that were dropped because stderr was not read fast enough.
+    /// Lines that were dropped because nobody read them fast enough.
     pub fn dropped(&self) -> u64 {
         self.queue.dropped()
     }
@@ -87,8 +104,8 @@ impl Log {
 ///
 /// # Errors
 /// A log was set up before.
-pub fn init() -> Result<Log, tracing_subscriber::util::TryInitError> {
-    let queue = Arc::new(Queue::new(Box::new(io::stderr())));
+pub fn init() -> Result<Log, TryInitError> {
+    let log = Log::to(Box::new(io::stderr()));
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
     let (filter, problem) = match wanted.as_str() {
         "" => (EnvFilter::new(DEFAULT), None),
@@ -97,36 +114,55 @@ pub fn init() -> Result<Log, tracing_subscriber::util::TryInitError> {
             Err(error) => (EnvFilter::new(DEFAULT), Some(error)),
         },
     };
-    subscriber(filter, Arc::clone(&queue), Look::of_stderr()).try_init()?;
+    log.subscriber(filter, Look::of_stderr()).try_init()?;
     if let Some(error) = problem {
         tracing::warn!(%error, variable = VARIABLE, "the level of the log can't be read; it is info");
     }
-    Ok(Log { queue })
+    Ok(log)
 }
 
-/// A subscriber that writes lines to `writer`; each line comes in one write.
-pub fn subscriber<W>(filter: EnvFilter, writer: W, look: Look) -> impl Subscriber + Send + Sync + 'static
+/// Writes an event as `TIME LEVEL target: message name=value`, the fields of its spans last.
+struct Line {
+    look: Look,
+}
+
+impl Line {
+    fn front(&self, writer: &mut Writer<'_>, level: Level) -> fmt::Result {
+        let (priority, colour) = match level {
+            Level::ERROR => (3, 31),
+            Level::WARN => (4, 33),
+            Level::INFO => (6, 32),
+            Level::DEBUG => (7, 34),
+            Level::TRACE => (7, 35),
+        };
+        if self.look.systemd {
+            write!(writer, "<{priority}>")?;
+        } else {
+            write!(writer, "{:.3} ", jiff::Timestamp::now())?;
+        }
+        if self.look.colour {
+            write!(writer, "\u{1b}[{colour}m{level:5}\u{1b}[0m ")
+        } else {
+            write!(writer, "{level:5} ")
+        }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Line
 where
-    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    N: for<'w> FormatFields<'w> + 'static,
 {
-    SubscriberBuilder::default()
-        .with_env_filter(filter)
-        .fmt_fields(Fields)
-        .compact()
-        .with_timer(Clock { shown: look.time })
-        .with_ansi(look.colour)
-        .with_writer(writer)
-        .finish()
-}
-
-/// The time of a line.
-struct Clock {
-    shown: bool,
-}
-
-impl FormatTime for Clock {
-    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        if self.shown { write!(writer, "{:.3}", jiff::Timestamp::now()) } else { Ok(()) }
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        self.front(&mut writer, *event.metadata().level())?;
+        write!(writer, "{}: ", event.metadata().target())?;
+        context.format_fields(writer.by_ref(), event)?;
+        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>().filter(|fields| !fields.is_empty()) {
+                write!(writer, " {}", fields.fields)?;
+            }
+        }
+        writeln!(writer)
     }
 }
 

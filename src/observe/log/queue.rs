@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How many lines wait at most.
-const LINES: usize = 8_192;
+pub const LINES: usize = 8_192;
 /// How many octets of lines wait at most.
 const OCTETS: usize = 4 * 1024 * 1024;
 

@@ -103,14 +103,16 @@ labels! {
     }
 }
 labels! {
-    /// How a query to DNS ended.
+    /// How a look-up in DNS ended.
     DnsOutcome {
-        /// With records, or the sure answer that there are none.
-        Answered = "answered",
-        /// With a failure of the server or the network.
-        Error = "error",
-        /// Not in time.
+        /// Records were found.
+        Found = "found",
+        /// The name or the type is absent.
+        Absent = "absent",
+        /// Nobody answered in time.
         Timeout = "timeout",
+        /// Any other trouble.
+        Error = "error",
     }
 }
 labels! {
@@ -122,6 +124,15 @@ labels! {
         Io = "io",
         /// The writers' queue is full.
         Busy = "busy",
+    }
+}
+labels! {
+    /// How a directory became durable.
+    DirectorySync {
+        /// By an fsync of its own.
+        Made = "made",
+        /// By the fsync of another delivery.
+        Shared = "shared",
     }
 }
 labels! {

@@ -20,9 +20,10 @@ use crate::facts::record::{Record, RuleRecord};
 use crate::facts::word::Action;
 use crate::facts::{Facts, Stage};
 use crate::observe::journal::Journal;
+use crate::observe::log::Log;
 use label::{
-    CODES, ConnectionOutcome, DeliverErrorKind, DnsOutcome, HandshakeOutcome, Method, ReloadOutcome, SessionTls, Verb,
-    code_index,
+    CODES, ConnectionOutcome, DeliverErrorKind, DirectorySync, DnsOutcome, HandshakeOutcome, Method, ReloadOutcome,
+    SessionTls, Verb, code_index,
 };
 
 /// Seconds; an SMTP stage takes from microseconds to the 30 s that evidence may take.
@@ -258,7 +259,16 @@ impl Metrics {
         self.register_counter("gatepost_journal_errors_total", &[], move || errors.errors.load(Relaxed))
     }
 
-    /// Queries to DNS that ended so.
+    /// What the log counts.
+    ///
+    /// # Errors
+    /// A log is registered already.
+    pub fn register_log(&self, log: &Log) -> Result<(), MetricsError> {
+        let log = log.clone();
+        self.register_counter("gatepost_log_dropped_total", &[], move || log.dropped())
+    }
+
+    /// Look-ups in DNS that ended so.
     ///
     /// # Errors
     /// This outcome is registered already.
@@ -280,6 +290,18 @@ impl Metrics {
         read: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Result<(), MetricsError> {
         self.register_counter("gatepost_deliver_errors_total", &[("kind", kind.as_str())], read)
+    }
+
+    /// Directories that became durable so.
+    ///
+    /// # Errors
+    /// This outcome is registered already.
+    pub fn register_directory_syncs(
+        &self,
+        outcome: DirectorySync,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Result<(), MetricsError> {
+        self.register_counter("gatepost_deliver_directory_syncs_total", &[("outcome", outcome.as_str())], read)
     }
 
     /// Everything in Prometheus' text format 0.0.4.

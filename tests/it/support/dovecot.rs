@@ -4,12 +4,13 @@
 //! the standard input and output of an `imap` process that is already logged in. So no daemon, no password and no fixed path
 //! is needed, and root is neither needed nor in the way.
 
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::programs::{command, left_out, program, succeed};
-use super::server::mail_user;
+use super::server::{mail_user, wait_for};
 
 /// Dovecot's IMAP server for one mailbox.
 pub struct Dovecot {
@@ -44,8 +45,18 @@ impl Dovecot {
     /// Serves one connection from `client`, which is started with the port as its last argument, and gives what it printed.
     pub fn serve(&mut self, client: &mut Command) -> String {
         client.arg(self.addr.port().to_string()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let client = client.spawn().unwrap();
-        let (connection, _) = self.listener.accept().unwrap();
+        let mut client = client.spawn().unwrap();
+        self.listener.set_nonblocking(true).unwrap();
+        // a client that has ended or never comes must not be waited for
+        let connection = wait_for("the client's connection", || match self.listener.accept() {
+            Ok((connection, _)) => Some(Some(connection)),
+            Err(_) => client.try_wait().unwrap().map(|_| None),
+        });
+        let Some(connection) = connection else {
+            let output = client.wait_with_output().unwrap();
+            panic!("the client did not connect: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        connection.set_nonblocking(false).unwrap();
         let errors = std::fs::File::create(self.directory.path().join("errors")).unwrap();
         let mut imap = self.imap.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
         bridge(connection, &mut imap);
@@ -70,12 +81,22 @@ fn bridge(connection: TcpStream, imap: &mut Child) {
     let (mut from_client, mut to_client) = (connection.try_clone().unwrap(), connection);
     let (mut to_imap, mut from_imap) = (imap.stdin.take().unwrap(), imap.stdout.take().unwrap());
     std::thread::spawn(move || {
-        let _ = std::io::copy(&mut from_client, &mut to_imap);
+        carry(&mut from_client, &mut to_imap);
     });
     std::thread::spawn(move || {
-        let _ = std::io::copy(&mut from_imap, &mut to_client);
+        carry(&mut from_imap, &mut to_client);
         let _ = to_client.shutdown(Shutdown::Both);
     });
+}
+
+/// Not `io::copy`: it splices, and the kernel then holds a short answer back in the hope of more.
+fn carry(from: &mut impl Read, to: &mut impl Write) {
+    let mut buffer = [0; 8192];
+    while let Ok(octets @ 1..) = from.read(&mut buffer) {
+        if to.write_all(&buffer[..octets]).and_then(|()| to.flush()).is_err() {
+            return;
+        }
+    }
 }
 
 fn settings(directory: &Path) -> String {

@@ -3,6 +3,10 @@
 
 pub mod corpora;
 pub mod dns;
+pub mod player;
+pub mod programs;
+pub mod server;
+pub mod source;
 pub mod dovecot;
 pub mod programs;
 pub mod server;

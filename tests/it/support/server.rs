@@ -298,7 +298,7 @@ fn own_all(path: &Path, user: Uid, group: Gid) {
 
 /// What `look` finds, as soon as it finds something.
 #[track_caller]
-pub fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {

@@ -1,0 +1,145 @@
+//! DKIM (RFC 6376, RFC 8301, RFC 8463): every signature of a message, looked at side by side.
+//!
+//! mail-auth verifies the cryptographic signature and canonicalizes; what is worth verifying, which key may verify it, the
+//! clock, and what comes of it is decided here, so that no signature can make us ask the DNS or spend time beyond our bounds.
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
+
+use super::Authenticator;
+use super::body::Signed;
+use super::key::Keys;
+use super::resolver::Resolver;
+use super::results::{Flaw, TESTING};
+use super::signature::{Kind, Label, Signature, is_within, read, without_signature};
+use crate::facts::{Dkim, MethodResult};
+use crate::message::author::read_author;
+use crate::message::header::Header;
+
+/// Signatures of a message that are verified.
+const MAX_SIGNATURES: usize = 10;
+/// Signatures of a message that are reported; the others are as if they weren't there.
+const MAX_REPORTED: usize = 20;
+
+/// One DKIM-Signature field: where it stands among the fields, and what it says.
+#[derive(Debug, Clone)]
+struct Candidate {
+    field: usize,
+    label: Label,
+    signature: Result<Signature, Flaw>,
+}
+
+/// The DKIM-Signature fields of a header, those first that are to be verified.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Signatures(Vec<Candidate>);
+
+impl Signatures {
+    /// Reads them; where there are too many, those of the author's domain come first (they alone can align).
+    pub(super) fn of(header: &Header) -> Signatures {
+        let mut candidates: Vec<Candidate> = header
+            .fields()
+            .enumerate()
+            .filter(|(_, field)| field.is("dkim-signature"))
+            .map(|(field, value)| {
+                let (label, signature) = read(value.value, Kind::Dkim);
+                Candidate { field, label, signature }
+            })
+            .collect();
+        if candidates.len() > MAX_SIGNATURES {
+            let author = read_author(header);
+            let domain = author.domain().map(|domain| domain.as_str()).unwrap_or_default();
+            let aligned = |d: &str| !d.is_empty() && (is_within(domain, d) || is_within(d, domain));
+            candidates.sort_by_key(|candidate| domain.is_empty() || !aligned(&candidate.label.domain));
+            for candidate in candidates.iter_mut().skip(MAX_SIGNATURES) {
+                candidate.signature = Err(Flaw::TooMany);
+            }
+            candidates.truncate(MAX_REPORTED);
+        }
+        Signatures(candidates)
+    }
+
+    /// Those that are worth a body hash.
+    pub(super) fn sound(&self) -> impl Iterator<Item = &Signature> {
+        self.0.iter().filter_map(|candidate| candidate.signature.as_ref().ok())
+    }
+}
+
+impl Authenticator {
+    /// Verifies the DKIM signatures of a message at `now`, seconds since 1970; top down, where there are more than ten those of
+    /// the author's domain first. DNS trouble is `temperror`.
+    pub async fn dkim(&self, signed: &Signed, now: u64) -> Vec<Dkim> {
+        let resolver = self.resolver();
+        let deadline = self.check_deadline();
+        let checks: FuturesOrdered<_> = signed
+            .signatures
+            .0
+            .iter()
+            .map(|candidate| async move {
+                let check = verify(resolver, signed, candidate, now);
+                let outcome = tokio::time::timeout(deadline, check).await;
+                report(candidate, outcome.unwrap_or(Outcome { flaw: Some(Flaw::Dns), is_testing: false }))
+            })
+            .collect();
+        checks.collect().await
+    }
+
+    /// Asks for the keys of a header's signatures, so that they are in the DNS cache when the body is complete.
+    pub async fn fetch_dkim_keys(&self, keys: &super::body::DkimKeys) {
+        let look_ups: FuturesOrdered<_> =
+            keys.0.iter().map(|(selector, domain)| self.fetch_key(selector, domain)).collect();
+        look_ups.collect::<()>().await;
+    }
+
+    async fn fetch_key(&self, selector: &str, domain: &str) {
+        // Whatever comes of it is asked for again when it is needed.
+        let _ = tokio::time::timeout(self.check_deadline(), Keys::look_up(self.resolver(), selector, domain)).await;
+    }
+}
+
+struct Outcome {
+    flaw: Option<Flaw>,
+    is_testing: bool,
+}
+
+async fn verify(resolver: &Resolver, signed: &Signed, candidate: &Candidate, now: u64) -> Outcome {
+    let without_key = |flaw| Outcome { flaw: Some(flaw), is_testing: false };
+    let signature = match &candidate.signature {
+        Ok(signature) => signature,
+        Err(flaw) => return without_key(*flaw),
+    };
+    if let Err(flaw) = signature.check_time(now) {
+        return without_key(flaw);
+    }
+    let keys = Keys::look_up(resolver, &signature.selector, &signature.domain).await;
+    if let Some(flaw) = keys.flaw() {
+        return without_key(flaw);
+    }
+    let outcome = if signed.has_body_of(signature) {
+        verify_header(&keys, signed, candidate.field, signature)
+    } else {
+        Err(Flaw::Body)
+    };
+    Outcome { flaw: outcome.err(), is_testing: keys.is_testing() }
+}
+
+fn verify_header(keys: &Keys, signed: &Signed, field: usize, signature: &Signature) -> Result<(), Flaw> {
+    let own = signed.header.fields().nth(field).ok_or(Flaw::Syntax)?;
+    let (name, value) = without_signature(own);
+    let fields = signature.signed_fields(&signed.header, &name, &value);
+    signed.count_verification();
+    let is_below = !signature.identity.is_empty() && signature.identity != signature.domain;
+    keys.verify(&signature.octets, signature.algorithm, is_below, signature.header_canonicalization, &fields)
+}
+
+/// What is said of one signature. A failure under a testing key is as if there were no signature (RFC 6376 §3.6.1).
+fn report(candidate: &Candidate, outcome: Outcome) -> Dkim {
+    let (result, reason) = outcome.flaw.map_or((MethodResult::Pass, ""), Flaw::words);
+    let spared = outcome.is_testing && outcome.flaw.is_some();
+    Dkim {
+        result: if spared { MethodResult::None } else { result },
+        domain: candidate.label.domain.clone(),
+        selector: candidate.label.selector.clone(),
+        algorithm: candidate.label.algorithm.clone(),
+        reason: format!("{reason}{}", if spared { TESTING } else { "" }),
+    }
+}

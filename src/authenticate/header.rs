@@ -1,0 +1,178 @@
+//! Authentication-Results (RFC 8601): the one field that we put on a message, and those of others that claim to be ours.
+
+use std::net::IpAddr;
+
+use crate::facts::{Facts, ReverseMx};
+use crate::smtp::address::Domain;
+
+/// Where a line is folded (RFC 5322 §2.1.1: 78 without CRLF).
+const LINE: usize = 78;
+/// Characters of one value; longer ones, which nobody honest sends, are cut.
+const MAX_VALUE: usize = 255;
+/// DKIM signatures that are reported in the field.
+const MAX_DKIM: usize = 20;
+
+/// The Authentication-Results field for these facts: all methods, folded, with CRLF at its end. Whatever a client sent stands
+/// in it only as a token or a quoted-string of printable ASCII, so that it can't end a value, a result or the field.
+pub fn authentication_results(authserv_id: &str, facts: &Facts) -> String {
+    let mut field = Field::new(authserv_id);
+    spf(&mut field, facts);
+    for dkim in facts.dkim.iter().take(MAX_DKIM) {
+        let signature =
+            [("header.d", dkim.domain.as_str()), ("header.s", &dkim.selector), ("header.a", &dkim.algorithm)];
+        field.result("dkim", dkim.result.as_str(), &dkim.reason, &signature);
+    }
+    if facts.dkim.is_empty() {
+        field.result("dkim", "none", "", &[]);
+    }
+    let policy = if facts.dmarc.domain.is_empty() { "" } else { facts.dmarc.policy.as_str() };
+    let author = facts.from.domain.as_str();
+    field.result("dmarc", facts.dmarc.result.as_str(), "", &[("header.from", author), ("policy.dmarc", policy)]);
+    field.result("arc", facts.arc.result.as_str(), "", &[]);
+    let ip = address(facts.client.ip);
+    field.result("iprev", facts.iprev.result.as_str(), "", &[("policy.iprev", &ip)]);
+    let four = &facts.reverse_mx;
+    reverse_mx(&mut field, &four.mail_from, "smtp.mailfrom");
+    reverse_mx(&mut field, &four.from, "header.from");
+    reverse_mx(&mut field, &four.reply_to, "header.reply-to");
+    reverse_mx(&mut field, &four.ptr, "policy.iprev");
+    field.text.push_str("\r\n");
+    field.text
+}
+
+/// Both identities of SPF (RFC 8601 §2.7.2).
+fn spf(field: &mut Field, facts: &Facts) {
+    let spf = &facts.spf;
+    let mail_from = if spf.mail_from.domain.is_empty() { &facts.mail_from.domain } else { &spf.mail_from.domain };
+    field.result("spf", spf.mail_from.result.as_str(), "", &[("smtp.mailfrom", mail_from)]);
+    let helo = if spf.helo.domain.is_empty() { &facts.helo } else { &spf.helo.domain };
+    field.result("spf", spf.helo.result.as_str(), "", &[("smtp.helo", helo)]);
+}
+
+/// Our own method; an `x-` name, as RFC 8601 §2.7.7 wants for experiments.
+fn reverse_mx(field: &mut Field, one: &ReverseMx, property: &str) {
+    field.result("x-reverse-mx", one.result.as_str(), one.mx.as_str(), &[(property, &one.domain)]);
+}
+
+/// An IPv4-mapped address is shown as IPv4.
+fn address(ip: IpAddr) -> String {
+    ip.to_canonical().to_string()
+}
+
+/// The field as it grows.
+struct Field {
+    text: String,
+    column: usize,
+}
+
+impl Field {
+    fn new(authserv_id: &str) -> Field {
+        let text = format!("Authentication-Results: {}", value(authserv_id));
+        Field { column: text.len(), text }
+    }
+
+    /// One resinfo: `method=result reason="..." property=value`; empty values are left out.
+    fn result(&mut self, method: &str, result: &str, reason: &str, properties: &[(&str, &str)]) {
+        self.text.push_str(";\r\n\t");
+        // A tab is shown as eight columns; that keeps the line short either way.
+        self.column = 8;
+        self.word(&format!("{method}={result}"));
+        if !reason.is_empty() {
+            self.word(&format!("reason={}", quoted(reason)));
+        }
+        for (property, text) in properties.iter().filter(|(_, text)| !text.is_empty()) {
+            self.word(&format!("{property}={}", value(text)));
+        }
+    }
+
+    fn word(&mut self, word: &str) {
+        let at_start = self.text.ends_with('\t');
+        // One column stays free for the semicolon.
+        if !at_start && self.column + 1 + word.len() >= LINE {
+            self.text.push_str("\r\n\t");
+            self.column = 8;
+        } else if !at_start {
+            self.text.push(' ');
+            self.column += 1;
+        }
+        self.text.push_str(word);
+        self.column += word.len();
+    }
+}
+
+/// A token where the text is one (RFC 2045 §5.1), else a quoted-string (RFC 8601 §2.2).
+fn value(text: &str) -> String {
+    let is_token_octet = |octet: u8| octet.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&octet);
+    if !text.is_empty() && text.len() <= MAX_VALUE && text.bytes().all(is_token_octet) {
+        text.to_owned()
+    } else {
+        quoted(text)
+    }
+}
+
+/// A quoted-string of printable ASCII; everything else becomes a question mark.
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars().take(MAX_VALUE) {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            ' '..='~' => out.push(c),
+            _ => out.push('?'),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// Whether the value of an Authentication-Results field claims to be ours (RFC 8601 §5), whatever its case, comments, quotes
+/// and version. A field whose authserv-id can't be told apart claims it if it names it anywhere.
+pub fn claims_our_authserv_id(value: &[u8], authserv_id: &str) -> bool {
+    let ours = name(authserv_id);
+    match claimed(value) {
+        Some(id) => name(&String::from_utf8_lossy(&id)) == ours,
+        None => String::from_utf8_lossy(value).to_lowercase().contains(&ours),
+    }
+}
+
+/// A name to compare: lower case, A-labels where it is a domain, no dot at its end.
+fn name(text: &str) -> String {
+    let text = text.trim().trim_end_matches('.').to_lowercase();
+    Domain::parse(&text).map_or(text, |domain| domain.as_str().to_owned())
+}
+
+/// The authserv-id: the first token or quoted-string behind comments and white space. `None` for an unclosed comment or quote.
+fn claimed(value: &[u8]) -> Option<Vec<u8>> {
+    let rest = value.get(after_comments(value)?..)?;
+    if rest.first() == Some(&b'"') {
+        let mut text = Vec::new();
+        let mut octets = rest.iter().skip(1);
+        while let Some(octet) = octets.next() {
+            match octet {
+                b'"' => return Some(text),
+                b'\\' => text.push(*octets.next()?),
+                octet => text.push(*octet),
+            }
+        }
+        return None;
+    }
+    let end = rest.iter().position(|octet| octet.is_ascii_whitespace() || b"();,:\"/=<>@[]?".contains(octet));
+    rest.get(..end.unwrap_or(rest.len())).map(<[u8]>::to_vec)
+}
+
+/// The offset behind comments and white space (CFWS, RFC 5322 §3.2.2).
+fn after_comments(value: &[u8]) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while let Some(octet) = value.get(at) {
+        match octet {
+            b'\\' if depth > 0 => at += 1,
+            b'(' => depth += 1,
+            b')' if depth > 0 => depth -= 1,
+            octet if depth > 0 || octet.is_ascii_whitespace() => {}
+            _ => return Some(at),
+        }
+        at += 1;
+    }
+    (depth == 0).then_some(value.len())
+}

@@ -1,0 +1,165 @@
+//! Keys that verify signatures: the record in the DNS and what it restricts (RFC 6376 §3.6). The mathematics is mail-auth's.
+
+use aws_lc_rs::signature::{
+    ED25519, ParsedPublicKey, RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, VerificationAlgorithm,
+};
+use mail_auth::common::crypto::Algorithm;
+use mail_auth::common::parse::TxtRecordParser;
+use mail_auth::common::verify::DomainKey;
+use mail_auth::dkim::Canonicalization;
+
+use super::resolver::{Answer, DnsName, Resolver};
+use super::results::Flaw;
+use super::tag_list::{TagList, base64};
+
+/// The shortest RSA key that proves anything (RFC 8301 §3.2).
+const MIN_RSA_BITS: usize = 1024;
+/// TXT records at one name that are tried; RFC 6376 §3.6.2.2 wants exactly one.
+const MAX_RECORDS: usize = 4;
+
+/// One key record that could be read.
+pub(super) struct Key {
+    inner: DomainKey,
+    is_rsa: bool,
+    /// Whether p= holds a key at all.
+    is_readable: bool,
+    /// t=y: the owner is testing, a failure is to be treated as no signature.
+    pub(super) is_testing: bool,
+    /// t=s: i= must be d= itself.
+    is_strict: bool,
+}
+
+/// The keys of one selector, or why there is none. Usually it is one.
+pub(super) struct Keys(Result<Vec<Key>, Flaw>);
+
+impl Keys {
+    /// Asks for `selector._domainkey.domain`.
+    pub(super) async fn look_up(resolver: &Resolver, selector: &str, domain: &str) -> Keys {
+        let Some(name) = key_name(selector, domain) else { return Keys(Err(Flaw::NoKey)) };
+        Keys(match resolver.txt(&name).await {
+            Answer::Found(records) => usable(&records),
+            Answer::NoData | Answer::NxDomain => Err(Flaw::NoKey),
+            Answer::Trouble(_) => Err(Flaw::Dns),
+        })
+    }
+
+    /// Verifies with each key until one fits. The flaw is that of the first key.
+    pub(super) fn verify(
+        &self,
+        signature: &[u8],
+        algorithm: Algorithm,
+        identity_is_below: bool,
+        canonicalization: Canonicalization,
+        fields: &[(&[u8], &[u8])],
+    ) -> Result<(), Flaw> {
+        let keys = self.0.as_ref().map_err(|flaw| *flaw)?;
+        let mut first = Err(Flaw::NoKey);
+        for (index, key) in keys.iter().enumerate() {
+            let outcome = key.verify(signature, algorithm, identity_is_below, canonicalization, fields);
+            if outcome.is_ok() {
+                return Ok(());
+            }
+            if index == 0 {
+                first = outcome;
+            }
+        }
+        first
+    }
+
+    /// Whether the owner of the key is testing.
+    pub(super) fn is_testing(&self) -> bool {
+        self.0.as_ref().is_ok_and(|keys| keys.iter().any(|key| key.is_testing))
+    }
+
+    /// Why there is no key.
+    pub(super) fn flaw(&self) -> Option<Flaw> {
+        self.0.as_ref().err().copied()
+    }
+}
+
+impl Key {
+    fn verify(
+        &self,
+        signature: &[u8],
+        algorithm: Algorithm,
+        identity_is_below: bool,
+        canonicalization: Canonicalization,
+        fields: &[(&[u8], &[u8])],
+    ) -> Result<(), Flaw> {
+        if self.is_rsa != (algorithm != Algorithm::Ed25519Sha256) {
+            return Err(Flaw::KeyType);
+        }
+        if self.is_strict && identity_is_below {
+            return Err(Flaw::KeyStrict);
+        }
+        if self.is_rsa && self.inner.p.public_key_bits() < MIN_RSA_BITS {
+            return Err(Flaw::ShortKey);
+        }
+        self.inner
+            .p
+            .verify(&mut fields.iter().copied(), signature, canonicalization, algorithm)
+            .map_err(|_| if self.is_readable { Flaw::Signature } else { Flaw::BadKey })
+    }
+}
+
+/// The name of a key record; a domain in UTF-8 (RFC 8616 §5) is asked for by its A-labels.
+fn key_name(selector: &str, domain: &str) -> Option<DnsName> {
+    let name = format!("{selector}._domainkey.{domain}");
+    if name.is_ascii() {
+        return DnsName::parse(name);
+    }
+    idna::domain_to_ascii_cow(name.as_bytes(), idna::AsciiDenyList::EMPTY)
+        .ok()
+        .and_then(|name| DnsName::parse(name.as_bytes()))
+}
+
+fn usable(records: &[Vec<u8>]) -> Result<Vec<Key>, Flaw> {
+    let mut keys = Vec::new();
+    let mut flaw = Flaw::NoKey;
+    for record in records.iter().take(MAX_RECORDS) {
+        match read(record) {
+            Ok(key) => keys.push(key),
+            Err(why) => flaw = why,
+        }
+    }
+    if keys.is_empty() { Err(flaw) } else { Ok(keys) }
+}
+
+/// One record (RFC 6376 §3.6.1).
+fn read(record: &[u8]) -> Result<Key, Flaw> {
+    let tags = TagList::parse_record(record).map_err(|_| Flaw::BadKey)?;
+    if tags.get("v").is_some_and(|version| version != b"DKIM1" || !tags.is_first("v")) {
+        return Err(Flaw::BadKey);
+    }
+    let public_key = tags.compact("p").ok_or(Flaw::BadKey)?;
+    if public_key.is_empty() {
+        return Err(Flaw::Revoked);
+    }
+    let octets = base64(&public_key).ok_or(Flaw::BadKey)?;
+    if tags.elements("h").is_some_and(|hashes| !hashes.iter().any(|hash| hash == "sha256")) {
+        return Err(Flaw::KeyHash);
+    }
+    if tags.elements("s").is_some_and(|services| !services.iter().any(|service| service == "*" || service == "email")) {
+        return Err(Flaw::KeyService);
+    }
+    let kind = tags.text("k").unwrap_or("rsa");
+    let is_rsa = match kind {
+        "rsa" => true,
+        "ed25519" => false,
+        _ => return Err(Flaw::BadKey),
+    };
+    // mail-auth gets a record of our own making, so that the two of us can't read it differently.
+    let plain = [b"k=", kind.as_bytes(), b"; p=", &public_key].concat();
+    let inner = DomainKey::parse(&plain).map_err(|_| Flaw::BadKey)?;
+    let flags = tags.elements("t").unwrap_or_default();
+    let has_flag = |flag: &str| flags.iter().any(|known| known == flag);
+    let is_readable = is_readable(&octets, is_rsa);
+    Ok(Key { inner, is_rsa, is_readable, is_testing: has_flag("y"), is_strict: has_flag("s") })
+}
+
+/// Whether the octets of p= are a public key. mail-auth says only that the signature does not verify.
+fn is_readable(octets: &[u8], is_rsa: bool) -> bool {
+    let algorithm: &'static dyn VerificationAlgorithm =
+        if is_rsa { &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY } else { &ED25519 };
+    ParsedPublicKey::new(algorithm, octets).is_ok()
+}

@@ -1,0 +1,93 @@
+//! `gatepost policy check`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::{Exit, complain, counted, print, tell};
+use crate::config::{Config, list_reader, policy_source};
+use crate::policy::Policy;
+use crate::problem::{Problems, Source};
+
+/// Check a policy: its rules, lists and tests
+///
+/// Every rule's condition, reply and names, every list and its file, and that its tests pass. Tells all problems at once,
+/// each with its place and how to mend it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  gatepost policy check policies/strict.toml
+  gatepost policy check policies/strict.toml --config gatepost.toml")]
+pub struct Args {
+    /// The policy
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// A configuration: it is checked too, and whom the policy decides for is told
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Runs it.
+pub fn run(args: &Args) -> ExitCode {
+    let source = match source(&args.file) {
+        Ok(source) => source,
+        Err(exit) => return exit.into(),
+    };
+    let config = match configuration(args.config.as_deref(), &source) {
+        Ok(config) => config,
+        Err(exit) => return exit.into(),
+    };
+    let policy = match Policy::load(source, &mut list_reader(&args.file)) {
+        Ok(policy) => policy,
+        Err(problems) => {
+            tell(&problems);
+            return Exit::Failed.into();
+        }
+    };
+    let (rules, tests) = (policy.rules().len(), policy.run_tests().tests.len());
+    let (rules, tests) = (counted(rules, "rule", "rules"), counted(tests, "test passes", "tests pass"));
+    print(&format!("{}: fine ({rules}, {tests})\n", args.file.display()));
+    if let (Some(config), Some(path)) = (config, &args.config) {
+        print(&decides_for(&config, &policy, path));
+    }
+    Exit::Fine.into()
+}
+
+/// The policy's text; that it cannot be read is told.
+pub(super) fn source(file: &Path) -> Result<Arc<Source>, Exit> {
+    policy_source(file).map_err(|problem| {
+        complain(&format!("{}: {}", file.display(), problem.cause));
+        Exit::Usage
+    })
+}
+
+/// The configuration of `--config`, if there is one and nothing but this policy is wrong with it; problems of other files are told.
+pub(super) fn configuration(file: Option<&Path>, policy: &Source) -> Result<Option<Config>, Exit> {
+    let Some(file) = file else { return Ok(None) };
+    let problems = match Config::load(file) {
+        Ok(config) => return Ok(Some(config)),
+        Err(problems) => problems,
+    };
+    let mut others = Problems::new();
+    for problem in problems.iter() {
+        // the same file may be named in two ways, so that its text tells
+        if problem.source.as_ref().is_none_or(|source| source.text != policy.text) {
+            others.push(problem.clone());
+        }
+    }
+    if others.is_empty() { Ok(None) } else { Err(tell(&others)) }
+}
+
+fn decides_for(config: &Config, policy: &Policy, path: &Path) -> String {
+    let digest = policy.record().sha256;
+    let users: Vec<String> = config
+        .policies
+        .users()
+        .into_iter()
+        .filter(|(_, used)| used.record().sha256 == digest)
+        .map(|(user, _)| user)
+        .collect();
+    match users.as_slice() {
+        [] => format!("nobody uses it in {}\n", path.display()),
+        users => format!("it decides for {}\n", users.join(", ")),
+    }
+}

@@ -1,0 +1,191 @@
+//! Every key of gatepost.toml, declared once: its kind, default, bounds and meaning. What is read, what counts as unknown, the
+//! defaults, the keys that need a restart and the documentation all come from this table.
+
+/// What a value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A domain name.
+    Domain,
+    /// `name@domain` of a mailbox here.
+    Mailbox,
+    /// The name of a mailbox of the domain.
+    MailboxName,
+    /// A list of mailbox names, or `{ file = "..." }`.
+    MailboxNames,
+    /// A table: a name and where it leads, a string or a list of strings.
+    Aliases,
+    /// An address with its port.
+    Listener,
+    /// A list of addresses with ports.
+    Listeners,
+    /// A list of addresses of DNS servers, port 53 if none is said.
+    Servers,
+    /// A list of networks or single addresses.
+    Networks,
+    /// `true` or `false`.
+    Boolean,
+    /// A path, relative to the file.
+    Path,
+    /// A list of tables of two paths.
+    Certificates,
+    /// Bytes: `"50 MB"` or a number.
+    Size,
+    /// A time with its unit: `"300s"`, `"14d"`.
+    Duration,
+    /// A whole number.
+    Count,
+    /// The name of a user or group of this machine.
+    Account,
+}
+
+impl Kind {
+    /// What it is, as it stands in a sentence after "must be".
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Domain => "a domain name",
+            Kind::Mailbox => "the address of a mailbox here",
+            Kind::MailboxName => "the name of a mailbox",
+            Kind::MailboxNames => "a list of mailbox names or { file = \"...\" }",
+            Kind::Aliases => "a table of names and where they lead",
+            Kind::Listener => "an address with its port",
+            Kind::Listeners => "a list of addresses with their ports",
+            Kind::Servers => "a list of addresses of DNS servers",
+            Kind::Networks => "a list of networks",
+            Kind::Boolean => "true or false",
+            Kind::Path => "a path",
+            Kind::Certificates => "a list of { certificate, key }",
+            Kind::Size => "a size such as \"50 MB\"",
+            Kind::Duration => "a time such as \"300s\" or \"14d\"",
+            Kind::Count => "a whole number",
+            Kind::Account => "a name",
+        }
+    }
+}
+
+/// What happens where a key is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absent {
+    /// A problem.
+    Required,
+    /// This TOML value is taken.
+    Default(&'static str),
+    /// What it would bring is not there; the text says what that means.
+    Means(&'static str),
+}
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Its path; `*` stands for a name that the administrator chooses.
+    pub path: &'static str,
+    /// What its value looks like.
+    pub kind: Kind,
+    /// What happens where it is absent.
+    pub absent: Absent,
+    /// The least and the greatest value of a size (bytes), a time (seconds) or a count; `None` for other kinds.
+    pub bounds: Option<(u64, u64)>,
+    /// Whether a change is heeded only by a restart.
+    pub restart: bool,
+    /// What it is for, a sentence or two.
+    pub doc: &'static str,
+    /// The RFC section that the key or its least value comes from; may be empty.
+    pub rfc: &'static str,
+}
+
+const fn key(path: &'static str, kind: Kind, absent: Absent, doc: &'static str) -> Key {
+    Key { path, kind, absent, bounds: None, restart: false, doc, rfc: "" }
+}
+
+impl Key {
+    const fn rfc(self, rfc: &'static str) -> Key {
+        Key { rfc, ..self }
+    }
+    const fn bounds(self, least: u64, most: u64) -> Key {
+        Key { bounds: Some((least, most)), ..self }
+    }
+    const fn restart(self) -> Key {
+        Key { restart: true, ..self }
+    }
+    /// The path of the table that it stands in; empty for the top.
+    pub fn section(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or("", |(section, _)| section)
+    }
+    /// Its name within its table.
+    pub fn name(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or(self.path, |(_, name)| name)
+    }
+}
+
+use Absent::{Default, Means, Required};
+
+/// All keys, in the order in which an example shows them.
+#[rustfmt::skip]
+pub static TABLE: &[Key] = &[
+    key("hostname", Kind::Domain, Required, "The name of this host as its MX record says it. It stands in the greeting and in Received.").rfc("RFC 5321 §4.1.1.1"),
+    key("authserv_id", Kind::Domain, Means("the hostname"), "Who vouches in Authentication-Results; the same on all MX hosts of a domain.").rfc("RFC 8601 §2.5"),
+    key("smtp.listen", Kind::Listeners, Default(r#"["[::]:25"]"#), "Where mail comes in. [::] takes IPv4 too.").restart(),
+    key("smtp.postmaster", Kind::Mailbox, Means("the first domain's own postmaster"), "Where mail to <postmaster> without a domain goes; must be a mailbox here.").rfc("RFC 5321 §4.5.1"),
+    key("smtp.trusted", Kind::Networks, Default("[]"), "Networks of our own (relays, scanners, cron): not checked for SPF, reverse name and reverse MX."),
+    key("smtp.soft_reject", Kind::Boolean, Default("false"), "Every permanent refusal becomes a temporary one: for the first days."),
+    key("smtp.tls.certificate", Kind::Path, Means("STARTTLS is not offered"), "The certificate chain, PEM.").rfc("RFC 3207"),
+    key("smtp.tls.key", Kind::Path, Means("STARTTLS is not offered"), "Its private key, PEM."),
+    key("smtp.tls.more", Kind::Certificates, Default("[]"), "More certificates, chosen by the name that the client asks for (SNI).").rfc("RFC 6066 §3"),
+    key("smtp.tls.more.*.certificate", Kind::Path, Required, "The chain of one of them, PEM."),
+    key("smtp.tls.more.*.key", Kind::Path, Required, "Its private key, PEM."),
+    key("dns.servers", Kind::Servers, Means("the system's servers"), "Resolvers to ask; a validating one on this host is best.").restart(),
+    key("maildir.root", Kind::Path, Default(r#""/var/vmail""#), "Where mail is stored: root/<domain>/<mailbox>/ is a Maildir, Junk is its folder .Junk.").restart(),
+    key("domains.*.mailboxes", Kind::MailboxNames, Default("[]"), "The domain's mailboxes, or { file = \"...\" } with a name a line."),
+    key("domains.*.aliases", Kind::Aliases, Default("{}"), "Other names: to mailboxes or aliases of any local domain, never abroad."),
+    key("domains.*.catch_all", Kind::MailboxName, Means("unknown names are refused"), "Where mail to unknown names of the domain goes."),
+    key("domains.*.policy", Kind::Path, Means("policy.file"), "The domain's own policy."),
+    key("domains.*.mailbox.*.policy", Kind::Path, Means("the domain's policy"), "The mailbox's own policy."),
+    key("policy.file", Kind::Path, Means("the default policy that is built in"), "The rules that decide."),
+    key("http.listen", Kind::Listener, Default(r#""127.0.0.1:9125""#), "Where /metrics, /healthz and /readyz are answered. Nobody is asked for a password: keep it on loopback.").restart(),
+    key("journal.directory", Kind::Path, Default(r#""/var/lib/gatepost/journal""#), "Where every decision is written down: JSON lines, a file a day (UTC), mode 0600.").restart(),
+    key("journal.keep", Kind::Duration, Default(r#""14d""#), "How long a day's file is kept.").bounds(86_400, 3_660 * 86_400).restart(),
+    key("security.user", Kind::Account, Means("the user who started it"), "Whom we become after binding: Dovecot's mail_uid. Needed where root starts a server that isn't on loopback only.").restart(),
+    key("security.group", Kind::Account, Means("the user's own group"), "The group that goes with it.").restart(),
+    key("limits.command_line", Kind::Size, Default("2048"), "The longest command line, with its CRLF.").bounds(512, 65_536).rfc("RFC 5321 §4.5.3.1.4"),
+    key("limits.message", Kind::Size, Default(r#""50 MB""#), "The largest message; told to clients by SIZE.").bounds(65_536, 2_000_000_000).rfc("RFC 5321 §4.5.3.1.7"),
+    key("limits.recipients", Kind::Count, Default("1000"), "Accepted recipients a transaction; told to clients by LIMITS RCPTMAX.").bounds(100, 100_000).rfc("RFC 5321 §4.5.3.1.8"),
+    key("limits.errors", Kind::Count, Default("10"), "Wrong commands a session, then it is closed.").bounds(1, 10_000).rfc("RFC 5321 §7.8"),
+    key("limits.commands", Kind::Count, Default("100000"), "Commands a session, then it is closed.").bounds(200, 10_000_000).rfc("RFC 5321 §7.8"),
+    key("limits.transactions", Kind::Count, Default("10000"), "Transactions a session, then it is closed.").bounds(1, 1_000_000).rfc("RFC 5321 §7.8"),
+    key("limits.connections", Kind::Count, Default("1000"), "Connections at a time.").bounds(1, 100_000).restart(),
+    key("limits.connections_per_address", Kind::Count, Default("50"), "Connections at a time from one IPv4 address or one IPv6 /64.").bounds(1, 100_000),
+    key("limits.session", Kind::Duration, Default(r#""30min""#), "The longest session; a transaction in flight is finished.").bounds(60, 86_400),
+    key("limits.idle", Kind::Duration, Default(r#""300s""#), "How long a client may say nothing. The RFC asks for 5 minutes.").bounds(1, 3_600).rfc("RFC 5321 §4.5.3.2.7"),
+];
+
+/// Keys that the design names and this version does not have, with what to do instead.
+pub static LATER: &[(&str, &str)] = &[
+    ("domains.*.mailbox.*.quota", "set quotas in the IMAP server for now"),
+    ("smtp.proxy_from", "let clients connect directly for now"),
+    ("smtp.xclient_from", "let clients connect directly for now"),
+    ("state", "leave it out for now"),
+    ("log", "set GATEPOST_LOG in the environment for now"),
+    ("block_lists", "leave it out for now"),
+    ("scan", "leave it out for now"),
+];
+
+/// The key of a path, in which chosen names stand as `*`.
+pub fn find(path: &str) -> Option<&'static Key> {
+    TABLE.iter().find(|key| key.path == path)
+}
+
+/// The names that may stand in a section (its keys and the tables below it), in the table's order, each once; a `*` among them
+/// means that any name may.
+pub fn within(section: &str) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for key in TABLE {
+        let rest = match section {
+            "" => Some(key.path),
+            _ => key.path.strip_prefix(section).and_then(|rest| rest.strip_prefix('.')),
+        };
+        let Some(name) = rest.and_then(|rest| rest.split('.').next()) else { continue };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}

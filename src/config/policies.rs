@@ -1,0 +1,158 @@
+//! The policies that gatepost.toml names: each file is read and checked once, however many domains and mailboxes share it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::domains::Domains;
+use super::files;
+use super::reader::{Placed, Reader, Section};
+use super::value::{self, Fault};
+use crate::policy::{Policy, shipped};
+use crate::problem::{Problem, Problems, Source};
+use crate::recipients::MailboxName;
+use crate::smtp::address::Domain;
+
+/// Which policy judges mail for which mailbox.
+#[derive(Clone)]
+pub struct Policies {
+    default: Arc<Policy>,
+    domains: HashMap<Domain, Arc<Policy>>,
+    mailboxes: HashMap<MailboxName, Arc<Policy>>,
+}
+
+impl Policies {
+    /// The same policy for everyone.
+    pub fn uniform(policy: Arc<Policy>) -> Self {
+        Policies { default: policy, domains: HashMap::new(), mailboxes: HashMap::new() }
+    }
+
+    /// The policy of `policy.file`: for the connection, and for domains and mailboxes without one of their own.
+    pub fn default(&self) -> &Arc<Policy> {
+        &self.default
+    }
+
+    /// The policy of a mailbox: its own, its domain's, or the default.
+    pub fn of(&self, mailbox: &MailboxName) -> &Arc<Policy> {
+        let own = self.mailboxes.get(mailbox).or_else(|| self.domains.get(&mailbox.domain));
+        own.unwrap_or(&self.default)
+    }
+
+    /// Who has which policy: everyone else, domains, mailboxes; sorted by name.
+    pub fn users(&self) -> Vec<(String, &Arc<Policy>)> {
+        let mut users = vec![("everyone without a policy of their own".to_owned(), &self.default)];
+        let mut named: Vec<_> =
+            self.domains.iter().map(|(domain, policy)| (domain.as_str().to_owned(), policy)).collect();
+        named.extend(self.mailboxes.iter().map(|(mailbox, policy)| (mailbox.to_string(), policy)));
+        named.sort_by(|(a, _), (b, _)| a.cmp(b));
+        users.extend(named);
+        users
+    }
+
+    /// All policies, the default first, each once.
+    pub fn all(&self) -> Vec<&Arc<Policy>> {
+        let mut all = vec![&self.default];
+        for policy in self.domains.values().chain(self.mailboxes.values()) {
+            if !all.iter().any(|known| Arc::ptr_eq(known, policy)) {
+                all.push(policy);
+            }
+        }
+        all
+    }
+}
+
+impl std::fmt::Debug for Policies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (domains, mailboxes) = (self.domains.len(), self.mailboxes.len());
+        f.debug_struct("Policies").field("domains", &domains).field("mailboxes", &mailboxes).finish_non_exhaustive()
+    }
+}
+
+/// The default policy that is built in, as a source.
+pub fn default_source() -> Arc<Source> {
+    Arc::new(Source { name: "default.toml (built in)".to_owned(), text: shipped::DEFAULT.to_owned() })
+}
+
+/// The text of a policy file.
+///
+/// # Errors
+/// It cannot be read.
+pub fn policy_source(path: &Path) -> Result<Arc<Source>, Problem> {
+    let name = path.display().to_string();
+    match files::read_text(path) {
+        Ok(text) => Ok(Arc::new(Source { name, text })),
+        Err(cause) => Err(Problem::with_file(&name, "", cause, "")),
+    }
+}
+
+/// Reads the list files of a policy: relative paths are relative to the policy's file.
+pub fn list_reader(policy: &Path) -> impl FnMut(&str) -> Result<String, String> + use<> {
+    let base = policy.parent().unwrap_or(Path::new("")).to_owned();
+    move |file| {
+        let path = base.join(file);
+        files::read_text(&path).map_err(|cause| format!("{path:?} {cause}"))
+    }
+}
+
+/// Policies by their path; `None` for one with problems.
+type Loaded = HashMap<PathBuf, Option<Arc<Policy>>>;
+
+/// `None` where problems were noted.
+pub(super) fn read(reader: &mut Reader, top: &Section<'_>, domains: &Domains) -> Option<Policies> {
+    let mut loaded = Loaded::new();
+    let section = top.section(reader, "policy");
+    let default = match section.read(reader, "file", value::string) {
+        Some(file) => load(reader, &mut loaded, &file, &section.key("file")),
+        None if section.raw("file").is_some() => None,
+        None => built_in(reader),
+    };
+    let (mut by_domain, mut by_mailbox, mut complete) = (HashMap::new(), HashMap::new(), true);
+    for (domain, file, key) in &domains.policies {
+        match load(reader, &mut loaded, file, key) {
+            Some(policy) => drop(by_domain.insert(domain.clone(), policy)),
+            None => complete = false,
+        }
+    }
+    for (mailbox, file, key) in &domains.mailbox_policies {
+        match load(reader, &mut loaded, file, key) {
+            Some(policy) => drop(by_mailbox.insert(mailbox.clone(), policy)),
+            None => complete = false,
+        }
+    }
+    let default = default?;
+    complete.then_some(Policies { default, domains: by_domain, mailboxes: by_mailbox })
+}
+
+fn load(reader: &mut Reader, loaded: &mut Loaded, file: &Placed<String>, key: &str) -> Option<Arc<Policy>> {
+    let path = reader.path(&file.value);
+    if let Some(policy) = loaded.get(&path) {
+        return policy.clone();
+    }
+    let policy = match files::read_text(&path) {
+        Ok(text) => {
+            let source = Arc::new(Source { name: path.display().to_string(), text });
+            taken(reader, Policy::load(source, &mut list_reader(&path)))
+        }
+        Err(cause) => {
+            reader.problem(file.span.clone(), key, Fault::new(format!("{path:?} {cause}"), ""));
+            None
+        }
+    };
+    loaded.insert(path, policy.clone());
+    policy
+}
+
+fn built_in(reader: &mut Reader) -> Option<Arc<Policy>> {
+    let no_lists = &mut |file: &str| Err(format!("{file:?} cannot be read: the built-in policy has no files"));
+    taken(reader, Policy::load(default_source(), no_lists))
+}
+
+fn taken(reader: &mut Reader, result: Result<Policy, Problems>) -> Option<Arc<Policy>> {
+    match result {
+        Ok(policy) => Some(Arc::new(policy)),
+        Err(problems) => {
+            reader.problems.extend(problems);
+            None
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The sections of gatepost.toml except `[domains]` and the policies.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::reader::{Placed, Reader, Section};
+use super::value::{self, Fault, parse_listener, parse_network, parse_server};
+use super::{Config, Dns, Http, Journal, Limits, Maildir, Security, Smtp, files};
+use crate::problem::Problems;
+use crate::smtp::address::Domain;
+
+/// A certificate chain and its private key, as files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+}
+
+/// `[smtp.tls]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// What is shown to clients that ask for no name, or for one that no other certificate has.
+    pub first: CertificateFiles,
+    /// Chosen by the name that the client asks for (RFC 6066 §3).
+    pub more: Vec<CertificateFiles>,
+}
+
+/// What the files of a certificate hold. Not shown by `Debug`: one of them is a secret.
+pub struct Pem {
+    /// Where it came from.
+    pub files: CertificateFiles,
+    /// The chain.
+    pub certificate: Vec<u8>,
+    /// The private key.
+    pub key: Vec<u8>,
+}
+
+impl TlsFiles {
+    /// Reads all files, the first certificate's first. That is done when the server starts or reloads and not when the configuration is
+    /// checked, which may be done by someone who cannot read the key.
+    ///
+    /// # Errors
+    /// Every file that cannot be read.
+    pub fn read(&self, config: &Config) -> Result<Vec<Pem>, Problems> {
+        let mut problems = Problems::new();
+        let mut all = Vec::new();
+        for files in std::iter::once(&self.first).chain(&self.more) {
+            let mut bytes = |path: &PathBuf, key| match files::read_bytes(path) {
+                Ok(bytes) => bytes,
+                Err(cause) => {
+                    problems.push(config.problem(key, format!("{path:?} {cause}"), ""));
+                    Vec::new()
+                }
+            };
+            let certificate = bytes(&files.certificate, "smtp.tls.certificate");
+            let key = bytes(&files.key, "smtp.tls.key");
+            all.push(Pem { files: files.clone(), certificate, key });
+        }
+        problems.into_result().map(|()| all)
+    }
+}
+
+/// A domain name.
+pub(super) fn domain(value: &DeValue<'_>) -> Result<Domain, Fault> {
+    parse_domain(&value::string(value)?)
+}
+
+/// A domain name from its text.
+pub(super) fn parse_domain(text: &str) -> Result<Domain, Fault> {
+    let wrong = || Fault::new(format!("{text:?} is not a domain name"), "");
+    if text.parse::<std::net::IpAddr>().is_ok() {
+        return Err(wrong());
+    }
+    if let Some(without) = text.strip_suffix('.')
+        && Domain::parse(without).is_ok()
+    {
+        return Err(Fault::new("a domain name is written without a dot at its end", format!("write {without:?}")));
+    }
+    Domain::parse(text).map_err(|_| wrong())
+}
+
+fn address(value: &DeValue<'_>) -> Result<SocketAddr, Fault> {
+    parse_listener(&value::string(value)?)
+}
+
+pub(super) fn smtp(reader: &mut Reader, smtp: &Section<'_>) -> Smtp {
+    let listen = smtp.list(reader, "listen", parse_listener);
+    if let Some(value) = smtp.raw("listen")
+        && value.get_ref().as_array().is_some_and(|list| list.is_empty())
+    {
+        reader.problem(
+            Some(value.span()),
+            "smtp.listen",
+            Fault::new("names no address: no mail could come in", "write [\"[::]:25\"]"),
+        );
+    }
+    note_same_port(reader, &listen);
+    Smtp {
+        listen: values(listen),
+        trusted: values(smtp.list(reader, "trusted", parse_network)),
+        soft_reject: smtp.read(reader, "soft_reject", value::boolean).is_some_and(|placed| placed.value),
+    }
+}
+
+/// The same address in two notations, or `[::]` beside an IPv4 address of the same port: `[::]` takes IPv4 too, so that the second
+/// could not be bound.
+fn note_same_port(reader: &mut Reader, listen: &[Placed<SocketAddr>]) {
+    for (at, second) in listen.iter().enumerate() {
+        for first in listen.iter().take(at) {
+            let (a, b) = (first.value, second.value);
+            let any_v6 = |address: SocketAddr| address.is_ipv6() && address.ip().is_unspecified();
+            if a.port() == 0 || a.port() != b.port() {
+                continue;
+            }
+            if a == b || any_v6(a) || any_v6(b) {
+                let cause = format!("{b} is covered by {a} already");
+                let cause = if any_v6(b) && a != b { format!("{b} covers {a}, which stands here too") } else { cause };
+                reader.problem(second.span.clone(), "smtp.listen", Fault::new(cause, "leave one out"));
+                break;
+            }
+        }
+    }
+}
+
+fn values<T>(placed: Vec<Placed<T>>) -> Vec<T> {
+    placed.into_iter().map(|placed| placed.value).collect()
+}
+
+pub(super) fn tls(reader: &mut Reader, smtp: &Section<'_>) -> Option<TlsFiles> {
+    let tls = smtp.section(reader, "tls");
+    if !tls.present() {
+        return None;
+    }
+    let certificate = file(reader, &tls, "certificate");
+    let key = file(reader, &tls, "key");
+    for (name, other) in [("certificate", "key"), ("key", "certificate")] {
+        if tls.raw(name).is_none() && !tls.misspelt(name) {
+            let mend = format!("a {other} without its {name} is of no use; for no TLS leave out [smtp.tls]");
+            reader.problem(tls.span.clone(), &tls.key(name), Fault::new("this key is missing", mend));
+        }
+    }
+    let more = more_certificates(reader, &tls);
+    Some(TlsFiles { first: CertificateFiles { certificate: certificate?, key: key? }, more })
+}
+
+fn more_certificates(reader: &mut Reader, tls: &Section<'_>) -> Vec<CertificateFiles> {
+    let mut more = Vec::new();
+    for pair in tls.items(reader, "more") {
+        if let (Some(certificate), Some(key)) = (file(reader, &pair, "certificate"), file(reader, &pair, "key")) {
+            more.push(CertificateFiles { certificate, key });
+        }
+    }
+    more
+}
+
+/// A path to a file that is there. One in a directory that this user may not enter is taken: who serves may be another user.
+fn file(reader: &mut Reader, section: &Section<'_>, name: &str) -> Option<PathBuf> {
+    let written = section.read(reader, name, value::string)?;
+    let path = reader.path(&written.value);
+    let hidden = path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+    if !hidden && let Err(cause) = files::check_file(&path) {
+        reader.problem(written.span, &section.key(name), Fault::new(format!("{path:?} {cause}"), ""));
+        return None;
+    }
+    Some(path)
+}
+
+pub(super) fn dns(reader: &mut Reader, top: &Section<'_>) -> Dns {
+    let dns = top.section(reader, "dns");
+    let servers = values(dns.list(reader, "servers", parse_server));
+    if let Some(value) = dns.raw("servers")
+        && value.get_ref().as_array().is_some_and(|list| list.is_empty())
+    {
+        let mend = "for the system's servers leave the key out";
+        reader.problem(Some(value.span()), "dns.servers", Fault::new("names no server", mend));
+    }
+    Dns { servers }
+}
+
+pub(super) fn maildir(reader: &mut Reader, top: &Section<'_>) -> Option<Maildir> {
+    let maildir = top.section(reader, "maildir");
+    let root = maildir.read(reader, "root", value::string)?;
+    Some(Maildir { root: reader.path(&root.value) })
+}
+
+pub(super) fn http(reader: &mut Reader, top: &Section<'_>) -> Option<Http> {
+    let http = top.section(reader, "http");
+    let listen = http.read(reader, "listen", address)?;
+    Some(Http { listen: listen.value })
+}
+
+pub(super) fn journal(reader: &mut Reader, top: &Section<'_>) -> Option<Journal> {
+    let journal = top.section(reader, "journal");
+    let directory = journal.read(reader, "directory", value::string);
+    let keep = Duration::from_secs(journal.number(reader, "keep"));
+    Some(Journal { directory: reader.path(&directory?.value), keep })
+}
+
+pub(super) fn security(reader: &mut Reader, top: &Section<'_>) -> Security {
+    let security = top.section(reader, "security");
+    let user = security.read(reader, "user", value::string);
+    let group = security.read(reader, "group", value::string);
+    if let (None, Some(group)) = (security.raw("user"), &group) {
+        let fault =
+            Fault::new("a group without security.user is never taken on", "name the user too, or leave the group out");
+        reader.problem(group.span.clone(), "security.group", fault);
+    }
+    Security { user: user.map(|placed| placed.value), group: group.map(|placed| placed.value) }
+}
+
+pub(super) fn limits(reader: &mut Reader, top: &Section<'_>) -> Limits {
+    let section = top.section(reader, "limits");
+    let mut number = |name| section.number(reader, name);
+    // the bounds of each key are far below what these types hold
+    let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let length = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let limits = Limits {
+        command_line: length(number("command_line")),
+        message: number("message"),
+        recipients: length(number("recipients")),
+        errors: small(number("errors")),
+        commands: small(number("commands")),
+        transactions: small(number("transactions")),
+        connections: length(number("connections")),
+        connections_per_address: length(number("connections_per_address")),
+        session: Duration::from_secs(number("session")),
+        idle: Duration::from_secs(number("idle")),
+    };
+    if limits.idle > limits.session && !limits.session.is_zero() {
+        let span = section.raw("idle").or(section.raw("session")).map(|value| value.span());
+        let fault = Fault::new("is longer than limits.session", "make it shorter than the session");
+        reader.problem(span, "limits.idle", fault);
+    }
+    limits
+}

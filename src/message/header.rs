@@ -1,0 +1,262 @@
+//! The header of a message, read once over octets that it owns (RFC 5322 §2.2).
+//!
+//! Reading is total: whatever comes in, every octet stays where it was, what is a field can be found, and what is not is named
+//! as a [`HeaderDefect`]. Nothing is unfolded or decoded here, so that signatures can be verified over the octets as they came.
+
+use std::ops::Range;
+
+/// The longest header that is read as one, in octets.
+pub const MAX_HEADER: usize = 256 * 1024;
+/// How many fields a header may have.
+pub const MAX_FIELDS: usize = 1000;
+
+/// What is wrong with a header as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HeaderDefect {
+    /// There is no field at all, or the first line is none (it begins with white space, or has no field name).
+    NoHeader,
+    /// A line that is neither a field nor the continuation of one (RFC 5322 §2.2).
+    NotAField,
+    /// White space before the colon (RFC 5322 §4.5 has it only as obsolete syntax); readers disagree about it.
+    SpaceBeforeColon,
+    /// More than [`MAX_HEADER`] octets or [`MAX_FIELDS`] fields; what is beyond was not read as header.
+    TooLarge,
+}
+
+/// Where one field, or a run of lines that is none, lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    whole: Range<usize>,
+    /// The offset of the colon and the end of the name before it; `None` for lines that are no field.
+    colon: Option<(usize, usize)>,
+}
+
+/// The header of a message: its octets and where its fields are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Header {
+    raw: Vec<u8>,
+    entries: Vec<Entry>,
+    defects: Vec<HeaderDefect>,
+}
+
+/// One field of a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldRef<'a> {
+    /// The field name, without white space before the colon.
+    pub name: &'a [u8],
+    /// What follows the colon, folding included, without the line end that ends the field.
+    pub value: &'a [u8],
+    /// The whole field with its line ends.
+    pub raw: &'a [u8],
+}
+
+impl<'a> FieldRef<'a> {
+    /// Whether the field has this name; names know no case (RFC 5322 §1.2.2).
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    /// Whether there is white space between the name and the colon.
+    pub fn has_space_before_colon(&self) -> bool {
+        self.raw.get(self.name.len()).is_some_and(|octet| *octet != b':')
+    }
+
+    /// The octets before the colon and those after it, line end included: what DKIM's simple canonicalization takes.
+    pub fn halves(&self) -> (&'a [u8], &'a [u8]) {
+        let colon = self.raw.iter().position(|octet| *octet == b':').unwrap_or(self.raw.len());
+        let (before, after) = self.raw.split_at_checked(colon).unwrap_or((self.raw, &[]));
+        (before, after.get(1..).unwrap_or_default())
+    }
+
+    /// The value with its folding undone (RFC 5322 §2.2.3): line ends are taken out, the white space after them stays.
+    pub fn unfolded(&self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(self.value.len());
+        let mut rest = self.value;
+        while let Some(end) = rest.iter().position(|octet| *octet == b'\n') {
+            let (line, tail) = rest.split_at_checked(end + 1).unwrap_or((rest, &[]));
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            text.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+            rest = tail;
+        }
+        text.extend_from_slice(rest);
+        text
+    }
+}
+
+impl Header {
+    /// Reads the lines before the blank line. Never fails: see [`Header::defects`].
+    pub fn parse(raw: Vec<u8>) -> Header {
+        let mut header = Header { raw, entries: Vec::new(), defects: Vec::new() };
+        let mut start = 0;
+        let mut fields = 0;
+        while start < header.raw.len() {
+            let end = line_end(&header.raw, start);
+            let line = header.raw.get(start..end).unwrap_or_default();
+            let continues = matches!(line.first(), Some(b' ' | b'\t'));
+            let colon = if continues { None } else { field_colon(line).map(|(c, n)| (start + c, start + n)) };
+            if continues && let Some(last) = header.entries.last_mut() {
+                last.whole.end = end;
+            } else {
+                if start == 0 && colon.is_none() {
+                    header.defects.push(HeaderDefect::NoHeader);
+                }
+                if colon.is_none() {
+                    header.defects.push(HeaderDefect::NotAField);
+                } else {
+                    fields += 1;
+                }
+                if colon.is_some_and(|(colon, name_end)| colon != name_end) {
+                    header.defects.push(HeaderDefect::SpaceBeforeColon);
+                }
+                if fields > MAX_FIELDS || header.entries.len() > 2 * MAX_FIELDS {
+                    header.defects.push(HeaderDefect::TooLarge);
+                    break;
+                }
+                header.entries.push(Entry { whole: start..end, colon });
+            }
+            start = end;
+        }
+        if header.raw.len() > MAX_HEADER {
+            header.defects.push(HeaderDefect::TooLarge);
+        }
+        if fields == 0 {
+            header.defects.push(HeaderDefect::NoHeader);
+        }
+        header.defects.sort_unstable();
+        header.defects.dedup();
+        header
+    }
+
+    /// The octets as they came, with the line end of the last field, without the blank line.
+    pub fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// What is wrong with it, each once.
+    pub fn defects(&self) -> &[HeaderDefect] {
+        &self.defects
+    }
+
+    /// All fields, top down.
+    pub fn fields(&self) -> impl DoubleEndedIterator<Item = FieldRef<'_>> {
+        self.entries.iter().filter_map(|entry| self.field(entry))
+    }
+
+    /// The fields of one name, top down, whatever their case.
+    pub fn named<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = FieldRef<'a>> {
+        self.fields().filter(move |field| field.is(name))
+    }
+
+    /// Lines that are neither a field nor a continuation, with the number of fields above them.
+    pub fn stray_lines(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let mut above = 0;
+        self.entries.iter().filter_map(move |entry| {
+            if entry.colon.is_some() {
+                above += 1;
+                return None;
+            }
+            self.raw.get(entry.whole.clone()).map(|line| (above, line))
+        })
+    }
+
+    /// The header without the fields that `drop` names; all other octets stay as they are.
+    pub fn without(&self, drop: impl Fn(FieldRef<'_>) -> bool) -> Vec<u8> {
+        let mut kept = Vec::with_capacity(self.raw.len());
+        let mut copied = 0;
+        for entry in &self.entries {
+            if self.field(entry).is_some_and(&drop) {
+                kept.extend_from_slice(self.raw.get(copied..entry.whole.start).unwrap_or_default());
+                copied = entry.whole.end;
+            }
+        }
+        kept.extend_from_slice(self.raw.get(copied..).unwrap_or_default());
+        kept
+    }
+
+    fn field(&self, entry: &Entry) -> Option<FieldRef<'_>> {
+        let (colon, name_end) = entry.colon?;
+        let value = self.raw.get(colon + 1..entry.whole.end)?;
+        let value = value.strip_suffix(b"\n").unwrap_or(value);
+        Some(FieldRef {
+            name: self.raw.get(entry.whole.start..name_end)?,
+            value: value.strip_suffix(b"\r").unwrap_or(value),
+            raw: self.raw.get(entry.whole.clone())?,
+        })
+    }
+}
+
+/// The offset after the line that begins at `start`.
+fn line_end(raw: &[u8], start: usize) -> usize {
+    let rest = raw.get(start..).unwrap_or_default();
+    rest.iter().position(|octet| *octet == b'\n').map_or(raw.len(), |end| start + end + 1)
+}
+
+/// The offset of a line's colon and the end of the field name before it: `name *WSP ":"` (RFC 5322 §2.2, §4.5).
+fn field_colon(line: &[u8]) -> Option<(usize, usize)> {
+    let colon = line.iter().position(|octet| *octet == b':')?;
+    let before = line.get(..colon)?;
+    let name = before.iter().position(|octet| !matches!(octet, 33..=126)).unwrap_or(colon);
+    let only_space = before.get(name..)?.iter().all(|octet| matches!(octet, b' ' | b'\t'));
+    (name > 0 && only_space).then_some((colon, name))
+}
+
+/// Finds the end of the header in a stream of chunks, and keeps the header's octets.
+#[derive(Debug, Default)]
+pub struct HeaderSplitter {
+    raw: Vec<u8>,
+    line_start: usize,
+    state: Split,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Split {
+    #[default]
+    Reading,
+    Ended {
+        blank_line: bool,
+    },
+}
+
+impl HeaderSplitter {
+    /// Expects the first octet of a message.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next chunk of the message. `None`: all of it belongs to the header, more is needed. `Some(rest)`: the header is
+    /// complete (or larger than [`MAX_HEADER`]) and `rest` is the beginning of the body; later chunks are body as a whole.
+    pub fn push<'a>(&mut self, chunk: &'a [u8]) -> Option<&'a [u8]> {
+        let mut rest = chunk;
+        while self.state == Split::Reading && !rest.is_empty() {
+            let room = MAX_HEADER.saturating_sub(self.raw.len());
+            if room == 0 {
+                self.state = Split::Ended { blank_line: false };
+                break;
+            }
+            let line = rest.iter().take(room).position(|octet| *octet == b'\n');
+            let taken = line.map_or(room.min(rest.len()), |end| end + 1);
+            let (now, later) = rest.split_at_checked(taken).unwrap_or((rest, &[]));
+            self.raw.extend_from_slice(now);
+            rest = later;
+            if line.is_some() {
+                if self.raw.get(self.line_start..) == Some(b"\r\n") {
+                    self.raw.truncate(self.line_start);
+                    self.state = Split::Ended { blank_line: true };
+                }
+                self.line_start = self.raw.len();
+            }
+        }
+        (self.state != Split::Reading).then_some(rest)
+    }
+
+    /// The header, and whether a blank line ended it; the end of the message ends it too. A header that was cut at its bound has
+    /// the defect [`HeaderDefect::TooLarge`].
+    pub fn finish(self) -> (Header, bool) {
+        let cut = self.state == Split::Ended { blank_line: false };
+        let mut header = Header::parse(self.raw);
+        if cut && !header.defects.contains(&HeaderDefect::TooLarge) {
+            header.defects.push(HeaderDefect::TooLarge);
+        }
+        (header, self.state == Split::Ended { blank_line: true })
+    }
+}

@@ -1,0 +1,116 @@
+//! Conditions: CEL expressions over facts. [`Condition::compile`] bounds, checks and compiles one; [`Runner`] runs it.
+//!
+//! CEL has no type checker here, so that a misspelt fact would fail only when a message comes in. Ours ([`check`]) walks the
+//! expression before its macros are expanded, and lets through what can run without surprise.
+
+mod check;
+mod function;
+mod kind;
+mod run;
+mod shape;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+
+use cel::Env;
+use cel::parser::{Expression, ParseErrors};
+use regex::Regex;
+
+use crate::facts::table::FactSet;
+use crate::facts::word::Stage;
+
+use super::lists::List;
+use super::place::Fault;
+
+pub(super) use run::Runner;
+pub use shape::{MAX_BYTES, MAX_DEPTH};
+
+/// The lists of a policy by name.
+pub(super) type Lists = BTreeMap<String, Arc<List>>;
+/// The patterns of a policy's `matches`, compiled, by their text.
+pub(super) type Patterns = HashMap<String, Regex>;
+
+/// A condition that was checked and is ready to run.
+#[derive(Debug)]
+pub(super) struct Condition {
+    expression: Expression,
+    reads: FactSet,
+}
+
+impl Condition {
+    /// Bounds, parses, checks and compiles a condition; its patterns are added to `patterns`.
+    ///
+    /// # Errors
+    /// Every fault in it.
+    pub fn compile(text: &str, at: Stage, lists: &Lists, patterns: &mut Patterns) -> Result<Condition, Vec<Fault>> {
+        if text.trim().is_empty() {
+            return Err(vec![Fault::new(
+                0..text.len(),
+                "the condition is empty",
+                "a rule for everything has when = \"true\"",
+            )]);
+        }
+        shape::measure(text).map_err(|fault| vec![fault])?;
+        // As written, for the checker; then with macros expanded, for running.
+        let plain = Env::default().with_optional_support(false).with_stdlib();
+        let (written, info) =
+            plain.parser().parse_with_source_info(text).map_err(|errors| syntax_faults(text, &errors))?;
+        let reads = check::check(&written, text, &info, at, lists, patterns)?;
+        let running = Env::stdlib().with_optional_support(false);
+        let expression = running.parser().parse(text).map_err(|errors| syntax_faults(text, &errors))?;
+        Ok(Condition { expression, reads })
+    }
+
+    /// The facts that it reads.
+    pub fn reads(&self) -> FactSet {
+        self.reads
+    }
+}
+
+/// The first of the parser's complaints: what it says after that is mostly about the same mistake.
+fn syntax_faults(text: &str, errors: &ParseErrors) -> Vec<Fault> {
+    let Some(first) = errors.errors.first() else {
+        return vec![Fault::new(0..text.len(), "this is not CEL", "")];
+    };
+    let span = place_of(text, first.pos);
+    let message: String = first.msg.chars().take(200).collect();
+    let hint = if text.get(span.clone()).is_some_and(|found| found == "=") || message.contains("'='") {
+        "equality is written =="
+    } else if text.contains(" and ") || text.contains(" or ") || text.contains(" not ") {
+        "CEL writes && for and, || for or, ! for not"
+    } else {
+        "`gatepost facts` lists the facts; a condition looks like dmarc.result == 'fail'"
+    };
+    vec![Fault::new(span, format!("this is not CEL: {}", plain_message(&message)), hint)]
+}
+
+/// The parser's message in words, without its list of all the tokens that could have stood there.
+fn plain_message(message: &str) -> String {
+    let message = message.trim_start_matches("Syntax error: ");
+    let message = message.split(" expecting ").next().unwrap_or(message);
+    if message.starts_with("Incomplete") {
+        return "something is missing".to_owned();
+    }
+    if let Some(missing) = message.strip_prefix("missing '") {
+        return format!("{} is missing", missing.split('\'').next().unwrap_or_default());
+    }
+    let quoted = message.split_once('\'').map(|(_, rest)| rest.trim_end_matches('\'').trim());
+    match quoted {
+        Some("<EOF>") => "it ends too early".to_owned(),
+        Some(token) => format!("{token} can't stand here"),
+        None => message.to_owned(),
+    }
+}
+
+/// The byte at the parser's line (from 1) and column (from 1).
+fn place_of(text: &str, (line, column): (isize, isize)) -> Range<usize> {
+    let line = usize::try_from(line).unwrap_or(1).max(1);
+    let column = usize::try_from(column).unwrap_or(1).max(1);
+    let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let rest = text.get(start..).unwrap_or_default();
+    let mut chars = rest.char_indices().skip(column - 1);
+    let at = chars.next().map_or(text.len(), |(at, _)| start + at);
+    let end = chars.next().map_or(text.len(), |(next, _)| start + next);
+    at..end
+}

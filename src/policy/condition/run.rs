@@ -1,0 +1,135 @@
+//! Running conditions: one root scope a policy, and for each condition an inner scope that asks for facts as they are named, so
+//! that nothing is built that is not read.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use cel::common::traits::Container;
+use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelString, Type};
+use cel::common::value::{CowVal, StaticVal, Val};
+use cel::context::VariableResolver;
+use cel::extractors::This;
+use cel::{Context, Env, ExecutionError};
+
+use crate::facts::table::{self, FactSource, Value};
+
+use super::super::lists::List;
+use super::{Condition, Lists, Patterns};
+
+/// What conditions run on: the functions, the patterns and the lists of a policy.
+pub(in super::super) struct Runner {
+    root: Context<'static, 'static>,
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner").finish_non_exhaustive()
+    }
+}
+
+impl Runner {
+    /// The scope of a policy. `None` if the library declares a `matches` of its own, which compiles its pattern on every call.
+    pub fn new(lists: &Lists, patterns: Patterns) -> Option<Runner> {
+        let mut root = Context::with_env(Arc::new(Env::stdlib().with_optional_support(false)));
+        let matches =
+            move |This(text): This<Arc<String>>, pattern: Arc<String>| -> Result<cel::Value, ExecutionError> {
+                match patterns.get(pattern.as_str()) {
+                    Some(regex) => Ok(cel::Value::Bool(regex.is_match(&text))),
+                    None => Err(ExecutionError::function_error("matches", "the pattern was not compiled")),
+                }
+            };
+        root.add_function("matches", matches).ok()?;
+        for (name, list) in lists {
+            root.add_variable_as_val(format!("lists.{name}"), Box::new(NamedList(Arc::clone(list))));
+        }
+        Some(Runner { root })
+    }
+
+    /// Whether a condition holds.
+    ///
+    /// # Errors
+    /// What a checked condition can still run into: a division by zero, an overflow.
+    pub fn holds(&self, condition: &Condition, facts: &dyn FactSource, score: f64) -> Result<bool, ExecutionError> {
+        let known = Known { facts, score };
+        let root: &Context<'_, '_> = &self.root;
+        let mut scope = root.new_inner_scope();
+        scope.set_variable_resolver(&known);
+        match cel::Value::resolve(&condition.expression, &scope)? {
+            cel::Value::Bool(holds) => Ok(holds),
+            _ => Err(ExecutionError::function_error("condition", "it gives no bool")),
+        }
+    }
+}
+
+/// The facts as CEL's variables.
+struct Known<'f> {
+    facts: &'f dyn FactSource,
+    score: f64,
+}
+
+impl VariableResolver for Known<'_> {
+    fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
+        let fact = table::find(variable)?;
+        if fact.name == "score" {
+            return Some(CowVal::owned(CelDouble::from(self.score)));
+        }
+        Some(CowVal::Owned(boxed(self.facts.value(fact))))
+    }
+}
+
+fn boxed<'b>(value: Value<'b>) -> Box<dyn Val + 'b> {
+    match value {
+        Value::Bool(b) => Box::new(CelBool::from(b)),
+        Value::Int(n) => Box::new(CelInt::from(n)),
+        Value::Double(n) => Box::new(CelDouble::from(n)),
+        Value::String(text) => Box::new(CelString::from(text)),
+        Value::List(items) => Box::new(CelList::from(items.into_iter().map(boxed).collect::<Vec<_>>())),
+        Value::Map(fields) => {
+            let map: HashMap<CelMapKey<'b>, Box<dyn Val + 'b>> =
+                fields.into_iter().map(|(name, value)| (CelMapKey::from(name.into_owned()), boxed(value))).collect();
+            Box::new(CelMap::from(map))
+        }
+    }
+}
+
+static NAMED_LIST: Type = Type::new_unspecified_type("gatepost.list");
+
+/// A list of the policy as a CEL value that can stand behind `in` and nowhere else.
+#[derive(Debug, Clone)]
+struct NamedList(Arc<List>);
+
+impl Val for NamedList {
+    fn get_type(&self) -> &Type {
+        &NAMED_LIST
+    }
+
+    fn cel_type() -> &'static Type {
+        &NAMED_LIST
+    }
+
+    fn as_container(&self) -> Option<&dyn Container> {
+        Some(self)
+    }
+
+    fn equals(&self, other: &dyn Val) -> bool {
+        other.downcast_ref::<NamedList>().is_some_and(|other| Arc::ptr_eq(&self.0, &other.0))
+    }
+
+    fn clone_as_boxed<'v>(&self) -> Box<dyn Val + 'v> {
+        Box::new(self.clone())
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
+    }
+}
+
+impl StaticVal for NamedList {}
+
+impl Container for NamedList {
+    fn contains(&self, value: &dyn Val) -> Result<bool, ExecutionError> {
+        Ok(value.downcast_ref::<CelString>().is_some_and(|text| self.0.contains(text.inner())))
+    }
+}

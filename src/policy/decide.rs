@@ -1,0 +1,45 @@
+//! Letting the rules of a stage decide.
+
+use crate::facts::record::RuleRecord;
+use crate::facts::table::FactSource;
+use crate::facts::word::{Action, Outcome, Stage};
+
+use super::{Judgement, Policy, Rule, Verdict};
+
+/// Goes through the rules of a stage until one with an action matches.
+pub(super) fn judge(policy: &Policy, stage: Stage, facts: &dyn FactSource, so_far: &mut Judgement) -> Verdict {
+    if so_far.accepted {
+        return Verdict::Continue;
+    }
+    for rule in policy.rules.iter().filter(|rule| rule.at == stage) {
+        let outcome = match policy.runner.holds(&rule.condition, facts, so_far.score) {
+            Err(_) => Outcome::Error,
+            Ok(false) => Outcome::NotMatched,
+            Ok(true) if rule.observe => Outcome::Observed,
+            Ok(true) if rule.action.is_some() => Outcome::Acted,
+            Ok(true) => Outcome::Scored,
+        };
+        so_far.rules.push(RuleRecord { name: rule.name.clone(), at: rule.at, outcome });
+        if matches!(outcome, Outcome::Acted | Outcome::Scored) {
+            so_far.score += rule.score.unwrap_or_default();
+        }
+        if outcome == Outcome::Acted
+            && let Some(action) = rule.action
+        {
+            so_far.accepted = action == Action::Accept;
+            return verdict(rule, action, facts, so_far.score);
+        }
+    }
+    Verdict::Continue
+}
+
+fn verdict(rule: &Rule, action: Action, facts: &dyn FactSource, score: f64) -> Verdict {
+    let name = rule.name.clone();
+    match action {
+        Action::Accept => Verdict::Accept { rule: name },
+        Action::Quarantine => Verdict::Quarantine { rule: name },
+        Action::Discard => Verdict::Discard { rule: name },
+        Action::Defer => Verdict::Defer { rule: name, reply: rule.reply.render(facts, score) },
+        Action::Reject => Verdict::Reject { rule: name, reply: rule.reply.render(facts, score) },
+    }
+}

@@ -1,0 +1,368 @@
+//! From the file as written to a policy that can judge: every rule, list and test is checked, every problem told.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::facts::record::PolicyRecord;
+use crate::facts::table::{self, FactSet, Given, Mistake, Value};
+use crate::facts::word::{Action, Stage};
+use crate::problem::{Problem, Problems, Source, nearest};
+
+use super::condition::{Condition, Lists, Patterns, Runner};
+use super::draft::{self, DraftEntries, DraftExpect, DraftList, DraftRule, DraftTest};
+use super::keys::{Reader, Spot};
+use super::lists::{List, MAX_ENTRIES};
+use super::template::Template;
+use super::{Expect, Policy, Rule, Test};
+
+/// The largest policy file, in bytes.
+const MAX_FILE: usize = 1 << 20;
+/// The most rules of one policy: each costs time on every message.
+const MAX_RULES: usize = 500;
+
+/// How an entry of a list is mended.
+const ENTRIES: &str = "an entry is a domain, .domain with its subdomains, an address, an IP address or a network";
+/// The greatest score of one rule, either way: sums stay far from where numbers lose precision.
+const MAX_SCORE: f64 = 1000.0;
+
+/// Reads and checks a policy.
+pub(super) fn parse(
+    source: Arc<Source>,
+    read: &mut dyn FnMut(&str) -> Result<String, String>,
+) -> Result<Policy, Problems> {
+    let mut problems = Problems::new();
+    if source.text.len() > MAX_FILE {
+        let cause = format!("the policy is {} bytes long; {MAX_FILE} are the most", source.text.len());
+        return Err(Problem::at(&source, 0..0, "", cause, "put names into lists of their own files").into());
+    }
+    let mut reader = Reader { source: &source, problems: &mut problems };
+    let draft = draft::read(&mut reader);
+    let mut patterns = Patterns::new();
+    let lists = lists(&mut reader, draft.lists, read);
+    let rules = rules(&mut reader, draft.rules, &lists, &mut patterns);
+    let tests: Vec<Test> = draft.tests.into_iter().filter_map(|test| self::test(&mut reader, test, &rules)).collect();
+    let Some(runner) = Runner::new(&lists, patterns) else {
+        reader.problem(0..0, "", "this build cannot run conditions", "report it as a bug");
+        return Err(problems);
+    };
+    let rules = rules.into_iter().map(|(_, rule)| rule).collect::<Option<Vec<Rule>>>();
+    problems.into_result()?;
+    let rules = rules.unwrap_or_default();
+    let needs = Stage::ALL.iter().map(|stage| needs(&rules, *stage));
+    let mut by_stage = [FactSet::default(); 4];
+    by_stage.iter_mut().zip(needs).for_each(|(slot, set)| *slot = set);
+    Ok(Policy {
+        description: draft.description.map(|text| text.value).unwrap_or_default(),
+        rules,
+        tests,
+        runner,
+        needs: by_stage,
+        record: PolicyRecord { file: source.name.clone(), sha256: sha256(&source.text) },
+        source,
+    })
+}
+
+fn needs(rules: &[Rule], stage: Stage) -> FactSet {
+    let mut set = FactSet::default();
+    rules.iter().filter(|rule| rule.at == stage).for_each(|rule| set.extend(rule.reads()));
+    set
+}
+
+fn sha256(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn lists(
+    reader: &mut Reader<'_>,
+    drafts: Vec<DraftList>,
+    read: &mut dyn FnMut(&str) -> Result<String, String>,
+) -> Lists {
+    let mut lists = Lists::new();
+    for draft in drafts {
+        let name = draft.name.value;
+        let key = format!("lists.{name}");
+        let identifier = name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            && name.len() <= 64;
+        if !identifier {
+            let mend = "name it with small letters, digits and _";
+            reader.problem(draft.name.span, key.clone(), "conditions can't spell this list's name", mend);
+        }
+        let list = match draft.entries {
+            DraftEntries::Inline(entries) => inline_list(reader, &key, entries),
+            DraftEntries::File(file) => file_list(reader, &key, file, read),
+            DraftEntries::Nowhere => List::default(),
+        };
+        lists.insert(name, Arc::new(list));
+    }
+    lists
+}
+
+fn inline_list(reader: &mut Reader<'_>, key: &str, entries: Vec<Spot<String>>) -> List {
+    let mut list = List::default();
+    for entry in entries {
+        if let Err(cause) = list.add(&entry.value) {
+            reader.problem(entry.span, key, cause, ENTRIES);
+        }
+    }
+    list
+}
+
+/// A list's file: an entry a line, `#` starts a comment.
+fn file_list(
+    reader: &mut Reader<'_>,
+    key: &str,
+    file: Spot<String>,
+    read: &mut dyn FnMut(&str) -> Result<String, String>,
+) -> List {
+    let mut list = List::default();
+    let text = match read(&file.value) {
+        Ok(text) => text,
+        Err(cause) => {
+            reader.problem(
+                file.span,
+                key,
+                format!("\"{}\" cannot be read: {cause}", file.value),
+                "its path is relative to the policy",
+            );
+            return list;
+        }
+    };
+    let source = Arc::new(Source { name: file.value, text });
+    let mut start = 0;
+    for (index, line) in source.text.split_inclusive('\n').enumerate() {
+        let entry = line.split('#').next().unwrap_or_default();
+        let span = start..start + entry.trim_end().len();
+        start += line.len();
+        if entry.trim().is_empty() {
+            continue;
+        }
+        if index >= MAX_ENTRIES {
+            reader.problems.push(Problem::at(
+                &source,
+                span,
+                key,
+                format!("a list has at most {MAX_ENTRIES} lines"),
+                "",
+            ));
+            break;
+        }
+        if let Err(cause) = list.add(entry) {
+            reader.problems.push(Problem::at(&source, span, key, cause, ENTRIES));
+        }
+    }
+    list
+}
+
+/// The rules by name; `None` stands for one that has problems.
+type Rules = Vec<(String, Option<Rule>)>;
+
+fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, lists: &Lists, patterns: &mut Patterns) -> Rules {
+    if let Some(draft) = drafts.get(MAX_RULES) {
+        let cause = format!("a policy has at most {MAX_RULES} rules");
+        reader.problem(draft.span.clone(), draft.key.clone(), cause, "put names into lists");
+        return Rules::new();
+    }
+    let mut names: HashMap<String, usize> = HashMap::new();
+    let mut rules = Rules::new();
+    for draft in drafts {
+        let before = reader.problems.len();
+        if let Some(name) = &draft.name {
+            check_name(reader, &draft.key, name);
+            if names.insert(name.value.clone(), name.span.start).is_some() {
+                let mend = "take another name: metrics and explanations tell rules apart by it";
+                reader.problem(name.span.clone(), format!("{}.name", draft.key), "another rule has this name", mend);
+            }
+        }
+        let name = draft.name.as_ref().map(|name| name.value.clone()).unwrap_or_default();
+        let rule = rule(reader, draft, lists, patterns).filter(|_| reader.problems.len() == before);
+        rules.push((name, rule));
+    }
+    rules
+}
+
+fn check_name(reader: &mut Reader<'_>, key: &str, name: &Spot<String>) {
+    let fits = (1..=64).contains(&name.value.len())
+        && name.value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !fits {
+        let mend = "name it with small letters, digits and -, at most 64 of them";
+        reader.problem(name.span.clone(), format!("{key}.name"), "this is not a rule's name", mend);
+    }
+}
+
+fn rule(reader: &mut Reader<'_>, draft: DraftRule, lists: &Lists, patterns: &mut Patterns) -> Option<Rule> {
+    let missing = [
+        ("name", "name = \"no-reverse-name\""),
+        ("at", "at = \"data\", or connect, mail, rcpt"),
+        ("when", "when = \"dmarc.result == 'fail'\""),
+    ];
+    require(reader, &draft.key, &draft.span, &draft.has, &missing);
+    if !draft.has.iter().any(|key| key == "action" || key == "score") {
+        let cause = "the rule does nothing: it has neither action nor score";
+        reader.problem(draft.span.clone(), draft.key.clone(), cause, "add action = \"quarantine\" or score = 1.0");
+    }
+    check_action(reader, &draft);
+    if let Some(score) = draft.score.as_ref().filter(|score| score.value.abs() > MAX_SCORE) {
+        let cause = format!("a score is at most {MAX_SCORE}, and at least -{MAX_SCORE}");
+        reader.problem(score.span.clone(), format!("{}.score", draft.key), cause, "write a smaller number");
+    }
+    let reply = reply(reader, &draft);
+    let (at, when) = (draft.at?.value, draft.when?);
+    let compiled = Condition::compile(&when.value, at, lists, patterns);
+    let condition = take(reader, &when, &format!("{}.when", draft.key), compiled);
+    Some(Rule {
+        name: draft.name?.value,
+        at,
+        when: when.value,
+        condition: condition?,
+        action: draft.action.map(|action| action.value),
+        reply: reply?,
+        score: draft.score.map(|score| score.value),
+        observe: draft.observe,
+    })
+}
+
+fn require(reader: &mut Reader<'_>, key: &str, span: &Range<usize>, has: &[String], wanted: &[(&str, &str)]) {
+    for (name, example) in wanted {
+        if !has.iter().any(|key| key == name) {
+            reader.problem(span.clone(), key, format!("{name} is missing"), format!("add {example}"));
+        }
+    }
+}
+
+fn check_action(reader: &mut Reader<'_>, draft: &DraftRule) {
+    let (Some(action), Some(at)) = (&draft.action, &draft.at) else {
+        return;
+    };
+    if matches!(action.value, Action::Quarantine | Action::Discard) && at.value != Stage::Data {
+        let cause = format!("there is no message to {} at stage {}", action.value, at.value);
+        reader.problem(action.span.clone(), format!("{}.action", draft.key), cause, "write at = \"data\"");
+    }
+}
+
+/// The rule's reply, or that of its action where it has none.
+fn reply(reader: &mut Reader<'_>, draft: &DraftRule) -> Option<Template> {
+    let action = draft.action.as_ref().map(|action| action.value);
+    let Some(text) = &draft.reply else {
+        return Some(Template::default_for(action.unwrap_or_default()));
+    };
+    let key = format!("{}.reply", draft.key);
+    match action {
+        Some(action @ (Action::Reject | Action::Defer)) => {
+            let parsed = Template::parse(&text.value, action, draft.at.as_ref()?.value);
+            take(reader, text, &key, parsed)
+        }
+        // An action that can't be read is told already.
+        None if draft.has.iter().any(|key| key == "action") => None,
+        _ => {
+            reader.problem(text.span.clone(), key, "only reject and defer have a reply", "leave the reply out");
+            None
+        }
+    }
+}
+
+/// What was made of a string, or its faults as problems at their places within it.
+fn take<T>(
+    reader: &mut Reader<'_>,
+    text: &Spot<String>,
+    key: &str,
+    made: Result<T, Vec<super::place::Fault>>,
+) -> Option<T> {
+    match made {
+        Ok(made) => Some(made),
+        Err(faults) => {
+            for fault in faults {
+                reader.problems.push(fault.into_problem(reader.source, &text.span, &text.value, key));
+            }
+            None
+        }
+    }
+}
+
+fn test(reader: &mut Reader<'_>, draft: DraftTest, rules: &Rules) -> Option<Test> {
+    let missing = [("name", "name = \"what it holds\""), ("expect", "expect = { action = \"accept\" }")];
+    require(reader, &draft.key, &draft.span, &draft.has, &missing);
+    let at = draft.at.map_or(Stage::Data, |at| at.value);
+    let (given, score) = given(reader, &draft.key, at, draft.given);
+    let expect = draft.expect.map(|expect| self::expect(reader, &draft.key, expect, rules));
+    Some(Test { name: draft.name?.value, at, given, score, expect: expect?, span: draft.span })
+}
+
+fn given(reader: &mut Reader<'_>, key: &str, at: Stage, values: Vec<(Spot<String>, Value<'static>)>) -> (Given, f64) {
+    let key = format!("{key}.given");
+    let mut given = Given::new();
+    let mut score = 0.0;
+    for (name, value) in values {
+        match (name.value.as_str(), &value) {
+            ("score", Value::Double(n)) if n.is_finite() => score = *n,
+            ("score", Value::Int(n)) => score = *n as f64,
+            _ => {}
+        }
+        if let Err(mistake) = given.set(&name.value, value) {
+            let mend = mend_for(&mistake);
+            let cause = match mistake {
+                Mistake::UnknownFact(_) => mistake.to_string(),
+                _ => format!("{}: {mistake}", name.value),
+            };
+            reader.problem(name.span, key.clone(), cause, mend);
+        } else if table::find(&name.value).is_some_and(|fact| !fact.known_at(at)) {
+            let cause = format!("{} is not known at stage {at}", name.value);
+            reader.problem(name.span, key.clone(), cause, "leave it out, or test another stage with at");
+        }
+    }
+    (given, score)
+}
+
+fn mend_for(mistake: &Mistake) -> String {
+    let (got, known): (&str, Vec<&str>) = match mistake {
+        Mistake::UnknownFact(got) => (got, table::names().collect()),
+        Mistake::NotAWord { got, words } => (got, words.to_vec()),
+        Mistake::UnknownField { got, fields } => (got, fields.clone()),
+        Mistake::WrongType { wanted, .. } => return format!("give it a value of type {wanted}"),
+        Mistake::NotAnAddress { .. } => return "write one such as 192.0.2.1 or 2001:db8::1".to_owned(),
+    };
+    match nearest(got, known.iter().copied()) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None if matches!(mistake, Mistake::UnknownFact(_)) => "`gatepost facts` lists them all".to_owned(),
+        None => {
+            format!("it is one of {}", known.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+fn expect(reader: &mut Reader<'_>, key: &str, draft: DraftExpect, rules: &Rules) -> Expect {
+    let key = format!("{key}.expect");
+    if draft.action.is_none()
+        && draft.rule.is_none()
+        && draft.score.is_none()
+        && draft.observed.is_none()
+        && draft.reply.is_none()
+    {
+        reader.problem(
+            draft.span,
+            key.clone(),
+            "the test expects nothing",
+            "write { action = \"reject\", rule = \"NAME\" }",
+        );
+    }
+    let named = draft.rule.iter().filter(|rule| !rule.value.is_empty()).chain(draft.observed.iter().flatten());
+    for name in named {
+        if rules.iter().any(|(known, _)| *known == name.value) {
+            continue;
+        }
+        let mend = match nearest(&name.value, rules.iter().map(|(known, _)| known.as_str())) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => "name one of this file's rules".to_owned(),
+        };
+        reader.problem(name.span.clone(), key.clone(), format!("there is no rule \"{}\"", name.value), mend);
+    }
+    Expect {
+        action: draft.action.map(|action| action.value),
+        rule: draft.rule.map(|rule| rule.value),
+        score: draft.score.map(|score| score.value),
+        observed: draft.observed.map(|names| names.into_iter().map(|name| name.value).collect()),
+        reply: draft.reply.map(|reply| reply.value),
+    }
+}

@@ -1,0 +1,127 @@
+//! The account of a transaction: its decision record, for the journal, the metrics and the log.
+
+use std::time::{Duration, Instant};
+
+use crate::facts::record::{DecisionRecord, DeliveryRecord, PolicyRecord, Record, RuleRecord, Timings};
+use crate::facts::word::Action;
+use crate::facts::{Facts, Stage};
+use crate::smtp::reply::Reply;
+
+use super::transaction::{Refusal, Transaction};
+
+/// How a transaction ended.
+pub(super) struct End {
+    pub stage: Stage,
+    pub action: Action,
+    /// Empty where no rule decided.
+    pub rule: String,
+    /// The reply that ended it, where there was one.
+    pub reply: Option<Reply>,
+    pub rules: Vec<RuleRecord>,
+    pub score: f64,
+    pub policy: PolicyRecord,
+    pub delivery: Vec<DeliveryRecord>,
+    pub decide: Duration,
+    pub deliver: Duration,
+    /// The journal has it already.
+    pub journalled: bool,
+}
+
+impl End {
+    /// A refusal, by a rule or by the protocol.
+    pub(super) fn refused(refusal: Refusal, policy: PolicyRecord) -> Self {
+        End {
+            stage: refusal.stage,
+            action: if refusal.reply.code() >= 500 { Action::Reject } else { Action::Defer },
+            rule: refusal.rule,
+            reply: Some(refusal.reply),
+            rules: refusal.rules,
+            score: refusal.score,
+            policy,
+            delivery: Vec::new(),
+            decide: Duration::ZERO,
+            deliver: Duration::ZERO,
+            journalled: false,
+        }
+    }
+
+    /// The client gave up before there was a message, without having been refused anything.
+    pub(super) fn given_up(stage: Stage, policy: PolicyRecord) -> Self {
+        End {
+            stage,
+            action: Action::Accept,
+            rule: String::new(),
+            reply: None,
+            rules: Vec::new(),
+            score: 0.0,
+            policy,
+            delivery: Vec::new(),
+            decide: Duration::ZERO,
+            deliver: Duration::ZERO,
+            journalled: false,
+        }
+    }
+}
+
+/// The decision record of a transaction that has ended.
+pub(super) fn record(transaction: &Transaction, end: &End) -> Record {
+    let facts = Facts { score: end.score, rcpt: Default::default(), ..transaction.facts.clone() };
+    Record {
+        v: 1,
+        reference: transaction.reference.clone(),
+        time: format!("{:.3}", jiff::Timestamp::now()),
+        stage: end.stage,
+        facts,
+        recipients: transaction.tried.clone(),
+        recipients_more: transaction.tried_more,
+        rules: end.rules.clone(),
+        policy: end.policy.clone(),
+        decision: DecisionRecord {
+            action: end.action,
+            rule: end.rule.clone(),
+            reply: end.reply.as_ref().map(Reply::one_line).unwrap_or_default(),
+        },
+        delivery: end.delivery.clone(),
+        timings_us: Timings {
+            total: micros(transaction.started.elapsed()),
+            evidence: micros(transaction.waited),
+            decide: micros(end.decide),
+            deliver: micros(end.deliver),
+        },
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The log's line of a transaction: what was decided, never what was written.
+pub(super) fn log(record: &Record) {
+    let facts = &record.facts;
+    tracing::info!(
+        reference = %record.reference,
+        client = %facts.client.ip,
+        helo = %facts.helo,
+        mail_from = %facts.mail_from.address,
+        recipients = record.recipients.len(),
+        stage = %record.stage,
+        action = %record.decision.action,
+        rule = %record.decision.rule,
+        reply = %record.decision.reply,
+        bytes = facts.message.bytes,
+        "transaction"
+    );
+}
+
+/// A stage's time, from its beginning.
+pub(super) struct Watch(Instant);
+
+impl Watch {
+    pub(super) fn start() -> Self {
+        Watch(Instant::now())
+    }
+
+    pub(super) fn read(&self) -> Duration {
+        self.0.elapsed()
+    }
+}

@@ -1,0 +1,229 @@
+//! How recipients, messages and transactions end: the reply's last words, and the account of it.
+
+use crate::authenticate::header::authentication_results;
+use crate::deliver::DeliverError;
+use crate::facts::Stage;
+use crate::facts::record::Recipient;
+use crate::message::content::Content;
+use crate::message::header::HeaderDefect;
+use crate::message::trace::{self, Received, With};
+use crate::observe::escape::shown;
+use crate::recipients::Local;
+use crate::smtp::address::ForwardPath;
+use crate::smtp::data::DataDefect;
+use crate::smtp::reply::{self, Reply};
+
+use super::account::{self, End};
+use super::carry_out::{self, Acknowledged, Trace};
+use super::incoming::Arrived;
+use super::judge::{self, Judged};
+use super::transaction::{Accepted, Refusal, Standing, Transaction};
+use super::{Inquiry, MOST_RECEIVED};
+
+/// Characters of an address that the record keeps.
+const ADDRESS: usize = 320;
+
+/// A refusal that no rule made.
+pub(super) fn by_protocol(stage: Stage, reply: Reply) -> Refusal {
+    Refusal { stage, rule: String::new(), reply, rules: Vec::new(), score: 0.0 }
+}
+
+impl Inquiry {
+    /// A reply as it is sent: every refusal ends in the ref, and is softened where the operator wants that.
+    pub(super) fn worded(&self, reply: Reply, reference: &str) -> Reply {
+        let reply = if self.receiver.soft_reject { reply.soften() } else { reply };
+        if reply.is_positive() { reply } else { reply.with_ref(reference) }
+    }
+
+    pub(super) fn refuse_recipient(&mut self, path: &ForwardPath, local: Option<&Local>, refusal: Refusal) -> Reply {
+        let Some(reference) = self.transaction.as_ref().map(|transaction| transaction.reference.clone()) else {
+            return reply::internal_error();
+        };
+        let reply = self.worded(refusal.reply.clone(), &reference);
+        if let Some(transaction) = &mut self.transaction {
+            transaction.note_recipient(recipient(path, local, &reply));
+            transaction.refused = Some(Refusal { reply: reply.clone(), ..refusal });
+        }
+        reply
+    }
+
+    pub(super) fn accept_recipient(&mut self, path: &ForwardPath, local: Local, standing: Standing) -> Reply {
+        let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
+        let reply = reply::rcpt_ok();
+        transaction.note_recipient(recipient(path, Some(&local), &reply));
+        transaction.accepted.push(Accepted { path: path.to_string(), mailboxes: local.mailboxes, standing });
+        reply
+    }
+
+    /// The message as it has come in, where nothing about its framing or size refuses it.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(super) fn arrived(&mut self, defect: Option<DataDefect>) -> Result<Arrived, Reply> {
+        let incoming = self.transaction.as_mut().and_then(|transaction| transaction.incoming.take());
+        if let (Some(incoming), Some(transaction)) = (&incoming, &mut self.transaction) {
+            transaction.facts.message.bytes = incoming.bytes();
+        }
+        if let Some(defect) = defect {
+            return Err(reply::data_defect(defect));
+        }
+        if self.transaction.as_ref().is_none_or(|transaction| transaction.panicked) {
+            return Err(reply::internal_error());
+        }
+        let header_was_known = incoming.as_ref().is_some_and(|incoming| incoming.dkim_keys().is_some());
+        let arrived = incoming.and_then(super::Incoming::finish).ok_or_else(reply::disk_full)?;
+        if !header_was_known {
+            // there is no body: the end of the data ended the header
+            self.header(&arrived.content.header);
+        }
+        let header = &arrived.content.header;
+        if header.defects().contains(&HeaderDefect::TooLarge) {
+            return Err(reply::too_big());
+        }
+        if header.named("received").take(MOST_RECEIVED + 1).count() > MOST_RECEIVED {
+            return Err(reply::loop_detected());
+        }
+        Ok(arrived)
+    }
+
+    /// Ends the transaction with a refusal of the message that no rule made.
+    pub(super) fn refuse_message(&mut self, reply: Reply) -> Reply {
+        let Some(transaction) = self.transaction.take() else { return reply };
+        let reply = self.worded(reply, &transaction.reference);
+        let policy = policy_of(&transaction);
+        self.account(&transaction, End::refused(by_protocol(Stage::Data, reply.clone()), policy));
+        reply
+    }
+
+    /// What the judgement means for the transaction; a reply stands in it only where the message is refused.
+    pub(super) fn end_of(&self, transaction: &Transaction, judged: &[Judged<'_>]) -> End {
+        let policy = judged.first().map_or_else(|| policy_of(transaction), |one| one.policy.record());
+        if let Some(refusal) = judge::refusal(judged) {
+            return End::refused(refusal, policy);
+        }
+        let Some(first) = judged.first() else {
+            // only a rehearsal gets here without a recipient
+            let refusal = transaction.refused.clone();
+            return End::refused(refusal.unwrap_or_else(|| by_protocol(Stage::Rcpt, reply::no_recipients())), policy);
+        };
+        End {
+            action: first.verdict.action(),
+            rule: first.verdict.rule().to_owned(),
+            rules: first.judgement.rules.clone(),
+            score: first.judgement.score,
+            ..End::given_up(Stage::Data, policy)
+        }
+    }
+
+    /// Stores the copies, or journals that nothing is kept.
+    ///
+    /// # Errors
+    /// The 4yz that our own trouble is answered with.
+    pub(super) async fn carry_out(
+        &self,
+        transaction: &Transaction,
+        content: Content,
+        judged: &[Judged<'_>],
+        end: &End,
+    ) -> Result<Acknowledged, Reply> {
+        if carry_out::keeps_nothing(judged) {
+            return self.discard(transaction, end).await;
+        }
+        let trace = self.trace(transaction);
+        let stored = carry_out::store(&self.receiver.carrier, content, &trace, judged).await;
+        stored.map_err(|error| {
+            tracing::error!(%error, reference = %transaction.reference, "a message could not be stored, it is deferred");
+            match error {
+                DeliverError::Full(_) => reply::disk_full(),
+                DeliverError::Io(_) | DeliverError::Busy => reply::io_error(),
+            }
+        })
+    }
+
+    /// A discarded message is in the journal, on disk, before it is acknowledged: nothing else tells of it.
+    async fn discard(&self, transaction: &Transaction, end: &End) -> Result<Acknowledged, Reply> {
+        let Some(journal) = &self.receiver.journal else { return Ok(Acknowledged::Rehearsed(Vec::new())) };
+        let discarded = Acknowledged::Discarded;
+        let mut record = account::record(transaction, end);
+        record.decision.reply = discarded.reply(&transaction.reference).one_line();
+        match journal.record_now(record).await {
+            Ok(()) => Ok(discarded),
+            Err(error) => {
+                tracing::error!(%error, "a message to discard could not be journalled, it is deferred");
+                Err(reply::io_error())
+            }
+        }
+    }
+
+    /// Our fields for the copies of a message.
+    fn trace<'a>(&'a self, transaction: &'a Transaction) -> Trace<'a> {
+        let facts = &transaction.facts;
+        let only = match transaction.accepted.as_slice() {
+            [one] => Some(one.path.as_str()),
+            _ => None,
+        };
+        let received = Received {
+            client_ip: facts.client.ip,
+            client_name: &facts.client.name,
+            helo: &facts.helo,
+            hostname: &self.receiver.hostname,
+            with: With::of(self.extended, facts.tls.is_some(), transaction.smtputf8),
+            reference: &transaction.reference,
+            for_: only,
+            time: jiff::Timestamp::now(),
+            tls: facts.tls.as_ref().map(|tls| (tls.version.as_str(), tls.cipher.as_str())),
+        };
+        Trace {
+            reference: &transaction.reference,
+            authserv_id: &self.receiver.authserv_id,
+            return_path: trace::return_path(&transaction.reverse_path),
+            received: received.field(),
+            results: authentication_results(&self.receiver.authserv_id, facts),
+        }
+    }
+
+    /// The client ended the transaction before its message did, or is gone.
+    pub fn end_transaction(&mut self) {
+        let Some(transaction) = self.transaction.take() else { return };
+        let policy = policy_of(&transaction);
+        let end = match &transaction.refused {
+            Some(refusal) => End::refused(refusal.clone(), policy),
+            None => {
+                let stage = if transaction.incoming.is_some() { Stage::Data } else { Stage::Mail };
+                End::given_up(stage, policy)
+            }
+        };
+        self.account(&transaction, end);
+    }
+
+    /// Tells the metrics, the log and the journal.
+    pub(super) fn account(&mut self, transaction: &Transaction, end: End) {
+        let record = account::record(transaction, &end);
+        account::log(&record);
+        self.receiver.metrics.transaction(&record);
+        if !record.delivery.is_empty() {
+            self.receiver.metrics.delivered(end.deliver);
+        }
+        match &self.receiver.journal {
+            Some(journal) if !end.journalled => journal.record(record),
+            Some(_) => {}
+            None => self.last = Some(record),
+        }
+    }
+}
+
+/// The policy that is named where no recipient's was asked.
+fn policy_of(transaction: &Transaction) -> crate::facts::record::PolicyRecord {
+    let of_recipient = transaction.accepted.first().map(|accepted| &accepted.standing.policy);
+    of_recipient.unwrap_or(transaction.policies.default()).record()
+}
+
+fn recipient(path: &ForwardPath, local: Option<&Local>, reply: &Reply) -> Recipient {
+    Recipient {
+        address: shown(&path.to_string(), ADDRESS).to_string(),
+        mailboxes: local
+            .map(|local| local.mailboxes.iter().take(100).map(ToString::to_string).collect())
+            .unwrap_or_default(),
+        reply: reply.one_line(),
+    }
+}

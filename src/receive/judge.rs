@@ -1,0 +1,82 @@
+//! Asking the policy: for a recipient, and for the message. Values in, values out.
+
+use std::sync::Arc;
+
+use crate::facts::word::Action;
+use crate::facts::{Facts, Stage};
+use crate::policy::{Judgement, Policy, Verdict};
+use crate::smtp::reply::{self, Reply};
+
+use super::transaction::{Accepted, Refusal, Standing, Transaction};
+
+/// Judges a recipient by the rules of its policy for connect, mail and rcpt. What an early stage refuses is told here, where an
+/// rcpt rule that accepts (the postmaster, say) may still spare the recipient.
+pub(super) fn recipient(policy: &Arc<Policy>, facts: &Facts) -> Result<Standing, Refusal> {
+    let mut judgement = Judgement::default();
+    let mut refused = None;
+    for stage in [Stage::Connect, Stage::Mail] {
+        let verdict = policy.judge(stage, facts, &mut judgement);
+        if let Some(reply) = answer(&verdict) {
+            refused = Some((stage, verdict, reply));
+            break;
+        }
+    }
+    let verdict = policy.judge(Stage::Rcpt, facts, &mut judgement);
+    if matches!(verdict, Verdict::Accept { .. }) {
+        refused = None;
+    } else if let (None, Some(reply)) = (&refused, answer(&verdict)) {
+        refused = Some((Stage::Rcpt, verdict, reply));
+    }
+    match refused {
+        None => Ok(Standing { policy: Arc::clone(policy), role: facts.rcpt.role, judgement }),
+        Some((stage, verdict, reply)) => {
+            let rule = verdict.rule().to_owned();
+            Err(Refusal { stage, rule, reply, score: judgement.score, rules: judgement.rules })
+        }
+    }
+}
+
+/// What the policy says of a message for recipients of one standing.
+pub(super) struct Judged<'a> {
+    pub members: Vec<&'a Accepted>,
+    pub verdict: Verdict,
+    pub judgement: Judgement,
+    pub policy: &'a Arc<Policy>,
+}
+
+/// Judges the message for every recipient.
+pub(super) fn message(transaction: &Transaction) -> Vec<Judged<'_>> {
+    let mut judged = Vec::new();
+    for (standing, members) in transaction.groups() {
+        let mut facts = transaction.facts.clone();
+        facts.rcpt.role = standing.role;
+        let mut judgement = standing.judgement.clone();
+        let verdict = standing.policy.judge(Stage::Data, &facts, &mut judgement);
+        judged.push(Judged { members, verdict, judgement, policy: &standing.policy });
+    }
+    judged
+}
+
+/// The refusal that the message gets, if any: by [`Transaction::goes_with`] it is then everyone's.
+pub(super) fn refusal(judged: &[Judged<'_>]) -> Option<Refusal> {
+    judged.iter().find_map(|one| {
+        Some(Refusal {
+            stage: Stage::Data,
+            rule: one.verdict.rule().to_owned(),
+            reply: answer(&one.verdict)?,
+            rules: one.judgement.rules.clone(),
+            score: one.judgement.score,
+        })
+    })
+}
+
+/// The reply of a verdict that refuses.
+fn answer(verdict: &Verdict) -> Option<Reply> {
+    let text = verdict.reply()?;
+    let own = Reply::parse(text).ok().filter(|reply| !reply.is_positive());
+    // the policy was checked when it was loaded; a reply that slipped through still refuses
+    Some(own.unwrap_or_else(|| match verdict.action() {
+        Action::Defer => reply::deferred_by_policy(),
+        _ => reply::refused_by_policy(),
+    }))
+}

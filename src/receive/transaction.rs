@@ -1,0 +1,155 @@
+//! One transaction, from MAIL to its end: who it is for, what was judged so far, the message as it comes in.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::facts::record::{Recipient, RuleRecord};
+use crate::facts::word::Action;
+use crate::facts::{Facts, Role, Stage};
+use crate::message::author::Author;
+use crate::policy::{Judgement, Policy, Rule};
+use crate::recipients::MailboxName;
+use crate::smtp::address::ReversePath;
+use crate::smtp::reply::Reply;
+
+use super::incoming::Incoming;
+use super::lookups::Lookups;
+
+/// Recipients that the record lists one by one.
+const LISTED: usize = 100;
+
+/// Which policy judges whose mail.
+#[derive(Clone)]
+pub struct Policies {
+    default: Arc<Policy>,
+    of: Arc<dyn Fn(&MailboxName) -> Arc<Policy> + Send + Sync>,
+}
+
+impl Policies {
+    /// `default` judges what belongs to no mailbox or to several of different policies; `of` knows each mailbox's.
+    pub fn new(default: Arc<Policy>, of: impl Fn(&MailboxName) -> Arc<Policy> + Send + Sync + 'static) -> Self {
+        Policies { default, of: Arc::new(of) }
+    }
+
+    /// The same policy for everyone.
+    pub fn uniform(policy: Arc<Policy>) -> Self {
+        let of = Arc::clone(&policy);
+        Policies::new(policy, move |_| Arc::clone(&of))
+    }
+
+    /// The policy of a forward-path that leads to these mailboxes.
+    pub(super) fn of(&self, mailboxes: &[MailboxName]) -> Arc<Policy> {
+        let mut policies = mailboxes.iter().map(|mailbox| (self.of)(mailbox));
+        let first = policies.next().unwrap_or_else(|| Arc::clone(&self.default));
+        if policies.all(|policy| Arc::ptr_eq(&policy, &first)) { first } else { Arc::clone(&self.default) }
+    }
+
+    /// The policy of the connection.
+    pub(super) fn default(&self) -> &Arc<Policy> {
+        &self.default
+    }
+}
+
+/// What a recipient brings to the judgement of the message. Recipients of one standing are judged as one.
+#[derive(Clone)]
+pub(super) struct Standing {
+    pub policy: Arc<Policy>,
+    pub role: Role,
+    pub judgement: Judgement,
+}
+
+impl Standing {
+    /// Whether the data stage can't tell the two apart.
+    fn is_like(&self, other: &Standing) -> bool {
+        Arc::ptr_eq(&self.policy, &other.policy)
+            && self.judgement.accepted == other.judgement.accepted
+            && (self.role == other.role || !reads(&self.policy, "rcpt.role"))
+            && (self.judgement.score == other.judgement.score || !reads(&self.policy, "score"))
+    }
+
+    /// Whether the data stage may refuse the message.
+    fn may_refuse(&self) -> bool {
+        let refuses = |rule: &Rule| matches!(rule.action(), Some(Action::Reject | Action::Defer)) && !rule.observe();
+        !self.judgement.accepted && self.policy.rules().iter().any(|rule| rule.at() == Stage::Data && refuses(rule))
+    }
+}
+
+fn reads(policy: &Policy, name: &str) -> bool {
+    policy.needs(Stage::Data).contains(name)
+}
+
+/// A recipient that RCPT was answered 250 for.
+pub(super) struct Accepted {
+    /// The forward-path as accepted.
+    pub path: String,
+    pub mailboxes: Vec<MailboxName>,
+    pub standing: Standing,
+}
+
+/// A transaction under way.
+pub(super) struct Transaction {
+    pub reference: String,
+    pub started: Instant,
+    pub policies: Arc<Policies>,
+    pub reverse_path: ReversePath,
+    /// SMTPUTF8 was asked for (RFC 6531 §3.4).
+    pub smtputf8: bool,
+    /// The session's facts and the transaction's own.
+    pub facts: Facts,
+    pub lookups: Lookups,
+    pub accepted: Vec<Accepted>,
+    pub tried: Vec<Recipient>,
+    pub tried_more: u64,
+    /// The latest refusal of a recipient, told in the record where no message came to its end.
+    pub refused: Option<Refusal>,
+    pub incoming: Option<Incoming>,
+    /// Known once the header is.
+    pub author: Author,
+    /// Time spent waiting for evidence.
+    pub waited: Duration,
+    /// A check panicked: the message gets a 451.
+    pub panicked: bool,
+}
+
+/// A refusal, and who decided it.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    pub stage: Stage,
+    /// Empty where the protocol refused.
+    pub rule: String,
+    /// As it is sent.
+    pub reply: Reply,
+    pub rules: Vec<RuleRecord>,
+    pub score: f64,
+}
+
+impl Transaction {
+    /// Whether the recipient can be judged together with those accepted so far: there is one answer after DATA (RFC 5321
+    /// §4.1.1.4), so where a refusal could differ it is asked to come again alone.
+    pub fn goes_with(&self, standing: &Standing) -> bool {
+        self.accepted
+            .iter()
+            .all(|other| other.standing.is_like(standing) || !(other.standing.may_refuse() || standing.may_refuse()))
+    }
+
+    /// Notes what a recipient was answered.
+    pub fn note_recipient(&mut self, recipient: Recipient) {
+        if self.tried.len() < LISTED {
+            self.tried.push(recipient);
+        } else {
+            self.tried_more = self.tried_more.saturating_add(1);
+        }
+    }
+
+    /// The accepted recipients by standing, in the order of their coming.
+    pub fn groups(&self) -> Vec<(&Standing, Vec<&Accepted>)> {
+        let mut groups: Vec<(&Standing, Vec<&Accepted>)> = Vec::new();
+        for accepted in &self.accepted {
+            match groups.iter_mut().find(|(standing, _)| standing.is_like(&accepted.standing)) {
+                Some((_, members)) => members.push(accepted),
+                None => groups.push((&accepted.standing, vec![accepted])),
+            }
+        }
+        groups
+    }
+}

@@ -1,0 +1,278 @@
+//! One connection: octets to the session, its questions to the inquiry, the answers back; every wait has a deadline.
+
+use std::io;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::FutureExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsAcceptor;
+
+use crate::observe::metrics::Metrics;
+use crate::observe::metrics::label::{HandshakeOutcome, SessionTls, Verb};
+use crate::receive::{Inquiry, Receiver};
+use crate::smtp::reply::{self, Reply};
+use crate::smtp::session::{Capabilities, Notice, Question, Session, Step};
+
+use super::shutdown::Presence;
+use super::wire::Wire;
+
+/// Octets that are read at once.
+const CHUNK: usize = 16 * 1024;
+/// The same while a message comes in.
+const DATA_CHUNK: usize = 64 * 1024;
+/// Replies are sent at the latest when so many octets wait, however much the client pipelines.
+const REPLIES: usize = 16 * 1024;
+
+/// What the sessions of one configuration share.
+pub(super) struct Generation {
+    pub receiver: Arc<Receiver>,
+    pub capabilities: Arc<Capabilities>,
+    pub acceptor: Option<TlsAcceptor>,
+    /// How long a client may say nothing (RFC 5321 §4.5.3.2.7 asks for 5 minutes at least).
+    pub idle: Duration,
+    /// How long a session may be.
+    pub session: Duration,
+}
+
+/// Serves a client to the end of its session. A panic ends this session and no other.
+pub(super) async fn serve(stream: TcpStream, client: SocketAddr, generation: Arc<Generation>, presence: Presence) {
+    let metrics = Arc::clone(&generation.receiver.metrics);
+    let mut connection = Connection::new(stream, client, generation, presence);
+    let ended = AssertUnwindSafe(connection.run()).catch_unwind().await;
+    let tls = connection.tls;
+    match ended {
+        Ok(Ok(())) => connection.leave().await,
+        Ok(Err(error)) => {
+            tracing::debug!(client = %client.ip(), %error, "the connection was lost");
+            connection.inquiry.end_transaction();
+        }
+        Err(_) => {
+            tracing::error!(client = %client.ip(), "a session panicked and was ended; please report this");
+            metrics.panic();
+        }
+    }
+    metrics.connection_closed(tls);
+}
+
+struct Connection {
+    generation: Arc<Generation>,
+    presence: Presence,
+    /// `None` only while hands are shaken.
+    wire: Option<Wire>,
+    session: Session,
+    inquiry: Inquiry,
+    /// What was read and not yet consumed begins at `start`.
+    input: Vec<u8>,
+    start: usize,
+    replies: Vec<u8>,
+    /// The command that the next reply answers, for the metrics.
+    verb: Verb,
+    ends: Instant,
+    tls: SessionTls,
+}
+
+/// What came of waiting for input.
+enum Input {
+    More,
+    End,
+    /// Nothing came in time, or the session has lasted long enough.
+    Silence,
+    /// The server is going, and no transaction is under way.
+    Going,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, client: SocketAddr, generation: Arc<Generation>, presence: Presence) -> Self {
+        Connection {
+            presence,
+            wire: Some(Wire::Clear(stream)),
+            session: Session::new(Arc::clone(&generation.capabilities)),
+            inquiry: Inquiry::connect(Arc::clone(&generation.receiver), client),
+            input: Vec::new(),
+            start: 0,
+            replies: Vec::new(),
+            verb: Verb::Connection,
+            ends: Instant::now() + generation.session,
+            tls: SessionTls::Clear,
+            generation,
+        }
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.generation.receiver.metrics
+    }
+
+    /// Greets, then goes on until one side ends it. `Ok` means that the goodbye was said.
+    async fn run(&mut self) -> io::Result<()> {
+        self.reply(reply::greeting(&self.generation.capabilities.hostname));
+        loop {
+            let (taken, step) = self.session.next(self.input.get(self.start..).unwrap_or_default());
+            if let Some(verb) = verb_of(self.input.get(self.start..).unwrap_or_default(), taken) {
+                self.verb = verb;
+            }
+            self.start += taken;
+            match step {
+                Step::Content(octets) => self.inquiry.content(octets),
+                Step::Reply(reply) => {
+                    self.reply(reply);
+                    if self.replies.len() > REPLIES {
+                        self.flush().await?;
+                    }
+                }
+                Step::Notice(Notice::Helo { name, extended, .. }) => self.inquiry.helo(&name, extended),
+                Step::Notice(Notice::Abandoned) => self.inquiry.end_transaction(),
+                Step::Ask(question) => {
+                    let answer = self.answer(question).await;
+                    self.session.answer(answer);
+                }
+                Step::StartTls(reply) => {
+                    if !self.start_tls(reply).await? {
+                        return Ok(());
+                    }
+                }
+                Step::Close(reply) => {
+                    self.reply(reply);
+                    return self.flush().await;
+                }
+                Step::NeedInput => {
+                    self.flush().await?;
+                    match self.wait().await? {
+                        Input::More => {}
+                        Input::End => return Ok(()),
+                        Input::Silence => return self.say_goodbye(reply::idle()).await,
+                        Input::Going => return self.say_goodbye(reply::shutting_down()).await,
+                    }
+                }
+            }
+        }
+    }
+
+    async fn answer(&mut self, question: Question) -> Reply {
+        match question {
+            Question::Mail { reverse_path, smtputf8, .. } => {
+                self.verb = Verb::Mail;
+                self.inquiry.mail(reverse_path, smtputf8)
+            }
+            Question::Recipient { forward_path } => {
+                self.verb = Verb::Rcpt;
+                self.inquiry.recipient(forward_path).await
+            }
+            Question::Data => {
+                self.verb = Verb::Data;
+                self.inquiry.data()
+            }
+            Question::Message { defect } => {
+                self.verb = Verb::Message;
+                self.inquiry.message(defect).await
+            }
+        }
+    }
+
+    /// Waits for octets; look-ups go on meanwhile.
+    async fn wait(&mut self) -> io::Result<Input> {
+        let in_transaction = self.session.in_transaction();
+        let deadline = self.ends.min(Instant::now() + self.generation.idle);
+        self.input.drain(..self.start);
+        self.start = 0;
+        if self.input.is_empty() && !in_transaction {
+            // an idle connection owns no buffer
+            self.input = Vec::new();
+        }
+        let Connection { wire, input, inquiry, presence, session, .. } = self;
+        let Some(wire) = wire else { return Ok(Input::End) };
+        loop {
+            let octets = async {
+                wire.readable().await?;
+                input.reserve(if session.in_data() { DATA_CHUNK } else { CHUNK });
+                wire.read(input).await
+            };
+            tokio::select! {
+                biased;
+                read = timeout_at(deadline, octets) => return match read {
+                    Err(_) => Ok(Input::Silence),
+                    Ok(Ok(0)) => Ok(Input::End),
+                    Ok(Ok(_)) => Ok(Input::More),
+                    Ok(Err(error)) => Err(error),
+                },
+                () = presence.going(), if !in_transaction => return Ok(Input::Going),
+                () = inquiry.progress(), if inquiry.is_looking() => {}
+            }
+        }
+    }
+
+    /// Puts a reply into the outgoing buffer, and counts it.
+    fn reply(&mut self, reply: Reply) {
+        let soft = self.generation.receiver.soft_reject;
+        let reply = if soft { reply.soften() } else { reply };
+        self.metrics().reply(self.verb, reply.code());
+        reply.write_to(&mut self.replies);
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        let replies = std::mem::take(&mut self.replies);
+        match &mut self.wire {
+            Some(wire) if !replies.is_empty() => wire.send(&replies).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn say_goodbye(&mut self, reply: Reply) -> io::Result<()> {
+        self.verb = Verb::Connection;
+        self.reply(reply);
+        self.flush().await
+    }
+
+    /// Shakes hands; false where the connection must be closed: octets that came before the handshake would be taken for
+    /// octets under TLS (RFC 3207 §4.2, command injection).
+    async fn start_tls(&mut self, reply: Reply) -> io::Result<bool> {
+        let (Some(acceptor), Some(wire)) = (self.generation.acceptor.clone(), self.wire.take()) else {
+            return Ok(false);
+        };
+        self.wire = Some(wire);
+        self.reply(reply);
+        let injected = self.start < self.input.len();
+        self.flush().await?;
+        if injected {
+            tracing::info!("a client sent octets behind STARTTLS, the connection is closed");
+            return Ok(false);
+        }
+        let Some(wire) = self.wire.take() else { return Ok(false) };
+        match wire.secure(&acceptor).await {
+            Ok(wire) => {
+                if let Some((version, cipher)) = wire.tls() {
+                    self.tls = SessionTls::from_version(Some(version));
+                    self.inquiry.secured(version, &cipher);
+                }
+                self.wire = Some(wire);
+                self.session.secured();
+                self.metrics().tls_handshake(HandshakeOutcome::Ok);
+                Ok(true)
+            }
+            Err(error) => {
+                let timed_out = error.kind() == io::ErrorKind::TimedOut;
+                let outcome = if timed_out { HandshakeOutcome::Timeout } else { HandshakeOutcome::Failed };
+                self.metrics().tls_handshake(outcome);
+                Err(error)
+            }
+        }
+    }
+
+    /// The session is over: a transaction that is left is accounted for, and the connection closed.
+    async fn leave(mut self) {
+        self.inquiry.end_transaction();
+        if let Some(wire) = self.wire.take() {
+            wire.close().await;
+        }
+    }
+}
+
+/// The command of a line that was just taken, for the metrics.
+fn verb_of(input: &[u8], taken: usize) -> Option<Verb> {
+    let line = input.get(..taken).filter(|line| line.ends_with(b"\n"))?;
+    let word = line.split(|octet| !octet.is_ascii_alphabetic()).next()?;
+    std::str::from_utf8(word.get(..8).unwrap_or(word)).ok().map(Verb::from_word)
+}

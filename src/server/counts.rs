@@ -1,0 +1,45 @@
+//! Hands what the stages count to the metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::deliver::{Counters as Delivered, Writers};
+use crate::observe::journal::Journal;
+use crate::observe::log::Log;
+use crate::observe::metrics::label::{DeliverErrorKind, DirectorySync, DnsOutcome};
+use crate::observe::metrics::{Metrics, MetricsError};
+use crate::receive::Receiver;
+
+/// Registers the counters of the resolver, the writers, the journal and the log.
+///
+/// # Errors
+/// A metric is not declared, which a test would show.
+pub(super) fn register(
+    metrics: &Metrics,
+    receiver: &Receiver,
+    writers: &Writers,
+    journal: &Journal,
+    log: Option<&Log>,
+) -> Result<(), MetricsError> {
+    let dns = || receiver.authenticator.clone();
+    let (found, absent, timeouts, errors) = (dns(), dns(), dns(), dns());
+    metrics.register_dns(DnsOutcome::Found, move || found.counters().found.load(Relaxed))?;
+    metrics.register_dns(DnsOutcome::Absent, move || absent.counters().absent.load(Relaxed))?;
+    metrics.register_dns(DnsOutcome::Timeout, move || timeouts.counters().timeouts.load(Relaxed))?;
+    metrics.register_dns(DnsOutcome::Error, move || errors.counters().errors.load(Relaxed))?;
+    let delivered = |read: fn(&Delivered) -> &AtomicU64| {
+        let counters = writers.shared_counters();
+        move || read(&counters).load(Relaxed)
+    };
+    metrics.register_counter("gatepost_deliver_messages_total", &[], delivered(|all| &all.stored))?;
+    metrics.register_counter("gatepost_deliver_files_total", &[], delivered(|all| &all.files))?;
+    metrics.register_counter("gatepost_deliver_bytes_total", &[], delivered(|all| &all.bytes))?;
+    metrics.register_counter("gatepost_deliver_taken_back_total", &[], delivered(|all| &all.taken_back))?;
+    metrics.register_counter("gatepost_deliver_left_behind_total", &[], delivered(|all| &all.left_behind))?;
+    metrics.register_deliver_errors(DeliverErrorKind::Full, delivered(|all| &all.full))?;
+    metrics.register_deliver_errors(DeliverErrorKind::Io, delivered(|all| &all.io))?;
+    metrics.register_deliver_errors(DeliverErrorKind::Busy, delivered(|all| &all.busy))?;
+    metrics.register_directory_syncs(DirectorySync::Made, delivered(|all| &all.directory_syncs))?;
+    metrics.register_directory_syncs(DirectorySync::Shared, delivered(|all| &all.directory_syncs_shared))?;
+    metrics.register_journal(journal)?;
+    log.map_or(Ok(()), |log| metrics.register_log(log))
+}

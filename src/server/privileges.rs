@@ -1,0 +1,61 @@
+//! Becoming `[security] user`: after binding, before a byte is read from the network and before the first thread.
+
+use std::io;
+use std::os::unix::fs::chown;
+use std::path::Path;
+
+use nix::unistd::{Uid, geteuid, setgid, setgroups, setuid};
+
+use crate::config::Account;
+
+/// Why we can't become that user.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivilegeError {
+    /// Only root can become somebody else.
+    #[error("only root can become another user; start as root or as that user, or leave the key out")]
+    NotRoot,
+    /// The system refused.
+    #[error("the system does not let us become that user: {0}")]
+    Refused(#[from] nix::Error),
+    /// root would have come back.
+    #[error("root could be had back after giving it up; refusing to run")]
+    Kept,
+}
+
+/// Whether we run as root.
+pub fn is_root() -> bool {
+    geteuid().is_root()
+}
+
+/// Becomes the account for good, supplementary groups gone. Nothing to do where we are that user already.
+///
+/// # Errors
+/// See [`PrivilegeError`]; the process must not go on then.
+pub fn become_account(account: Account) -> Result<(), PrivilegeError> {
+    if !is_root() {
+        return if geteuid() == account.uid { Ok(()) } else { Err(PrivilegeError::NotRoot) };
+    }
+    setgroups(&[account.gid])?;
+    setgid(account.gid)?;
+    setuid(account.uid)?;
+    if !account.uid.is_root() && setuid(Uid::from_raw(0)).is_ok() {
+        return Err(PrivilegeError::Kept);
+    }
+    Ok(())
+}
+
+/// Makes a directory that is missing, for the account: later we could not. One that is there stays as it is.
+///
+/// # Errors
+/// The system's own.
+pub fn make_directory(path: &Path, account: Account) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    if path.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::DirBuilder::new().mode(0o700).create(path)?;
+    chown(path, Some(account.uid.as_raw()), Some(account.gid.as_raw()))
+}

@@ -1,0 +1,96 @@
+//! SIGHUP: config, policies and certificates are read anew, all or nothing. What is bad leaves the old ones in force.
+//!
+//! A session keeps the configuration that it began with; a transaction takes the newest policies at MAIL.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::observe::metrics::label::ReloadOutcome;
+use crate::receive::Receiver;
+
+use super::start::{Lasting, StartError, certificates, generation, policies};
+
+/// One reload.
+pub(super) struct Reload {
+    pub lasting: Arc<Lasting>,
+    pub path: Option<PathBuf>,
+    /// Whether a domain may lose its mailboxes.
+    pub force: bool,
+}
+
+impl Reload {
+    /// Reads and applies; gives what is in force then, `None` where the old stays. Says what came of it.
+    pub(super) async fn run(self, old: Config) -> Option<Config> {
+        let metrics = Arc::clone(&self.lasting.metrics);
+        let read = tokio::task::spawn_blocking(move || self.apply(&old)).await;
+        match read.unwrap_or_else(|error| Err(format!("the reload ended in an error of ours: {error}"))) {
+            Ok(config) => {
+                metrics.reload(ReloadOutcome::Applied);
+                tracing::info!("the configuration was reloaded");
+                Some(config)
+            }
+            Err(why) => {
+                metrics.reload(ReloadOutcome::Refused);
+                // one line a problem: a reader of the log wants each with its place
+                for line in why.lines().filter(|line| !line.trim().is_empty()) {
+                    tracing::error!("reload: {line}");
+                }
+                tracing::error!("the configuration was NOT reloaded, the old one stays in force");
+                None
+            }
+        }
+    }
+
+    fn apply(self, old: &Config) -> Result<Config, String> {
+        let loaded = match &self.path {
+            Some(path) => Config::load(path),
+            None => Config::built_in(),
+        };
+        let config = loaded.map_err(|problems| problems.render(false))?;
+        if !self.force {
+            guard(old, &config)?;
+        }
+        let acceptor = certificates(&config).map_err(|error| match error {
+            StartError::Problems(problems) => problems.render(false),
+            StartError::Machine(line) => line,
+        })?;
+        let restart = old.restart_keys(&config);
+        if !restart.is_empty() {
+            tracing::warn!(keys = %restart.join(", "), "these keys have changed and need a restart; the old values stay");
+        }
+        let was = &self.lasting.receiver;
+        let receiver = Arc::new(Receiver {
+            hostname: config.hostname.as_str().to_owned(),
+            authserv_id: config.authserv_id.clone(),
+            trusted: config.smtp.trusted.clone(),
+            soft_reject: config.smtp.soft_reject,
+            directory: Arc::clone(&config.directory),
+            policies: Arc::clone(&was.policies),
+            authenticator: was.authenticator.clone(),
+            carrier: was.carrier.clone(),
+            journal: was.journal.clone(),
+            metrics: Arc::clone(&was.metrics),
+            memory: Arc::clone(&was.memory),
+        });
+        was.metrics.soft_reject(config.smtp.soft_reject);
+        was.policies.store(Arc::new(policies(&config)));
+        self.lasting.generation.store(Arc::new(generation(&config, receiver, acceptor)));
+        Ok(config)
+    }
+}
+
+/// Refuses a configuration that would refuse mail of people who had mailboxes a moment ago: a list cut short looks like that.
+fn guard(old: &Config, new: &Config) -> Result<(), String> {
+    let losses = old.directory.losses(&new.directory);
+    if losses.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = losses
+        .iter()
+        .map(|loss| {
+            format!("domains.\"{}\": {} of {} mailboxes would be gone", loss.domain.as_str(), loss.gone, loss.had)
+        })
+        .collect();
+    Err(format!("{}\nif that is meant, restart, or run serve with --force", lines.join("\n")))
+}

@@ -1,0 +1,95 @@
+//! The octets of a connection, in clear or under TLS, each wait with its deadline.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+/// How long a client may take to accept our replies.
+const WRITE: Duration = Duration::from_secs(60);
+
+/// A connection to a client.
+pub(super) enum Wire {
+    Clear(TcpStream),
+    Secured(Box<TlsStream<TcpStream>>),
+}
+
+impl Wire {
+    /// Waits until the client has sent something or left; owns no buffer meanwhile where the connection is in clear.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Wire::Clear(stream) => stream.readable().await,
+            Wire::Secured(_) => Ok(()),
+        }
+    }
+
+    /// Appends what the client sent, at most what the buffer has room for; 0 is the end. Dropping the future loses nothing.
+    pub(super) async fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        match self {
+            Wire::Clear(stream) => stream.read_buf(buffer).await,
+            Wire::Secured(stream) => stream.read_buf(buffer).await,
+        }
+    }
+
+    /// Sends all of it.
+    ///
+    /// # Errors
+    /// The connection's own, and `TimedOut` where the client does not take it within a minute.
+    pub(super) async fn send(&mut self, octets: &[u8]) -> io::Result<()> {
+        let sending = async {
+            match self {
+                Wire::Clear(stream) => stream.write_all(octets).await,
+                Wire::Secured(stream) => {
+                    stream.write_all(octets).await?;
+                    stream.flush().await
+                }
+            }
+        };
+        timeout(WRITE, sending).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// The TLS handshake (RFC 3207 §4). A connection that is secured already stays as it is.
+    ///
+    /// # Errors
+    /// What the handshake ended with, and `TimedOut` after 30 seconds.
+    pub(super) async fn secure(self, acceptor: &TlsAcceptor) -> io::Result<Wire> {
+        match self {
+            Wire::Clear(stream) => match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                Ok(secured) => Ok(Wire::Secured(Box::new(secured?))),
+                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            },
+            secured @ Wire::Secured(_) => Ok(secured),
+        }
+    }
+
+    /// Version and suite, as the facts name them; `None` in clear.
+    pub(super) fn tls(&self) -> Option<(&'static str, String)> {
+        let Wire::Secured(stream) = self else { return None };
+        let (_, tls) = stream.get_ref();
+        let version = match tls.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            _ => "TLSv1.3",
+        };
+        let suite = tls.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
+        // rustls names the suites of TLS 1.3 `TLS13_…`; IANA's names have no number
+        Some((version, suite.unwrap_or_default().replacen("TLS13_", "TLS_", 1)))
+    }
+
+    /// Says goodbye (close_notify under TLS) without waiting for long.
+    pub(super) async fn close(mut self) {
+        let closing = async {
+            match &mut self {
+                Wire::Clear(stream) => stream.shutdown().await,
+                Wire::Secured(stream) => stream.shutdown().await,
+            }
+        };
+        // the client may be gone already
+        let _ = timeout(Duration::from_secs(5), closing).await;
+    }
+}

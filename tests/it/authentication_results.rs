@@ -1,0 +1,189 @@
+//! Authentication-Results: what we write can't be bent by what a client sent, and fields that claim to be ours are known.
+
+use gatepost::authenticate::header::{authentication_results, claims_our_authserv_id};
+use gatepost::facts::word::{ArcResult, DmarcPolicy, DmarcResult, IprevResult, Mx, ReverseMxResult};
+use gatepost::facts::{Dkim, Facts, MethodResult, ReverseMx, Spf};
+use gatepost::message::header::Header;
+use proptest::prelude::*;
+
+use super::header::crlf;
+use super::support::corpora;
+
+fn dkim(result: MethodResult, domain: &str, reason: &str) -> Dkim {
+    let (selector, algorithm) = ("s1".to_owned(), "rsa-sha256".to_owned());
+    Dkim { result, domain: domain.to_owned(), selector, algorithm, reason: reason.to_owned() }
+}
+
+fn facts() -> Facts {
+    let mut facts = Facts::new("192.0.2.1".parse().unwrap(), 4711, false);
+    facts.helo = "mx.sender.example".to_owned();
+    facts.mail_from.domain = "sender.example".to_owned();
+    facts.from.domain = "sender.example".to_owned();
+    facts.spf.mail_from = Spf { result: MethodResult::Pass, domain: "sender.example".to_owned() };
+    facts.spf.helo = Spf { result: MethodResult::None, domain: "mx.sender.example".to_owned() };
+    facts.dkim = vec![
+        dkim(MethodResult::Pass, "sender.example", ""),
+        dkim(MethodResult::Fail, "list.example", "the body was changed"),
+    ];
+    facts.dmarc.result = DmarcResult::Pass;
+    facts.dmarc.domain = "sender.example".to_owned();
+    facts.dmarc.policy = DmarcPolicy::Reject;
+    facts.arc.result = ArcResult::None;
+    facts.iprev.result = IprevResult::Pass;
+    let reverse = |result, mx| ReverseMx { domain: "sender.example".to_owned(), result, mx };
+    facts.reverse_mx.mail_from = reverse(ReverseMxResult::Pass, Mx::Explicit);
+    facts.reverse_mx.from = reverse(ReverseMxResult::Fail, Mx::Implicit);
+    facts
+}
+
+#[test]
+fn the_field_says_all_methods() {
+    let expected = "Authentication-Results: mx.receiver.example;\r\n\
+        \tspf=pass smtp.mailfrom=sender.example;\r\n\
+        \tspf=none smtp.helo=mx.sender.example;\r\n\
+        \tdkim=pass header.d=sender.example header.s=s1 header.a=rsa-sha256;\r\n\
+        \tdkim=fail reason=\"the body was changed\" header.d=list.example\r\n\
+        \theader.s=s1 header.a=rsa-sha256;\r\n\
+        \tdmarc=pass header.from=sender.example policy.dmarc=reject;\r\n\
+        \tarc=none;\r\n\
+        \tiprev=pass policy.iprev=192.0.2.1;\r\n\
+        \tx-reverse-mx=pass reason=\"explicit\" smtp.mailfrom=sender.example;\r\n\
+        \tx-reverse-mx=fail reason=\"implicit\" header.from=sender.example;\r\n\
+        \tx-reverse-mx=none;\r\n\
+        \tx-reverse-mx=none\r\n";
+    assert_eq!(authentication_results("mx.receiver.example", &facts()), expected);
+}
+
+#[test]
+fn an_empty_transaction_has_a_sound_field_too() {
+    let mut facts = Facts::new("2001:db8::1".parse().unwrap(), 1, false);
+    let field = authentication_results("mx.receiver.example", &facts);
+    assert!(field.contains("\tdkim=none;") && field.contains("policy.iprev=\"2001:db8::1\""), "{field}");
+    facts.client.ip = "::ffff:192.0.2.9".parse().unwrap();
+    assert!(authentication_results("x", &facts).contains("policy.iprev=192.0.2.9"));
+}
+
+/// What a reader of RFC 8601 sees: the parts between semicolons outside quotes; panics on what must not stand there.
+fn parts(field: &str) -> Vec<String> {
+    let header = Header::parse(field.as_bytes().to_vec());
+    assert_eq!((header.fields().count(), header.defects()), (1, [].as_slice()), "one field: {field:?}");
+    let value = String::from_utf8(header.fields().next().unwrap().unfolded()).unwrap();
+    let (mut parts, mut quoted, mut escaped) = (vec![String::new()], false, false);
+    for c in value.chars() {
+        assert!(c == '\t' || (' '..='~').contains(&c), "{c:?} in {field:?}");
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => {
+                assert!(quoted, "an escape outside quotes: {field:?}");
+                escaped = true;
+            }
+            '"' => quoted = !quoted,
+            ';' if !quoted => parts.push(String::new()),
+            '(' | ')' => assert!(quoted, "a comment in {field:?}"),
+            _ => {}
+        }
+        parts.last_mut().unwrap().push(c);
+    }
+    assert!(!quoted && !escaped, "an open quote in {field:?}");
+    parts
+}
+
+proptest! {
+    #[test]
+    fn what_a_client_sends_adds_no_result(hostile in "[ -~\r\n\t\u{0}é]{0,60}|[;\"\\\\()=\r\n a]{0,40}|a{0,400}") {
+        let mut facts = facts();
+        facts.helo.clone_from(&hostile);
+        facts.mail_from.domain.clone_from(&hostile);
+        facts.spf.mail_from.domain.clone_from(&hostile);
+        facts.spf.helo.domain.clone_from(&hostile);
+        facts.from.domain.clone_from(&hostile);
+        for dkim in &mut facts.dkim {
+            dkim.domain.clone_from(&hostile);
+            dkim.selector.clone_from(&hostile);
+            dkim.algorithm.clone_from(&hostile);
+            dkim.reason.clone_from(&hostile);
+        }
+        facts.reverse_mx.reply_to.domain.clone_from(&hostile);
+        facts.reverse_mx.ptr.domain.clone_from(&hostile);
+        let field = authentication_results("mx.receiver.example", &facts);
+        let parts = parts(&field);
+        prop_assert_eq!(parts.len(), 12, "{}", field);
+        let methods: Vec<_> = parts.iter().skip(1).map(|part| part.trim_start_matches([';', '\t']).split(['=', ' ']).next().unwrap()).collect();
+        prop_assert_eq!(methods, ["spf", "spf", "dkim", "dkim", "dmarc", "arc", "iprev", "x-reverse-mx", "x-reverse-mx", "x-reverse-mx", "x-reverse-mx"]);
+        for line in field.split("\r\n") {
+            prop_assert!(line.len() <= 998, "RFC 5322 §2.1.1");
+            // A tab counts as eight columns; only one word may be longer than a line.
+            let columns = line.len() + line.matches('\t').count() * 7;
+            prop_assert!(columns <= 78 || !line.trim().contains(' ') || line.contains('"'), "{}", line);
+        }
+    }
+
+    #[test]
+    fn any_value_is_judged(value in proptest::collection::vec(any::<u8>(), 0..60)) {
+        claims_our_authserv_id(&value, "mx.victim.example");
+        let named = [b"mx.victim.example; ".as_slice(), &value].concat();
+        prop_assert!(claims_our_authserv_id(&named, "mx.victim.example"));
+    }
+}
+
+#[test]
+fn very_many_signatures_do_not_make_the_field_grow() {
+    let mut facts = facts();
+    facts.dkim = vec![dkim(MethodResult::Fail, &"d".repeat(5000), &"r".repeat(5000)); 1000];
+    let field = authentication_results("mx.receiver.example", &facts);
+    assert_eq!(parts(&field).len(), 10 + 20);
+    assert!(field.len() < 20_000);
+}
+
+#[test]
+fn a_field_that_claims_our_authserv_id_is_known() {
+    for ours in [
+        " mx.victim.example; dmarc=pass",
+        "mx.victim.example",
+        " (c) MX.Victim.EXAMPLE (x) 1; dmarc=pass header.from=legit.example",
+        "\r\n\tmx.victim.example;\r\n none",
+        " \"mx.victim.example\"; none",
+        " \"mx\\.victim.example\" 1; none",
+        " (a (nested) \\) b) mx.victim.example; none",
+        " mx.victim.example.; none",
+        " mx.victim.example/1; none",
+        " mx.victim.example(c); none",
+        " (unclosed mx.victim.example; dmarc=pass",
+        " \"mx.victim.example; dmarc=pass",
+    ] {
+        assert!(claims_our_authserv_id(ours.as_bytes(), "mx.victim.example"), "{ours:?}");
+        assert!(claims_our_authserv_id(ours.as_bytes(), "MX.victim.example."), "{ours:?}");
+    }
+    for foreign in [
+        " mx.other.example; dmarc=pass",
+        " (mx.victim.example) mx.other.example; dmarc=pass smtp.helo=mx.victim.example",
+        " notmx.victim.example; none",
+        " mx.victim.example.com; none",
+        " victim.example; none",
+        " ; none",
+        "",
+        " (unclosed; dmarc=pass",
+    ] {
+        assert!(!claims_our_authserv_id(foreign.as_bytes(), "mx.victim.example"), "{foreign:?}");
+    }
+    assert!(claims_our_authserv_id("mx.bücher.example; none".as_bytes(), "mx.xn--bcher-kva.example"));
+    assert!(claims_our_authserv_id(b"mx.xn--bcher-kva.example; none", "mx.b\u{fc}cher.example"));
+}
+
+#[test]
+fn authserv_ids_of_the_vectors_are_read() {
+    let Some(vectors) = corpora::json("authres", "arh-vectors.json") else { return };
+    let mut read = 0;
+    for vector in vectors.as_array().unwrap() {
+        let header = Header::parse(crlf(vector["header"].as_str().unwrap().as_bytes()));
+        let value = header.fields().next().unwrap().value.to_vec();
+        let ids = vector["expect"].as_array().unwrap().iter().filter(|expect| expect["path"] == "authserv_id");
+        for id in ids {
+            let id = id["value"].as_str().unwrap();
+            assert!(claims_our_authserv_id(&value, id), "{vector}");
+            assert!(!claims_our_authserv_id(&value, "mx.victim.example"), "{vector}");
+            read += 1;
+        }
+    }
+    assert!(read >= 20, "{read}");
+}

@@ -1,0 +1,276 @@
+//! Conditions: what they mean, that what the checker lets through runs, and that none of them breaks anything.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use gatepost::facts::table::{self, Fact, FactSource, Given, Type, Value};
+use gatepost::facts::word::{Action, Outcome, Stage};
+use gatepost::facts::{Dkim, Facts, MethodResult};
+use gatepost::policy::{Judgement, MAX_CONDITION_BYTES, MAX_CONDITION_DEPTH, Verdict};
+use proptest::prelude::*;
+
+use crate::policy::{given, good, load, one_rule, shipped_policies};
+
+#[test]
+fn conditions_mean_what_they_say() {
+    let signature = |result, domain: &str| Dkim { result, domain: domain.into(), ..Dkim::default() };
+    let mut facts = Facts::default();
+    facts.client.ip = "192.0.2.7".parse().unwrap();
+    facts.client.name = "mx.lists.example.org".into();
+    facts.helo = "Mail.Example.NET".into();
+    facts.message.bytes = 1000;
+    facts.from.domain = "example.org".into();
+    facts.from.addresses = vec!["a@example.org".into(), "b@example.org".into()];
+    facts.dkim = vec![signature(MethodResult::Fail, "example.org"), signature(MethodResult::Pass, "example.net")];
+    facts.score = 99.0;
+    for (when, holds) in [
+        ("dkim.exists(d, d.result == 'pass')", true),
+        ("dkim.exists(d, d.result == 'pass' && d.domain == from.domain)", false),
+        ("dkim.all(d, d.domain.startsWith('example.'))", true),
+        ("dkim.exists_one(d, d.result == 'fail')", true),
+        ("size(dkim.filter(d, d.result == 'fail')) == 1", true),
+        ("dkim.filter(d, d.result == 'none').size() == 0", true),
+        ("from.addresses.exists(x, x.endsWith('@example.org'))", true),
+        ("'b@example.org' in from.addresses", true),
+        ("'group' in from.defects", false),
+        ("size(from.defects) == 0", true),
+        ("iprev.result in ['none', 'pass']", true),
+        ("helo in ['a', 'b']", false),
+        ("message.bytes in [1, 1000]", true),
+        ("helo.matches('(?i)^mail[.]example[.](net|org)$')", true),
+        ("matches(helo, '^mail')", false),
+        ("helo.contains('Example') && !helo.startsWith('mail')", true),
+        ("message.bytes > 999.5 && message.bytes < 1000.5 && 1000.0 == message.bytes", true),
+        ("message.bytes / 2 * 3 - 1 + 1 == 1500 && message.bytes % 7 == 6 && -message.bytes < 0", true),
+        ("score == 0.0", true), // the judgement's, not what stands in the facts
+        ("(client.trusted ? 'x' : helo) == 'Mail.Example.NET'", true),
+        ("helo + '/' + from.domain == 'Mail.Example.NET/example.org'", true),
+        ("spf.helo.result == spf.mail_from.result", true),
+        ("helo > 'A' && helo < 'Z'", true),
+        ("message.bytes == 0 && 1 / 0 == 1", false),
+        ("true // whatever && false", true),
+        ("client.ip in lists.networks", true),
+        ("client.name in lists.names && !(helo in lists.names)", true),
+    ] {
+        let lists = "[lists]\nnames = ['.lists.example.org']\nnetworks = ['192.0.2.0/24']\n";
+        let verdict = good(&format!("{lists}{}", one_rule(when))).judge(Stage::Data, &facts, &mut Judgement::default());
+        assert_eq!(verdict.action() == Action::Quarantine, holds, "{when}");
+    }
+}
+
+fn any_value(ty: Type) -> BoxedStrategy<Value<'static>> {
+    let words = |words: &'static [&'static str]| proptest::sample::select(words).prop_map(Value::text);
+    match ty {
+        Type::Bool => any::<bool>().prop_map(Value::Bool).boxed(),
+        Type::Int => any::<i64>().prop_map(Value::Int).boxed(),
+        Type::Double => (-10.0..10.0f64).prop_map(Value::Double).boxed(),
+        Type::String => prop_oneof!["[ -~]{0,20}", ".{0,20}", Just(String::new())]
+            .prop_map(|text| Value::String(text.into()))
+            .boxed(),
+        Type::Address => any::<std::net::IpAddr>().prop_map(|ip| Value::String(ip.to_string().into())).boxed(),
+        Type::Word(set) => words(set).boxed(),
+        Type::StringList => proptest::collection::vec(any_value(Type::String), 0..4).prop_map(Value::List).boxed(),
+        Type::WordList(set) => {
+            proptest::collection::vec(any_value(Type::Word(set)), 0..3).prop_map(Value::List).boxed()
+        }
+        Type::RecordList(fields) => {
+            let record: Vec<_> =
+                fields.iter().map(|(name, ty)| any_value(*ty).prop_map(move |v| ((*name).into(), v))).collect();
+            proptest::collection::vec(record.prop_map(Value::Map), 0..4).prop_map(Value::List).boxed()
+        }
+    }
+}
+
+/// Random facts, all given.
+pub fn any_given() -> impl Strategy<Value = Given> {
+    let values: Vec<_> = table::TABLE.iter().map(|fact| any_value(fact.ty).prop_map(move |v| (fact.name, v))).collect();
+    values.prop_map(|values| given(&values))
+}
+
+/// A fact of a type that the stage data knows.
+fn fact_of(wanted: fn(Type) -> bool) -> BoxedStrategy<String> {
+    let names: Vec<&str> = table::TABLE
+        .iter()
+        .filter(|fact| wanted(fact.ty) && fact.known_at(Stage::Data))
+        .map(|fact| fact.name)
+        .collect();
+    proptest::sample::select(names).prop_map(str::to_owned).boxed()
+}
+
+fn any_text() -> BoxedStrategy<String> {
+    let literal = "[a-z@. ]{0,6}".prop_map(|text| format!("'{text}'"));
+    let fact = fact_of(|ty| matches!(ty, Type::String | Type::Address));
+    let sum = (fact.clone(), literal.clone()).prop_map(|(a, b)| format!("({a} + {b})"));
+    prop_oneof![literal, fact, sum].boxed()
+}
+
+fn any_number() -> BoxedStrategy<String> {
+    let fact = fact_of(|ty| matches!(ty, Type::Int | Type::Double));
+    let size =
+        fact_of(|ty| !matches!(ty, Type::Bool | Type::Int | Type::Double)).prop_map(|fact| format!("size({fact})"));
+    prop_oneof![(0..1000i64).prop_map(|n| n.to_string()), Just("2.5".to_owned()), fact, size].boxed()
+}
+
+/// Conditions of every kind that the checker takes, but for arithmetic, which can fail when run.
+fn any_condition() -> BoxedStrategy<String> {
+    let words: Vec<String> = table::TABLE
+        .iter()
+        .filter(|fact| matches!(fact.ty, Type::Word(_)) && fact.known_at(Stage::Data))
+        .flat_map(|fact| fact.ty.words().iter().map(move |word| format!("{} == '{word}'", fact.name)))
+        .collect();
+    let leaf = prop_oneof![
+        fact_of(|ty| ty == Type::Bool),
+        proptest::sample::select(words),
+        (any_text(), proptest::sample::select(vec!["==", "!="]), any_text())
+            .prop_map(|(a, op, b)| format!("{a} {op} {b}")),
+        (fact_of(|ty| ty == Type::String), proptest::sample::select(vec!["<", ">="]))
+            .prop_map(|(a, op)| format!("{a} {op} 'b'")),
+        (any_number(), proptest::sample::select(vec!["==", "!=", "<", "<=", ">"]), any_number())
+            .prop_map(|(a, op, b)| format!("{a} {op} {b}")),
+        (any_text(), proptest::sample::select(vec!["contains", "startsWith", "endsWith"]), any_text())
+            .prop_map(|(a, f, b)| format!("{a}.{f}({b})")),
+        any_text().prop_map(|text| format!("{text}.matches('^[a-z]+$')")),
+        any_text().prop_map(|text| format!("{text} in ['a', 'b']")),
+        any_text().prop_map(|text| format!("{text} in from.addresses")),
+        any_text().prop_map(|text| format!("{text} in lists.names")),
+        Just("client.ip in lists.networks".to_owned()),
+        (proptest::sample::select(vec!["exists", "all", "exists_one"]), any_text())
+            .prop_map(|(f, text)| format!("dkim.{f}(d, d.domain == {text} && d.result != 'none')")),
+        any_text().prop_map(|text| format!("from.addresses.exists(x, x.endsWith({text}))")),
+        Just("size(from.defects.filter(x, x == 'group')) > 0".to_owned()),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            inner.clone().prop_map(|a| format!("!({a})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}) && ({b})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}) || ({b})")),
+            (inner.clone(), inner.clone(), inner).prop_map(|(a, b, c)| format!("(({a}) ? ({b}) : ({c}))")),
+        ]
+    })
+    .boxed()
+}
+
+/// Notes which facts are asked for.
+struct Asked<'a>(&'a Given, Mutex<BTreeSet<&'static str>>);
+
+impl FactSource for Asked<'_> {
+    fn value<'a>(&'a self, fact: &'static Fact) -> Value<'a> {
+        self.1.lock().unwrap().insert(fact.name);
+        self.0.value(fact)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The checker is sound: a run-time error would be a type that it did not see.
+    #[test]
+    fn what_the_checker_takes_runs_on_any_facts_and_reads_what_it_says(condition in any_condition(), facts in any_given()) {
+        let lists = "[lists]\nnames = ['a.example', '192.0.2.1']\nnetworks = ['192.0.2.0/24']\n";
+        let loaded = load(&format!("{lists}{}", one_rule(&condition)));
+        prop_assume!(!matches!(&loaded, Err(problems) if problems.to_string().contains("nests deeper")));
+        let policy = loaded.unwrap_or_else(|problems| panic!("{problems}"));
+        let asked = Asked(&facts, Mutex::default());
+        let mut judgement = Judgement::default();
+        policy.judge(Stage::Data, &asked, &mut judgement);
+        prop_assert!(judgement.rules[0].outcome != Outcome::Error, "{condition}");
+        for name in asked.1.lock().unwrap().iter() {
+            prop_assert!(policy.needs(Stage::Data).contains(name), "{condition} asks for {name}");
+        }
+    }
+
+    #[test]
+    fn the_shipped_policies_ask_only_for_what_they_need(facts in any_given()) {
+        for (_, policy) in shipped_policies() {
+            for stage in Stage::ALL {
+                let asked = Asked(&facts, Mutex::default());
+                policy.judge(*stage, &asked, &mut Judgement::default());
+                for name in asked.1.lock().unwrap().iter() {
+                    prop_assert!(policy.needs(*stage).contains(name), "{name} at {stage}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_condition_makes_loading_panic(when in "[a-z.'\"()\\[\\]{}!=<>&|?:,+*/%0-9 \\\\-]{0,60}|(dkim\\.exists\\(d, |helo|==|'x'| in |\\(|\\)|&&|!|score|>|1|lists\\.a|[.]){0,20}") {
+        let text = format!("[[rule]]\nname = 'it'\nat = 'data'\nscore = 1\nwhen = {when:?}");
+        if let Ok(policy) = load(&text) {
+            policy.judge(Stage::Data, &Facts::default(), &mut Judgement::default());
+        }
+    }
+}
+
+// What no input may do
+
+/// Loads and runs a condition where the stack is a quarter of what a worker thread has.
+fn on_a_small_stack(when: String) -> Result<Verdict, String> {
+    let run = move || {
+        let policy = load(&one_rule(&when)).map_err(|problems| problems.render(false))?;
+        Ok(policy.judge(Stage::Data, &Facts::default(), &mut Judgement::default()))
+    };
+    std::thread::Builder::new().stack_size(512 << 10).spawn(run).unwrap().join().unwrap()
+}
+
+#[test]
+fn the_deepest_condition_that_is_taken_fits_a_small_stack() {
+    let n = MAX_CONDITION_DEPTH - 3;
+    for when in [
+        format!("{}true{}", "(".repeat(n), ")".repeat(n)),
+        format!("{}true", "!".repeat(n - n % 2)),
+        format!("1{} > 1", "+1".repeat(n)),
+        format!("{}1 != 0", "-".repeat(n - 2)),
+        format!("true{}", " ? true : false".repeat(n)),
+        format!("{}true{}", "(!!".repeat(n / 3), ")".repeat(n / 3)),
+        format!("true{}", " && true".repeat(MAX_CONDITION_BYTES / 8 - 1)),
+        format!("true{}", " && (true || false)".repeat(MAX_CONDITION_BYTES / 19 - 1)),
+        format!("!(helo in [{}])", ["'a'"; MAX_CONDITION_BYTES / 4 - 8].join(",")),
+    ] {
+        let verdict = on_a_small_stack(when.clone()).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(verdict.action(), Action::Quarantine, "{when}");
+    }
+}
+
+#[test]
+fn a_condition_beyond_the_bounds_is_refused_before_it_is_parsed() {
+    let n = 1300;
+    for (when, cause) in [
+        (format!("{}true{}", "(".repeat(n), ")".repeat(n)), "nests deeper"),
+        ("(".repeat(n), "nests deeper"),
+        ("[".repeat(n), "nests deeper"),
+        ("!".repeat(n), "nests deeper"),
+        ("-".repeat(n), "nests deeper"),
+        (format!("1{}", "+1".repeat(n)), "nests deeper"),
+        (format!("a{}", ".a".repeat(n)), "nests deeper"),
+        (format!("true{}", " && true ? true : true".repeat(100)), "nests deeper"),
+        (format!("{}true{}", "dkim.exists(d, ".repeat(40), ")".repeat(40)), "nests deeper"),
+        (format!("helo == '\n{}", "(".repeat(n)), "does not end"),
+        (format!(r"helo == '\q' {}", "(".repeat(n)), "escape is not known"),
+        (format!(r"helo == '\x(' {}", "(".repeat(n)), "escape is not known"),
+        (format!("// comment\n{}", "(".repeat(n)), "nests deeper"),
+        (format!("helo == r'\\' && {}", "(".repeat(n)), "nests deeper"),
+        (format!("helo == \"\"\"'\"\"\" && {}", "(".repeat(n)), "nests deeper"),
+        (format!("helo == '{}'", "x".repeat(MAX_CONDITION_BYTES)), "4096 are the most"),
+        (format!("helo{}", " ".repeat(10_000_000)), "the policy is"),
+        ("{".repeat(n), "no maps"),
+        (format!("{}true{}", "dkim.exists(d, ".repeat(10), ")".repeat(10)), "exists stands within another one"),
+    ] {
+        let problems = on_a_small_stack(when.clone()).expect_err("it is refused");
+        assert!(problems.contains(cause), "{}\n{problems}", when.chars().take(80).collect::<String>());
+    }
+}
+
+#[test]
+fn a_deep_or_long_file_is_refused() {
+    for text in [
+        format!("{} = 1", ["a"; 50_000].join(".")),
+        format!("[[test]]\nname='x'\ngiven = {{ {} = 1 }}", ["a"; 50_000].join(".")),
+        format!("x = {}", "[".repeat(50_000)),
+        format!("[{}]", ["a"; 50_000].join(".")),
+        "[[rule]]\nname='x'\nat='data'\nwhen='true'\nscore=1\n".repeat(2000),
+        "#".repeat(2_000_000),
+    ] {
+        let run = move || load(&text).is_err();
+        assert!(std::thread::Builder::new().stack_size(512 << 10).spawn(run).unwrap().join().unwrap());
+    }
+}

@@ -1,0 +1,149 @@
+//! Tests of the command line: exit codes, complaints, help.
+
+use std::process::{Command, Output, Stdio};
+
+use super::{DOMAIN, TOP, testdata};
+
+fn gatepost(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gatepost")).args(words).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Runs it and holds the exit code, and what standard output and standard error contain.
+#[track_caller]
+fn run(words: &[&str], code: i32, out: &str, err: &str) -> (String, String) {
+    let output = gatepost(words);
+    let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(code), "{words:?}\n{stdout}\n{stderr}");
+    assert!(stdout.contains(out) && (!out.is_empty() || stdout.is_empty()), "{words:?} says {stdout:?}");
+    assert!(stderr.contains(err) && (!err.is_empty() || stderr.is_empty()), "{words:?} complains {stderr:?}");
+    (stdout, stderr)
+}
+
+#[test]
+fn wrong_arguments_exit_2_with_one_line_that_says_where_help_is() {
+    for (words, cause, help) in [
+        (&[][..], "no command is given", "gatepost --help"),
+        (&["bogus"], "'bogus'", "gatepost --help"),
+        (&["demo", "--onc"], "'--once'", "gatepost demo --help"),
+        (&["serve", "extra"], "'extra'", "gatepost serve --help"),
+        (&["serve", "--config"], "'--config <FILE>'", "gatepost serve --help"),
+        (&["try"], "--config <FILE> --ip <IP>", "gatepost try --help"),
+        (&["try", "--config", "x", "--ip", "1.2.3"], "'1.2.3'", "gatepost try --help"),
+        (&["explain"], "<REF>", "gatepost explain --help"),
+        (&["config"], "no command is given", "gatepost config --help"),
+        (&["config", "check"], "<FILE>", "gatepost config check --help"),
+        (&["policy", "test", "a", "b"], "'b'", "gatepost policy test --help"),
+        (&["facts", "--jsno"], "'--json'", "gatepost facts --help"),
+        (&["a\n\n\x1b[31mb"], "unrecognized", "gatepost --help"),
+    ] {
+        let (_, stderr) = run(words, 2, "", cause);
+        assert_eq!(stderr.matches('\n').count(), 1, "{stderr:?}");
+        assert!(stderr.ends_with(&format!("; see {help}\n")) && !stderr.contains('\x1b'), "{stderr:?}");
+    }
+}
+
+#[test]
+fn help_says_what_each_command_does_with_an_example() {
+    run(&["--version"], 0, env!("CARGO_PKG_VERSION"), "");
+    run(&["--help"], 0, "Exit codes: 0 fine, 1 the check failed, 2 usage or configuration", "");
+    for command in
+        ["serve", "demo", "try", "explain", "config", "config check", "policy", "policy check", "policy test", "facts"]
+    {
+        let mut words: Vec<&str> = command.split(' ').collect();
+        words.push("--help");
+        let (stdout, _) = run(&words, 0, "Example", "");
+        assert!(
+            stdout.contains(&format!("  gatepost {command} ")) || stdout.contains(&format!("  gatepost {command}\n")),
+            "{stdout}"
+        );
+        assert!(stdout.lines().all(|line| line.chars().count() <= 100), "{stdout}");
+    }
+}
+
+#[test]
+fn config_check_exits_0_1_or_2() {
+    run(
+        &["config", "check", "testdata/configs/every-key/gatepost.toml"],
+        0,
+        "fine (2 domains, 4 mailboxes, 3 policies)",
+        "warning: security.user",
+    );
+    let expected = std::fs::read_to_string(testdata("five-mistakes/expected.txt")).unwrap();
+    let (_, stderr) = run(&["config", "check", "testdata/configs/five-mistakes/gatepost.toml"], 1, "", "5 problems");
+    assert_eq!(stderr, expected);
+    run(&["config", "check", "/nowhere/gatepost.toml"], 2, "", "/nowhere/gatepost.toml: does not exist\n");
+}
+
+#[test]
+fn policies_are_checked_and_tested() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        std::fs::write(directory.path().join(name), text).unwrap();
+        directory.path().join(name).display().to_string()
+    };
+    let rule = "description = 'x'\n[[rule]]\nname = 'named'\nat = 'connect'\nwhen = \"client.name == 'a.example'\"\naction = 'reject'\n";
+    let test = |name: &str, action: &str| {
+        format!(
+            "[[test]]\nname = '{name}'\nat = 'connect'\ngiven = {{ 'client.name' = 'a.example' }}\nexpect = {{ action = '{action}' }}\n"
+        )
+    };
+    let good = write("good.toml", &format!("{rule}{}", test("a is refused", "reject")));
+    let failing =
+        write("failing.toml", &format!("{rule}{}{}", test("a is refused", "reject"), test("a is taken", "accept")));
+    let broken = write(
+        "broken.toml",
+        "description = 'x'\n[[rule]]\nname = 'b'\nat = 'connect'\nwhen = \"clint.name == ''\"\naction = 'reject'\n",
+    );
+    run(&["policy", "check", &good], 0, "fine (1 rule, 1 test passes)", "");
+    run(&["policy", "check", &failing], 1, "", "1 problem");
+    run(&["policy", "check", &broken], 1, "", "broken.toml:5:");
+    run(&["policy", "check", "/nowhere/p.toml"], 2, "", "/nowhere/p.toml");
+    run(&["policy", "test", &good], 0, "ok      a is refused\n", "");
+    let (stdout, _) = run(&["policy", "test", &failing], 1, "FAILED  a is taken\n", "");
+    assert!(stdout.contains("ok      a is refused\n") && stdout.ends_with("2 tests, 1 failed\n"), "{stdout}");
+    run(&["policy", "test", &broken], 1, "", "broken.toml:5:");
+    run(&["policy", "test", "/nowhere/p.toml"], 2, "", "/nowhere/p.toml");
+
+    let users = format!("{TOP}[policy]\nfile = 'good.toml'\n{DOMAIN}policy = 'failing.toml'\n");
+    let users = write("users.toml", &users);
+    run(&["policy", "check", &failing, "--config", &users], 1, "", "1 problem");
+    let (_, stderr) = run(&["policy", "check", &good, "--config", &users], 2, "", "failing.toml:");
+    assert!(!stderr.contains("good.toml:"), "{stderr}");
+    let fine = write("fine.toml", &format!("{TOP}[policy]\nfile = 'good.toml'\n{DOMAIN}"));
+    run(
+        &["policy", "check", &good, "--config", &fine],
+        0,
+        "it decides for everyone without a policy of their own\n",
+        "",
+    );
+    run(&["policy", "check", "policies/strict.toml", "--config", &fine], 0, "nobody uses it", "");
+}
+
+#[test]
+fn the_table_of_facts_has_each_fact_and_json_too() {
+    let (table, _) = run(&["facts"], 0, "dmarc.result", "");
+    let (json, _) = run(&["facts", "--json"], 0, "\"name\": \"dmarc.result\"", "");
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    assert_eq!(rows.len(), gatepost::facts::table::TABLE.len());
+    let meaning = table.lines().next().unwrap().find("MEANING").unwrap();
+    for row in rows {
+        let name = row["name"].as_str().unwrap();
+        let line =
+            table.lines().find(|line| line.split(' ').next() == Some(name)).unwrap_or_else(|| panic!("no {name}"));
+        let column = line.char_indices().nth(meaning).unwrap().0;
+        assert!(line[column..].starts_with(row["meaning"].as_str().unwrap()), "{line}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = Command::new(env!("CARGO_BIN_EXE_gatepost"))
+        .args(["facts", "--json"])
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert_eq!((status.status.code(), String::from_utf8_lossy(&status.stderr).as_ref()), (Some(0), ""));
+}
