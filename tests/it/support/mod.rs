@@ -1,8 +1,9 @@
-//! What tests share: the DNS server, an SMTP client, the corpora, temporary configs.
+//! What tests share: the DNS server, an SMTP client, the corpora, temporary configs, the real program and its real clients.
 #![allow(dead_code)]
 
 pub mod corpora;
 pub mod dns;
+pub mod dovecot;
 pub mod player;
 pub mod programs;
 pub mod server;

@@ -1,1 +1,362 @@
-//! x
+//! The real program, `gatepost serve`, in a directory of its own with ports of its own.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Gid, Group, Pid, Uid, User, chown};
+
+use super::dns::{DnsServer, Zone};
+
+/// How long anything that must happen may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a start is tried again because somebody took the port between its choice and its use.
+const STARTS: usize = 3;
+
+/// What a test wants to be different.
+#[derive(Default)]
+pub struct Setup {
+    /// What DNS says; nothing but the root if not given.
+    pub zone: Zone,
+    /// The text of the policy file; without it the default policy judges.
+    pub policy: Option<&'static str>,
+    /// Whether STARTTLS is offered, with a certificate for `mx.receiver.example` that signs itself.
+    pub tls: bool,
+}
+
+/// A running server. Dropping it asks it to stop and waits.
+pub struct Server {
+    pub smtp: SocketAddr,
+    pub http: SocketAddr,
+    directory: tempfile::TempDir,
+    child: Option<Child>,
+    dns: SocketAddr,
+    tls: bool,
+    policy: bool,
+    _answering: Answering,
+}
+
+/// DNS for as long as the server runs.
+struct Answering {
+    _server: DnsServer,
+    _runtime: tokio::runtime::Runtime,
+}
+
+/// Who owns mail when root runs the tests: the server becomes that user, and Dovecot reads as it (Dovecot never reads as root).
+pub fn mail_user() -> Option<(User, Group)> {
+    if !Uid::effective().is_root() {
+        return None;
+    }
+    let user = User::from_name("nobody").unwrap().expect("every system has nobody");
+    let group = Group::from_gid(user.gid).unwrap().expect("the group of nobody");
+    Some((user, group))
+}
+
+impl Server {
+    /// Starts `gatepost serve` for receiver.example (mailboxes alice and bob) and waits until /readyz says 200.
+    pub fn start(setup: Setup) -> Server {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let dns = runtime.block_on(super::dns::serve(setup.zone));
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Server {
+            smtp: nowhere,
+            http: nowhere,
+            directory: tempfile::Builder::new().prefix("gatepost-").tempdir().unwrap(),
+            child: None,
+            dns: dns.addr(),
+            tls: setup.tls,
+            policy: setup.policy.is_some(),
+            _answering: Answering { _server: dns, _runtime: runtime },
+        };
+        if let Some(policy) = setup.policy {
+            std::fs::write(server.path("policy.toml"), policy).unwrap();
+        }
+        if setup.tls {
+            server.write_certificate();
+        }
+        for attempt in 1..=STARTS {
+            server.choose_ports();
+            server.write_config("");
+            server.spawn();
+            if server.wait_until_ready() {
+                return server;
+            }
+            assert!(attempt < STARTS, "gatepost serve did not become ready:\n{}", server.log());
+        }
+        unreachable!("the last attempt returned or panicked")
+    }
+
+    /// A path in the server's directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The Maildir of a mailbox of receiver.example.
+    pub fn maildir(&self, mailbox: &str) -> PathBuf {
+        self.path("mail").join("receiver.example").join(mailbox)
+    }
+
+    /// The files in `new` of a mailbox, or of its folder (`alice/.Junk`).
+    pub fn delivered(&self, mailbox: &str) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(self.maildir(mailbox).join("new")) else { return Vec::new() };
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files
+    }
+
+    /// What it wrote to its log so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// `gatepost` with these arguments, from the server's directory.
+    pub fn gatepost(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+        command.args(arguments).current_dir(self.directory.path());
+        command
+    }
+
+    /// Writes the configuration; `more` are further lines of `[domains."receiver.example"]`.
+    pub fn write_config(&self, more: &str) {
+        let security = mail_user().map_or_else(String::new, |(user, group)| {
+            format!("[security]\nuser = \"{}\"\ngroup = \"{}\"\n", user.name, group.name)
+        });
+        let tls = if self.tls { "[smtp.tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n" } else { "" };
+        let policy = if self.policy { "[policy]\nfile = \"policy.toml\"\n" } else { "" };
+        let mailboxes = if more.contains("mailboxes") { "" } else { "mailboxes = [\"alice\", \"bob\"]\n" };
+        let text = format!(
+            "hostname = \"mx.receiver.example\"\n\
+             [smtp]\nlisten = [\"{}\"]\npostmaster = \"alice@receiver.example\"\n{tls}\
+             [dns]\nservers = [\"{}\"]\n\
+             [maildir]\nroot = \"mail\"\n\
+             [domains.\"receiver.example\"]\n{mailboxes}{more}\n\
+             {policy}[http]\nlisten = \"{}\"\n\
+             [journal]\ndirectory = \"journal\"\n{security}",
+            self.smtp, self.dns, self.http
+        );
+        self.write("gatepost.toml", &text);
+    }
+
+    /// Writes a file that the server may read after it became another user.
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+        if let Some((user, _)) = mail_user() {
+            chown(&self.path(name), Some(user.uid), Some(user.gid)).unwrap();
+        }
+    }
+
+    fn write_certificate(&self) {
+        let certificate = rcgen::generate_simple_self_signed(vec!["mx.receiver.example".to_owned()]).unwrap();
+        self.write("cert.pem", &certificate.cert.pem());
+        self.write("key.pem", &certificate.signing_key.serialize_pem());
+    }
+
+    fn choose_ports(&mut self) {
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let (smtp, http) = (free(), free());
+        self.smtp = smtp.local_addr().unwrap();
+        self.http = http.local_addr().unwrap();
+    }
+
+    fn spawn(&mut self) {
+        for name in ["mail", "journal"] {
+            std::fs::create_dir_all(self.path(name)).unwrap();
+        }
+        if let Some((user, _)) = mail_user() {
+            own_all(self.directory.path(), user.uid, user.gid);
+        }
+        let log = File::create(self.path("log")).unwrap();
+        let mut command = self.gatepost(&["serve", "--config", "gatepost.toml"]);
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    /// `false` where the program ended instead.
+    fn wait_until_ready(&mut self) -> bool {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            if self.exited().is_some() {
+                return false;
+            }
+            if self.get("/readyz").is_some_and(|(status, _)| status == 200) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("not ready after {PATIENCE:?}:\n{}", self.log());
+    }
+
+    fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut().and_then(|child| child.try_wait().unwrap())
+    }
+
+    /// A page of the HTTP listener: status and body; `None` where nobody listens.
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(self.http).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.http).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        Some((status, body.to_owned()))
+    }
+
+    /// The metrics page.
+    pub fn metrics(&self) -> String {
+        let (status, body) = self.get("/metrics").expect("the HTTP listener answers");
+        assert_eq!(status, 200);
+        body
+    }
+
+    /// The sum of a metric's series whose line holds all these label texts (`action="accept"`).
+    pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let page = self.metrics();
+        let own = page.lines().filter(|line| {
+            let rest = line.strip_prefix(name).unwrap_or_default();
+            (rest.starts_with('{') || rest.starts_with(' ')) && labels.iter().all(|label| rest.contains(label))
+        });
+        own.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
+    /// All records of the journal so far.
+    pub fn journal(&self) -> Vec<serde_json::Value> {
+        let Ok(days) = std::fs::read_dir(self.path("journal")) else { return Vec::new() };
+        let texts = days.map(|day| std::fs::read_to_string(day.unwrap().path()).unwrap());
+        let lines: Vec<String> = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+        lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The journal's record of a transaction, waited for: the journal is written behind the reply.
+    pub fn record(&self, reference: &str) -> serde_json::Value {
+        let found = || self.journal().into_iter().find(|record| record["ref"] == reference);
+        wait_for(&format!("{reference} in the journal"), found)
+    }
+
+    /// Sends a signal to this process and no other.
+    pub fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("it runs");
+        kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let until = Instant::now() + 2 * PATIENCE;
+        while Instant::now() < until {
+            if let Some(status) = self.exited() {
+                self.child = None;
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it did not end:\n{}", self.log());
+    }
+
+    /// An SMTP dialogue; the greeting is read.
+    pub fn dial(&self) -> Dialogue {
+        let stream = TcpStream::connect(self.smtp).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut dialogue = Dialogue { reader: BufReader::new(stream.try_clone().unwrap()), stream };
+        assert_eq!(code(&dialogue.reply()), 220);
+        dialogue
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        if child.try_wait().ok().flatten().is_none() {
+            let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
+        }
+        let until = Instant::now() + 2 * PATIENCE;
+        while child.try_wait().ok().flatten().is_none() {
+            if Instant::now() > until {
+                let _ = child.kill();
+                let _ = child.wait();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        if std::thread::panicking() {
+            println!("the server's log:\n{}", self.log());
+        }
+    }
+}
+
+fn own_all(path: &Path, user: Uid, group: Gid) {
+    chown(path, Some(user), Some(group)).unwrap();
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            own_all(&entry.unwrap().path(), user, group);
+        }
+    }
+}
+
+/// What `look` finds, as soon as it finds something.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < until, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// An SMTP client that says what a test tells it to.
+pub struct Dialogue {
+    stream: TcpStream,
+    reader: BufReader<TcpStream>,
+}
+
+impl Dialogue {
+    /// Sends octets as they are.
+    pub fn send(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// The next reply, all its lines; empty when the server has closed.
+    pub fn reply(&mut self) -> String {
+        let mut reply = String::new();
+        loop {
+            let mut line = String::new();
+            let octets = self.reader.read_line(&mut line).unwrap();
+            reply.push_str(&line);
+            if octets == 0 || line.as_bytes().get(3) != Some(&b'-') {
+                return reply;
+            }
+        }
+    }
+
+    /// Sends a line and gives the reply.
+    pub fn say(&mut self, line: &str) -> String {
+        self.send(&format!("{line}\r\n"));
+        self.reply()
+    }
+
+    /// Sends a line, whose reply must have this code.
+    #[track_caller]
+    pub fn expect(&mut self, line: &str, expected: u16) -> String {
+        let reply = self.say(line);
+        assert_eq!(code(&reply), expected, "{line}: {reply}");
+        reply
+    }
+}
+
+/// A reply's code; 0 for none.
+pub fn code(reply: &str) -> u16 {
+    reply.get(..3).and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+/// The ref in a reply or in what a client printed of it.
+pub fn reference(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("ref=")?;
+    let reference: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+    (reference.len() == 16).then_some(reference)
+}

@@ -1,0 +1,21 @@
+# What people and CI call. `make help` lists it.
+.PHONY: help test check packages demo
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+test: packages check ## everything that must hold before a change is handed in
+	cargo test --locked
+
+check: ## format, lints, documentation, licences: all without running anything
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny check; else echo "cargo-deny is not here: licences and advisories are not checked"; fi
+
+packages: ## the real clients of the tests (swaks, smtp-source, Dovecot, promtool, ...), unpacked into target/debian
+	.ci/packages
+
+demo: ## the whole product on loopback, with sample messages
+	cargo run --release -- demo
