@@ -295,7 +295,7 @@ fn all_checks_run_in_any_task() {
                 let author = author("a@x.example");
                 let hasher =
                     BodyHasher::for_header(&std::sync::Arc::new(Header::parse(b"From: a@x.example\r\n".to_vec())));
-                authenticator.fetch_dkim_keys(&hasher).await;
+                authenticator.fetch_dkim_keys(&hasher.keys()).await;
                 authenticator.fetch_dmarc_policy(&author).await;
                 let dkim = authenticator.dkim(&signed, 0).await;
                 let arc = authenticator.arc(&signed, 0).await;
@@ -320,7 +320,7 @@ fn keys_and_policy_are_fetched_ahead() {
         let content = Content::parse(message.as_bytes());
         let mut hasher = BodyHasher::for_header(&content.header);
         let author = read_author(&content.header);
-        authenticator.fetch_dkim_keys(&hasher).await;
+        authenticator.fetch_dkim_keys(&hasher.keys()).await;
         authenticator.fetch_dmarc_policy(&author).await;
         let asked = server.queries();
         hasher.write(&content.body);
