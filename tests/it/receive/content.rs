@@ -161,6 +161,13 @@ fn what_follows_a_removed_field_can_not_extend_ours() {
 }
 
 #[test]
+fn a_message_without_header_keeps_its_octets() {
+    check(b"\r\nbody\r\n", b"\nbody\n");
+    check(b"\r\n\r\nbody\r\n", b"\n\nbody\n");
+    check(b"\r\n", b"\n");
+}
+
+#[test]
 fn a_message_without_body_or_blank_line_is_kept_as_it_is() {
     check(b"From: <a@b.example>\r\n", b"From: <a@b.example>\n");
     check(b"From: <a@b.example>\r\n\r\n", b"From: <a@b.example>\n\n");
