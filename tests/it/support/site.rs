@@ -174,6 +174,7 @@ impl Site {
     /// The sum of a metric's series whose line holds all these label texts.
     pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let page = self.page("/metrics");
+        assert!(page.contains(&format!("# TYPE {name} ")), "{name} is no metric");
         let own = page.lines().filter(|line| {
             let rest = line.strip_prefix(name).unwrap_or_default();
             (rest.starts_with('{') || rest.starts_with(' ')) && labels.iter().all(|label| rest.contains(label))
@@ -344,6 +345,11 @@ impl Client {
     pub fn expect_end(&mut self) {
         let reply = self.reply();
         assert_eq!((reply.code, reply.text.as_str()), (0, ""));
+    }
+
+    /// Whether the server has closed in order: what it said last can't be lost to a reset.
+    pub fn ends_in_order(&mut self) -> bool {
+        matches!(self.stream.read(&mut [0; 64]), Ok(0))
     }
 
     /// Ends without a word.
