@@ -345,6 +345,22 @@ fn recipients_whose_policies_differ_in_the_folder_go_together() {
 }
 
 #[test]
+fn a_recipient_whose_mail_may_be_discarded_goes_alone() {
+    // else the record of the transaction, which is one, could not tell both what was discarded and what was kept
+    let site = several_policies();
+    let mut client = site.dial();
+    client.begin("a@bad.example", &["alice@local.example"]);
+    client.expect("RCPT TO:<dora@local.example>", "452 4.5.3");
+    client.data(message("a@bad.example")).is("250");
+    client.mail("a@bad.example", &["dora@local.example"]);
+    client.expect("RCPT TO:<alice@local.example>", "452 4.5.3");
+    let reply = client.data(message("a@bad.example"));
+    let record = site.record(reply.is("250"));
+    assert_eq!((record.decision.action, record.decision.rule.as_str()), (Action::Discard, "its-own"));
+    assert_eq!(site.all_files().len(), 1);
+}
+
+#[test]
 fn an_alias_to_mailboxes_of_several_policies_is_judged_by_the_default() {
     let site = several_policies();
     let mut client = site.dial();
