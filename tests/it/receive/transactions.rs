@@ -107,6 +107,17 @@ fn there_is_one_record_a_transaction_and_none_for_a_session_without() {
     assert_eq!(site.all_files().len(), 1);
 }
 
+#[test]
+fn a_transaction_that_was_given_up_is_no_decision() {
+    let site = Site::open(Zone::new());
+    let mut client = site.dial();
+    client.begin("a@sender.example", &["alice@local.example"]);
+    client.expect("QUIT", "221");
+    assert_eq!(site.records(1)[0].decision.reply, "");
+    assert_eq!(site.metric("gatepost_decisions_total", &[]), 0.0, "nothing was accepted");
+    assert_eq!(site.metric("gatepost_messages_total", &[]), 0.0);
+}
+
 /// MX and SPF of slow.example come late, those of fast.example at once.
 fn late(delay: Duration) -> Zone {
     Zone::new()
