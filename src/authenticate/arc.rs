@@ -176,10 +176,10 @@ async fn validate(
         return Err(Flaw::Body);
     }
     let fields: Vec<_> = signed.header.fields().collect();
-    let newest = sets.last().and_then(|set| fields.get(set.message)).ok_or(Flaw::Syntax)?;
-    let (name, value) = without_signature(*newest);
+    let place = sets.last().map(|set| set.message).ok_or(Flaw::Syntax)?;
+    let own = without_signature(*fields.get(place).ok_or(Flaw::Syntax)?);
     let keys = Keys::look_up(resolver, &message.selector, &message.domain).await;
-    let covered = message.signed_fields(&signed.header, &name, &value);
+    let covered = message.signed_fields(&signed.header, place, &own);
     signed.count_verification();
     keys.verify(&message.octets, message.algorithm, false, message.header_canonicalization, &covered)?;
     for (index, seal) in seals.iter().enumerate().rev() {

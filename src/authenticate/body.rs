@@ -170,7 +170,7 @@ impl Relaxed {
         let mut at = 0;
         while let Some(end) = chunk.get(at..).and_then(|rest| rest.iter().position(|octet| *octet == b'\n')) {
             at += end + 1;
-            if !chunk.get(at).is_some_and(|next| *next > b' ') {
+            if chunk.get(at).is_none_or(|next| *next <= b' ') {
                 self.line = Line::Empty;
                 let (now, later) = chunk.split_at_checked(at).unwrap_or((chunk, &[]));
                 self.inner.write(now);

@@ -124,8 +124,8 @@ async fn verify(resolver: &Resolver, signed: &Signed, candidate: &Candidate, now
 
 fn verify_header(keys: &Keys, signed: &Signed, field: usize, signature: &Signature) -> Result<(), Flaw> {
     let own = signed.header.fields().nth(field).ok_or(Flaw::Syntax)?;
-    let (name, value) = without_signature(own);
-    let fields = signature.signed_fields(&signed.header, &name, &value);
+    let own = without_signature(own);
+    let fields = signature.signed_fields(&signed.header, field, &own);
     signed.count_verification();
     let is_below = !signature.identity.is_empty() && signature.identity != signature.domain;
     keys.verify(&signature.octets, signature.algorithm, is_below, signature.header_canonicalization, &fields)

@@ -26,6 +26,14 @@ impl Authenticator {
         let temporary = Dmarc { result: DmarcResult::TempError, ..Dmarc::default() };
         tokio::time::timeout(self.check_deadline(), evaluation).await.unwrap_or(temporary)
     }
+
+    /// Asks for the author's policy record, so that it is in the DNS cache when the body is complete.
+    pub async fn fetch_dmarc_policy(&self, author: &Author) {
+        let Some(domain) = author.domain() else { return };
+        let mut walker = Walker::new(self.resolver());
+        // Whatever comes of it is asked for again when it is needed.
+        let _ = tokio::time::timeout(self.check_deadline(), walker.discover(domain.as_str())).await;
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -108,6 +108,7 @@ impl Signature {
         }
         match () {
             () if self.algorithm == Algorithm::RsaSha1 => Err(Flaw::Sha1),
+            // DEVIATES RFC 6376 §3.5: whoever adds text behind the signed part would write under the signer's name.
             () if tags.get("l").is_some() => Err(Flaw::BodyLength),
             () if self.names.len() > MAX_NAMES => Err(Flaw::TooManyNames),
             () => Ok(()),
@@ -125,23 +126,28 @@ impl Signature {
         Ok(())
     }
 
-    /// The fields that h= names, bottom up for names that stand there repeatedly (RFC 6376 §5.4.2), then the signature's own
-    /// field; each as what stands before and after its colon.
+    /// The fields that h= names, bottom up for names that stand there repeatedly (RFC 6376 §5.4.2), then `own`, the signature's
+    /// field without its signature; each as what stands before and after its colon. The field at `place` is that of the
+    /// signature itself: no name in h= means it.
     pub(super) fn signed_fields<'a>(
         &self,
         header: &'a Header,
-        own_name: &'a [u8],
-        own_value: &'a [u8],
+        place: usize,
+        own: &'a (Vec<u8>, Vec<u8>),
     ) -> Vec<(&'a [u8], &'a [u8])> {
-        let mut left: Vec<FieldRef<'a>> =
-            header.fields().rev().filter(|field| self.names.iter().any(|name| field.is(name))).collect();
+        let mut left: Vec<FieldRef<'a>> = header
+            .fields()
+            .enumerate()
+            .filter(|(at, field)| *at != place && self.names.iter().any(|name| field.is(name)))
+            .map(|(_, field)| field)
+            .collect();
         let mut signed = Vec::with_capacity(self.names.len() + 1);
         for name in &self.names {
-            if let Some(at) = left.iter().position(|field| field.is(name)) {
+            if let Some(at) = left.iter().rposition(|field| field.is(name)) {
                 signed.push(left.remove(at).halves());
             }
         }
-        signed.push((own_name, own_value));
+        signed.push((&own.0, &own.1));
         signed
     }
 }

@@ -31,6 +31,9 @@ impl Table<'_> {
     }
 }
 
+/// When so many problems are known, the rest of the file's names are not looked at: each costs a search for what was meant.
+const MANY: usize = 1000;
+
 /// Reads tables and gathers what is wrong with them.
 pub(super) struct Reader<'r> {
     pub source: &'r Arc<Source>,
@@ -49,11 +52,19 @@ impl Reader<'_> {
         self.problems.push(Problem::at(self.source, span, key, cause, mend));
     }
 
+    /// Whether there are so many problems that more would tell nobody anything.
+    pub fn has_many(&self) -> bool {
+        self.problems.len() >= MANY
+    }
+
     /// Tells of the keys that are not known.
     pub fn hold_to(&mut self, table: &Table<'_>, known: &[&str]) {
         for name in table.entries.keys() {
             if known.contains(&name.get_ref().as_ref()) {
                 continue;
+            }
+            if self.has_many() {
+                return;
             }
             let mend = match nearest(name.get_ref(), known.iter().copied()) {
                 Some(near) => format!("did you mean \"{near}\"?"),

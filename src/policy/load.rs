@@ -295,6 +295,9 @@ fn given(reader: &mut Reader<'_>, key: &str, at: Stage, values: Vec<(Spot<String
     let mut given = Given::new();
     let mut score = 0.0;
     for (name, value) in values {
+        if reader.has_many() {
+            break;
+        }
         match (name.value.as_str(), &value) {
             ("score", Value::Double(n)) if n.is_finite() => score = *n,
             ("score", Value::Int(n)) => score = *n as f64,

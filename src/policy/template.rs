@@ -74,7 +74,8 @@ impl Template {
             match piece {
                 Piece::Text(text) => out.push_str(text),
                 Piece::Fact(fact) if fact.name == "score" => {
-                    let _ = write!(out, "{score}");
+                    // Sums of tenths have long tails.
+                    let _ = write!(out, "{}", (score * 100.0).round() / 100.0);
                 }
                 Piece::Fact(fact) => {
                     let value = facts.value(fact).to_string();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::directory::Directory;
 use super::follow::Work;
+use super::name::fold;
 use super::problem::DirectoryProblem;
 use crate::smtp::address::Domain;
 
@@ -21,6 +22,13 @@ pub(super) struct Draft {
     pub(super) aliases: Vec<(String, Vec<String>)>,
     pub(super) catch_all: Option<String>,
     pub(super) unreadable: bool,
+}
+
+impl Draft {
+    /// Whether an alias or the catch-all is meant to take mail for postmaster.
+    pub(super) fn names_postmaster(&self) -> bool {
+        self.catch_all.is_some() || self.aliases.iter().any(|(name, _)| fold(name) == "postmaster")
+    }
 }
 
 impl DirectoryBuilder {

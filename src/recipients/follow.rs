@@ -74,7 +74,7 @@ impl<'a> Work<'a> {
         self.postmaster = self.postmaster(postmaster);
         self.follow_aliases();
         self.catch_alls();
-        self.postmasters();
+        self.postmasters(postmaster.is_some());
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
@@ -303,9 +303,8 @@ impl<'a> Work<'a> {
     }
 
     /// Sees that each domain's postmaster and `<postmaster>` lead somewhere (RFC 5321 §4.5.1).
-    fn postmasters(&mut self) {
+    fn postmasters(&mut self, given: bool) {
         let postmaster = self.postmaster.take();
-        let told = !self.problems.is_empty();
         let mut first = None;
         for (domain, draft) in self.drafts {
             let Some(entries) = self.directory.entries.get_mut(domain) else { continue };
@@ -313,7 +312,8 @@ impl<'a> Work<'a> {
             let leads = entries.names.get("postmaster").or(entries.postmaster.as_ref()).or(entries.catch_all.as_ref());
             match leads {
                 Some(leads) => drop(first.get_or_insert_with(|| (domain.clone(), leads.clone()))),
-                None if draft.unreadable || told => {}
+                // Whatever was meant to take it is wrong, which was said.
+                None if draft.unreadable || given || draft.names_postmaster() => {}
                 None => {
                     let cause = "nobody gets mail for postmaster here, which RFC 5321 §4.5.1 requires";
                     let mend = "set smtp.postmaster to a mailbox, or add a mailbox or alias \"postmaster\"";

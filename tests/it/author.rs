@@ -154,7 +154,7 @@ fn flanker_mailboxes() {
 }
 
 /// A header of the spoofing data: its strings are octets where they hold U+00FF or NUL, else UTF-8.
-fn octets(text: &str) -> Vec<u8> {
+pub fn octets(text: &str) -> Vec<u8> {
     if text.contains('\u{ff}') { text.chars().map(|c| c as u8).collect() } else { text.as_bytes().to_vec() }
 }
 

@@ -161,7 +161,7 @@ impl FactSource for Asked<'_> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// The checker is sound: a run-time error would be a type that it did not see.
     #[test]
@@ -269,6 +269,11 @@ fn a_deep_or_long_file_is_refused() {
         format!("[{}]", ["a"; 50_000].join(".")),
         "[[rule]]\nname='x'\nat='data'\nwhen='true'\nscore=1\n".repeat(2000),
         "#".repeat(2_000_000),
+        (0..40_000).map(|n| format!("unknown{n} = 1\n")).collect(),
+        format!(
+            "[[test]]\nname='x'\n[test.given]\n{}",
+            (0..40_000).map(|n| format!("dmarcresul{n} = 1\n")).collect::<String>()
+        ),
     ] {
         let run = move || load(&text).is_err();
         assert!(std::thread::Builder::new().stack_size(512 << 10).spawn(run).unwrap().join().unwrap());

@@ -331,6 +331,19 @@ fn the_key_record_restricts() {
     check(&rsa, Zone::new().txt(&rsa.key_name(), short), |m| m, "policy", "the RSA key is shorter than 1024 bits");
 }
 
+/// A signature may cover the ones below it; its own field is never among those (RFC 6376 §5.4).
+#[test]
+fn a_signature_that_covers_signatures_does_not_mean_itself() {
+    let below = ed25519();
+    let above = Signer::new_ed25519("list.example", "s2").unwrap().with_names("from:dkim-signature:dkim-signature");
+    let message = sign(&above, &sign(&below, MESSAGE));
+    let zone = with_key(&below).txt(&above.key_name(), &above.key_record());
+    assert_eq!(words(zone, message.as_bytes(), NOW), ["pass", "pass"]);
+    let zone = with_key(&below).txt(&above.key_name(), &above.key_record());
+    let altered = message.replace("d=sender.example; s=s1", "d=sender.example; s=s3");
+    assert_eq!(words(zone, altered.as_bytes(), NOW), ["fail", "permerror"]);
+}
+
 #[test]
 fn the_clock_is_handed_in() {
     let signer = ed25519().with_tags(&format!("x={}", NOW + 100));

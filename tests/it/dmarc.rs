@@ -1,7 +1,10 @@
 //! DMARC by RFC 9989: policy discovery, alignment, and DNS trouble that is no failure.
 
+use gatepost::authenticate::body::BodyHasher;
+use gatepost::authenticate::sign::Signer;
 use gatepost::facts::{Dkim, Dmarc, MethodResult, Spf, SpfBoth};
 use gatepost::message::author::{Author, read_author};
+use gatepost::message::content::Content;
 use gatepost::message::header::Header;
 use gatepost::smtp::address::{Domain, Host, Mailbox, ReversePath};
 use serde_json::Value;
@@ -37,8 +40,17 @@ fn author(from: &str) -> Author {
     read_author(&Header::parse(format!("From: {from}\r\n").into_bytes()))
 }
 
-/// Evaluates; and all names that were asked for their TXT, most often once each.
+/// Evaluates with a zone that answers; and all names that were asked for their TXT, each once.
 fn evaluate(zone: Zone, from: &str, found: &Found) -> (Dmarc, Vec<String>) {
+    evaluate_with(zone, false, from, found)
+}
+
+/// The same with a zone that fails: a server that fails is asked again.
+fn evaluate_failing(zone: Zone, from: &str, found: &Found) -> (Dmarc, Vec<String>) {
+    evaluate_with(zone, true, from, found)
+}
+
+fn evaluate_with(zone: Zone, zone_fails: bool, from: &str, found: &Found) -> (Dmarc, Vec<String>) {
     let local = "x".to_owned();
     let host = Domain::parse("mail-from.example").map(Host::Name).unwrap();
     let mail_from = if found.null { ReversePath::Null } else { ReversePath::Mailbox(Mailbox { local, host }) };
@@ -46,7 +58,7 @@ fn evaluate(zone: Zone, from: &str, found: &Found) -> (Dmarc, Vec<String>) {
         let (server, authenticator) = authenticator(zone).await;
         let dmarc = authenticator.dmarc(&author(from), &found.spf, &mail_from, &found.dkim).await;
         let asked = server.asked();
-        assert!(asked.values().all(|count| *count == 1), "each name is asked for once: {asked:?}");
+        assert!(zone_fails || asked.values().all(|count| *count == 1), "each name is asked for once: {asked:?}");
         (dmarc, asked.into_keys().filter(|(_, of)| *of == RecordType::TXT).map(|(name, _)| name).collect())
     })
 }
@@ -133,7 +145,7 @@ fn the_walk_asks_in_the_order_of_the_rfc() {
     ];
     for (at, failing) in order.iter().enumerate() {
         let zone = Zone::new().failing(failing, RecordType::TXT, Fault::ServFail);
-        let (dmarc, mut asked) = evaluate(zone, "x@a.b.c.d.e.f.g.h.i.j.k.example.com", &Found::default());
+        let (dmarc, mut asked) = evaluate_failing(zone, "x@a.b.c.d.e.f.g.h.i.j.k.example.com", &Found::default());
         let mut expected = order[..=at].to_vec();
         expected.sort_unstable();
         asked.sort_unstable();
@@ -177,7 +189,7 @@ fn the_policy_that_applies_comes_from_p_sp_np_and_t() {
     let (dmarc, _) = evaluate(exists, "a@www.example.com", &Found::default());
     assert_eq!((dmarc.policy.as_str(), dmarc.published.as_str()), ("quarantine", "reject"));
     let unknown = Zone::new().txt(REJECT.0, REJECT.1).failing("www.example.com", RecordType::A, Fault::ServFail);
-    let (dmarc, _) = evaluate(unknown, "a@www.example.com", &Found::default());
+    let (dmarc, _) = evaluate_failing(unknown, "a@www.example.com", &Found::default());
     assert_eq!(dmarc.policy.as_str(), "none", "what can't be told is no ground for the harder policy");
     check(&[REJECT], "a@absent.example.com", "", "fail none reject example.com");
     let one = |text| [("_dmarc.example.com", text)];
@@ -209,12 +221,114 @@ fn trouble_is_a_failure_only_where_it_changes_nothing() {
     );
     // The organizational domain can't be found out: a subdomain may align, the same name does.
     let zone = || Zone::new().txt(REJECT.0, REJECT.1).failing("_dmarc.com", RecordType::TXT, Fault::ServFail);
-    let run = |evidence| evaluate(zone(), "a@example.com", &found(evidence)).0.result.as_str();
+    let run = |evidence| evaluate_failing(zone(), "a@example.com", &found(evidence)).0.result.as_str();
     assert_eq!(run("dkim=pass m.example.com"), "temperror");
     assert_eq!(run("dkim=pass example.com"), "pass");
     assert_eq!(run(""), "fail");
     let silent = Zone::new().failing("_dmarc.example.com", RecordType::TXT, Fault::NoAnswer);
-    assert_eq!(evaluate(silent, "a@example.com", &found("dkim=pass example.com")).0.result.as_str(), "temperror");
+    assert_eq!(
+        evaluate_failing(silent, "a@example.com", &found("dkim=pass example.com")).0.result.as_str(),
+        "temperror"
+    );
+}
+
+/// The attacks of "Weak Links in Authentication Chains", each with the attacker's own SPF pass: none may pass as somebody else.
+#[test]
+fn spoofed_authors_never_pass() {
+    let Some(cases) = corpora::json("spoof-weaklinks", "cases.json") else { return };
+    let fuzz = corpora::json("spoof-weaklinks", "from_fuzz.json").unwrap();
+    let zone = Zone::new()
+        .txt("attacker.example", "v=spf1 ip4:192.0.2.66 -all")
+        .txt("_dmarc.attacker.example", "v=DMARC1; p=none")
+        .txt("legit.example", "v=spf1 ip4:198.51.100.1 -all")
+        .txt("_dmarc.legit.example", "v=DMARC1; p=reject; np=reject");
+    block_on(async {
+        let (_server, authenticator) = authenticator(zone).await;
+        let ip = "192.0.2.66".parse().unwrap();
+        let judge = async |message: &[u8], helo: &str, mail_from: &str| {
+            let mail_from = match mail_from.trim_matches(['<', '>']).rsplit_once('@') {
+                None => ReversePath::Null,
+                Some((local, domain)) => {
+                    let host = Domain::parse(domain).map(Host::Name).unwrap();
+                    ReversePath::Mailbox(Mailbox { local: local.to_owned(), host })
+                }
+            };
+            let spf = SpfBoth {
+                helo: authenticator.spf_helo(ip, helo).await,
+                mail_from: authenticator.spf_mail_from(ip, helo, &mail_from).await,
+            };
+            let author = read_author(&Content::parse(message).header);
+            (authenticator.dmarc(&author, &spf, &mail_from, &[]).await, author)
+        };
+        let text = |case: &Value, key: &str| case[key].as_str().unwrap().to_owned();
+        for case in cases.as_array().unwrap() {
+            let (dmarc, author) =
+                judge(&super::author::octets(&text(case, "data")), &text(case, "helo"), &text(case, "mail_from")).await;
+            let domain = author.domain().map(|domain| domain.as_str()).unwrap_or_default();
+            let expected = match domain {
+                "attacker.example" => "pass none",
+                "legit.example" | "nx.legit.example" => "fail reject",
+                _ => "none none",
+            };
+            assert_eq!(format!("{} {}", dmarc.result, dmarc.policy), expected, "{}: {author:?}", case["id"]);
+        }
+        for case in fuzz.as_array().unwrap() {
+            let message = super::author::octets(&text(case, "from_header"));
+            let (dmarc, author) = judge(&message, "attacker.example", "<x@attacker.example>").await;
+            assert_ne!(dmarc.result.as_str(), "pass", "{author:?}");
+        }
+    });
+}
+
+/// What the server does with these futures: they run in a task of their own, on any thread.
+#[test]
+fn all_checks_run_in_any_task() {
+    fn sendable<F: Future + Send + 'static>(future: F) -> F {
+        future
+    }
+    block_on(async {
+        let (_server, authenticator) = authenticator(Zone::new()).await;
+        let signed = std::sync::Arc::new(super::dkim::signed(b"From: a@x.example\r\n\r\n", 1));
+        let checks = sendable({
+            let (authenticator, signed) = (authenticator.clone(), signed.clone());
+            async move {
+                let author = author("a@x.example");
+                let hasher =
+                    BodyHasher::for_header(&std::sync::Arc::new(Header::parse(b"From: a@x.example\r\n".to_vec())));
+                authenticator.fetch_dkim_keys(&hasher.keys()).await;
+                authenticator.fetch_dmarc_policy(&author).await;
+                let dkim = authenticator.dkim(&signed, 0).await;
+                let arc = authenticator.arc(&signed, 0).await;
+                let dmarc = authenticator.dmarc(&author, &SpfBoth::default(), &ReversePath::Null, &dkim).await;
+                (dkim.len(), arc.result, dmarc.result)
+            }
+        });
+        let (dkim, arc, dmarc) = tokio::spawn(checks).await.unwrap();
+        assert_eq!((dkim, arc.as_str(), dmarc.as_str()), (0, "none", "none"));
+    });
+}
+
+/// What the header allows is asked for while the body comes in; the check itself then finds it in the cache.
+#[test]
+fn keys_and_policy_are_fetched_ahead() {
+    let signer = Signer::new_ed25519("example.com", "s1").unwrap();
+    let message = "From: a@example.com\r\n\r\nbody\r\n";
+    let message = signer.sign(message.as_bytes(), 1_800_000_000).unwrap() + message;
+    let zone = Zone::new().txt(&signer.key_name(), &signer.key_record()).txt(REJECT.0, REJECT.1);
+    block_on(async {
+        let (server, authenticator) = authenticator(zone).await;
+        let content = Content::parse(message.as_bytes());
+        let mut hasher = BodyHasher::for_header(&content.header);
+        let author = read_author(&content.header);
+        authenticator.fetch_dkim_keys(&hasher.keys()).await;
+        authenticator.fetch_dmarc_policy(&author).await;
+        let asked = server.queries();
+        hasher.write(&content.body);
+        let dkim = authenticator.dkim(&hasher.finish(), 1_800_000_000).await;
+        let dmarc = authenticator.dmarc(&author, &SpfBoth::default(), &ReversePath::Null, &dkim).await;
+        assert_eq!((dkim[0].result.as_str(), dmarc.result.as_str()), ("pass", "pass"));
+        assert_eq!((asked, server.queries()), (2, 2));
+    });
 }
 
 #[test]

@@ -164,6 +164,22 @@ proptest! {
     }
 
     #[test]
+    fn a_damaged_policy_is_told_about_at_places_that_exist(at in 0.0..1.0f64, length in 0..40usize, put in "[\\[\\]{}='\",.a-z0-9\n&!() ]{0,12}") {
+        let text = shipped::STRICT;
+        let place = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap();
+        let start = place((at * text.len() as f64) as usize);
+        let damaged = format!("{}{put}{}", &text[..start], &text[place(start + length).max(start)..]);
+        if let Err(problems) = load(&damaged) {
+            for problem in problems.iter() {
+                let (source, span) = (problem.source.as_ref().unwrap(), problem.span.clone().unwrap());
+                prop_assert!(source.text.get(span).is_some(), "{problem:?}");
+                prop_assert!(!problem.cause.is_empty() && !problem.mend.is_empty(), "{problem:?}");
+            }
+            prop_assert!(problems.render(true).len() > 20);
+        }
+    }
+
+    #[test]
     fn no_text_makes_loading_panic(text in "(\\[\\[rule\\]\\]|\\[\\[test\\]\\]|\\[lists\\]|name|when|given|expect|=|'[a-z.]*'|\\{|\\}|\\[|\\]|\n|,|1|\\.|#| ){0,40}") {
         let _ = load(&text);
     }

@@ -222,6 +222,12 @@ fn postmaster_without_a_domain_is_reached_without_smtp_postmaster_too() {
 #[test]
 fn a_domain_whose_postmaster_reaches_nobody_is_a_problem() {
     check_problems("mailbox alice@example.com", &["RFC 5321 §4.5.1"]);
+    // All problems at once, but not one for the consequence of another.
+    let mailbox = "mailbox alice@example.com";
+    check_problems(&format!("{mailbox}\n alias x@example.com = nobody"), &["nobody", "RFC 5321 §4.5.1"]);
+    check_problems(&format!("{mailbox}\n catch_all @example.com = nobody"), &["catch_all"]);
+    check_problems(&format!("{mailbox}\n alias postmaster@example.com = nobody"), &["nobody"]);
+    check_problems(&format!("{mailbox}\n postmaster = nobody@example.com"), &["smtp.postmaster"]);
 }
 
 #[test]

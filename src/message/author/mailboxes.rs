@@ -341,7 +341,7 @@ fn dotted(words: &[Token]) -> Result<String, Stop> {
             _ => return Err(Stop),
         }
     }
-    if words.len() % 2 == 0 {
+    if words.len().is_multiple_of(2) {
         return Err(Stop);
     }
     String::from_utf8(text).map_err(|_| Stop)
