@@ -299,6 +299,11 @@ impl Inquiry {
         reply
     }
 
+    /// The record of the last transaction, where no journal took it: a rehearsal's.
+    pub fn last_record(&mut self) -> Option<Record> {
+        self.last.take()
+    }
+
     /// The policy decides (pure), the decision is carried out, and the outcome makes the reply.
     async fn decide_and_carry_out(&self, transaction: &Transaction, content: Content) -> End {
         let watch = Watch::start();
