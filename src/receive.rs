@@ -222,7 +222,7 @@ impl Inquiry {
         let judged = judge::recipient(&policy, &transaction.facts);
         self.receiver.metrics.stage(Stage::Rcpt, watch.read());
         match judged {
-            Err(refusal) => self.refuse_recipient(&path, Some(&local), refusal),
+            Err(refusal) => self.refuse_recipient(&path, Some(&local), *refusal),
             Ok(standing) if !transaction.goes_with(&standing) => {
                 self.refuse_recipient(&path, Some(&local), by_protocol(Stage::Rcpt, reply::differs_send_again()))
             }
