@@ -110,3 +110,40 @@ fn path_without_systemctl(directory: &Path) -> String {
     std::fs::set_permissions(bin.join("systemctl"), std::fs::Permissions::from_mode(0o755)).unwrap();
     format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default())
 }
+
+const README: &str = include_str!("../../README.md");
+
+#[test]
+fn the_policy_in_the_readme_loads_and_its_tests_hold() {
+    let (_, after) = README.split_once("    description = ").expect("the example is there");
+    let whole = format!("    description = {after}");
+    let block = whole.lines().take_while(|line| line.is_empty() || line.starts_with("    "));
+    let policy: Vec<&str> = block.map(|line| line.trim_start_matches("    ")).collect();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.toml");
+    std::fs::write(&file, policy.join("\n")).unwrap();
+    let said = succeed(Command::new(env!("CARGO_BIN_EXE_gatepost")).args(["policy", "test"]).arg(&file));
+    assert!(said.contains("a forged bank is refused"), "{said}");
+}
+
+#[test]
+fn every_metric_that_readme_and_alerts_name_exists() {
+    use gatepost::observe::metrics::declared::DECLARED;
+    let alerts = include_str!("../../deploy/alerts.yml");
+    let texts = format!("{README}\n{alerts}");
+    let names =
+        texts.split(|c: char| !(c.is_ascii_lowercase() || c == '_')).filter(|word| word.starts_with("gatepost_"));
+    let unknown: Vec<&str> = names.filter(|name| !DECLARED.iter().any(|metric| metric.name == *name)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    assert!(texts.contains("gatepost_deliver_errors_total"), "the texts are read");
+}
+
+#[test]
+fn the_readme_names_every_key_of_the_configuration_that_it_speaks_of() {
+    let keys = TABLE.iter().map(|key| key.path).collect::<Vec<_>>();
+    let sections = ["smtp", "limits", "maildir"];
+    let words =
+        README.split('`').filter(|word| word.split_once('.').is_some_and(|(section, _)| sections.contains(&section)));
+    let unknown: Vec<&str> = words.filter(|word| !keys.contains(word)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
