@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use super::{Exit, complain, tell};
-use crate::demo::{self, DemoError, Options, Outcome, samples};
+use crate::demo::{self, DemoError, Options, Outcome};
 use crate::observe::log::{self, Log, Look};
 use crate::server::StartError;
 
@@ -39,14 +39,14 @@ pub fn run(args: &Args) -> ExitCode {
         }
     };
     let program = std::env::args().next().unwrap_or_else(|| "gatepost".to_owned());
-    let options = Options { once: args.once, program, samples: samples::samples };
+    let options = Options { once: args.once, program };
     let outcome = demo::run(&options, Some(log.clone()), &mut anstream::stdout());
     log.close(Duration::from_secs(2));
     exit(args.once, outcome).into()
 }
 
-/// Ctrl-C ends a demo as it should, but leaves the question of `--once` without an answer.
-fn exit(once: bool, outcome: Result<Outcome, DemoError>) -> Exit {
+/// How the command ends. Ctrl-C ends a demo as it should, but leaves the question of `--once` without an answer.
+pub fn exit(once: bool, outcome: Result<Outcome, DemoError>) -> Exit {
     match outcome {
         Ok(Outcome::Ran(tally)) if tally.unexpected == 0 => Exit::Fine,
         Ok(Outcome::Interrupted) if !once => Exit::Fine,

@@ -43,9 +43,6 @@ const JOURNAL_DEADLINE: Duration = Duration::from_secs(10);
 /// How often it is looked for meanwhile.
 const JOURNAL_PAUSE: Duration = Duration::from_millis(5);
 
-/// What makes the samples.
-pub type Samples = fn(&Signers, Timestamp) -> Result<Vec<Sample>, SignError>;
-
 /// How the demo is run.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -53,8 +50,6 @@ pub struct Options {
     pub once: bool,
     /// How this program is called, for the commands that are printed.
     pub program: String,
-    /// What is sent.
-    pub samples: Samples,
 }
 
 /// How it ended.
@@ -103,7 +98,7 @@ pub fn run(options: &Options, log: Option<Log>, out: &mut dyn Write) -> Result<O
     site::check_senders()?;
     let mut directory = Directory::new(&std::env::temp_dir()).map_err(DemoError::Files)?;
     let signers = Signers::new()?;
-    let samples = (options.samples)(&signers, Timestamp::now())?;
+    let samples = samples::samples(&signers, Timestamp::now())?;
     let runtime = server::runtime()?;
     let mut signals = {
         let _in_runtime = runtime.enter();

@@ -60,7 +60,7 @@ impl Tally {
 /// What stands above the table.
 pub fn opening(site: &Site, directory: &Path) -> String {
     let mut text = format!(
-        "{} receives mail for {LOCAL} at {}, on loopback, with a DNS of its own.\n",
+        "{} receives mail for {LOCAL} at {}, on loopback, with its own DNS.\n",
         styled(&format!("Gatepost {}", env!("CARGO_PKG_VERSION")), BOLD),
         site.smtp,
     );
@@ -96,7 +96,7 @@ pub fn tries(site: &Site, program: &str, tally: &Tally) -> String {
     let mut text = String::new();
     let mut section = |title: &str, lines: &[String]| {
         text.push_str(&format!("\n{}\n", styled(title, BOLD)));
-        lines.iter().for_each(|line| text.push_str(&format!("    {line}\n")));
+        lines.iter().for_each(|line| text.push_str(&(format!("    {line}").trim_end().to_owned() + "\n")));
     };
     section(
         "Send one yourself: with swaks, once as you and once as somebody else",
@@ -132,7 +132,7 @@ pub fn tries(site: &Site, program: &str, tally: &Tally) -> String {
 }
 
 fn dialog(site: &Site) -> Vec<String> {
-    let lines = [
+    vec![
         format!("telnet {} {}", site.smtp.ip(), site.smtp.port()),
         format!("EHLO {YOU}"),
         format!("MAIL FROM:<you@{YOU}>"),
@@ -144,8 +144,7 @@ fn dialog(site: &Site) -> Vec<String> {
         "Hello, Alice!".to_owned(),
         ".".to_owned(),
         "QUIT".to_owned(),
-    ];
-    lines.into_iter().collect()
+    ]
 }
 
 /// A word as a shell takes it.

@@ -61,7 +61,7 @@ fn honest(signers: &Signers, now: Timestamp) -> Result<Vec<Sample>, SignError> {
             title: "Forwarded: SPF breaks, DKIM (RSA) holds",
             letter: letter(
                 FORWARDER,
-                "mail.alumni.example",
+                "mail.uni.example",
                 "news@shop.example",
                 signers.shop.sign(shop.as_bytes(), seconds)? + &shop,
             ),
@@ -79,7 +79,7 @@ fn without_author(signers: &Signers, now: Timestamp) -> Result<Vec<Sample>, Sign
     Ok(vec![
         Sample {
             title: "Forged author of a p=reject domain, nothing vouches for it",
-            letter: letter(FORGER, "dsl13.isp.example", "security@bank.example", forged),
+            letter: letter(FORGER, "mail.bank.example", "security@bank.example", forged),
             expected: Expected {
                 evidence: Some((MethodResult::Fail, &[], DmarcResult::Fail)),
                 ..refused("550 5.7.1", "dmarc-reject")

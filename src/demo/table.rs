@@ -25,6 +25,8 @@ const NAME: usize = 4;
 const SHORT: usize = 6;
 const DECISION: usize = WIDTH - 4 - LABEL - CLAIM - METHOD - RESULT - NAME - SHORT;
 const REFERENCE: usize = 16;
+/// Characters of a reply or a path that are shown.
+const TOLD: usize = 300;
 
 const PLAIN: Style = Style::new();
 const BOLD: Style = Style::new().bold();
@@ -82,7 +84,8 @@ pub fn failed_row(number: usize, title: &str, trouble: &str) -> String {
 
 fn first_line(number: usize, title: &str, reference: &str) -> String {
     let title = cell(title, WIDTH - INDENT.len() - REFERENCE, BOLD);
-    format!("{number:>2}  {title}{}\n", styled(reference, DIM))
+    let line = format!("{number:>2}  {title}{}", styled(reference, DIM));
+    line.trim_end().to_owned() + "\n"
 }
 
 fn told(differences: &[String]) -> String {
@@ -94,7 +97,6 @@ fn told(differences: &[String]) -> String {
 
 fn claims(record: &Record) -> [String; 3] {
     let facts = &record.facts;
-    let name = if facts.client.name.is_empty() { &facts.helo } else { &facts.client.name };
     let author = match facts.from.addresses.as_slice() {
         [] if record.stage == Stage::Data => "none".to_owned(),
         [] => NOT_LOOKED_AT.to_owned(),
@@ -102,7 +104,7 @@ fn claims(record: &Record) -> [String; 3] {
     };
     let claim = |label, text: &str| format!("{}{}", cell(label, LABEL, DIM), cell(text, CLAIM, PLAIN));
     [
-        claim("client", &format!("{name} {}", facts.client.ip)),
+        claim("client", &format!("{} {}", facts.helo, facts.client.ip)),
         claim("envelope", &format!("<{}>", facts.mail_from.address)),
         claim("author", &author),
     ]
@@ -205,9 +207,31 @@ fn last_line(answer: &Answer, record: &Record) -> String {
         Some(copy) => ("file", copy.file.as_str()),
         None => ("told", answer.text()),
     };
-    let room = WIDTH - INDENT.len() - LABEL;
-    let text = cell(text, room, if record.delivery.is_empty() { PLAIN } else { DIM });
-    format!("{INDENT}{}{}\n", cell(label, LABEL, DIM), text.trim_end())
+    let style = if record.delivery.is_empty() { PLAIN } else { DIM };
+    let mut lines = String::new();
+    for (index, line) in wrapped(&shown(text, TOLD), WIDTH - INDENT.len() - LABEL).iter().enumerate() {
+        let label = if index == 0 { label } else { "" };
+        lines.push_str(&format!("{INDENT}{}{}\n", cell(label, LABEL, DIM), styled(line, style)));
+    }
+    lines
+}
+
+/// A text in lines of so many columns, broken at spaces; a word that is longer is broken too.
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.width() + 1 + word.width() <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => {
+                let characters: Vec<char> = word.chars().collect();
+                lines.extend(characters.chunks(columns).map(|piece| piece.iter().collect::<String>()));
+            }
+        }
+    }
+    lines
 }
 
 /// A text of a stranger's in so many columns, coloured; what is too long is cut, with at least one space behind it.

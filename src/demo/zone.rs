@@ -62,7 +62,7 @@ pub fn zone(signers: &Signers) -> Zone {
     zone = named(zone, YOU, Ipv4Addr::LOCALHOST).mx(YOU, 10, YOU).txt(YOU, "v=spf1 ip4:127.0.0.1 -all");
     zone = named(zone, "mail.acme.example", ACME);
     zone = sender(zone, "acme.example", "v=spf1 mx -all", "reject");
-    zone = named(zone, "mail.alumni.example", FORWARDER);
+    zone = named(zone, "mail.uni.example", FORWARDER);
     zone = host(zone, "mail.shop.example", ELSEWHERE);
     zone = sender(zone, "shop.example", "v=spf1 mx -all", "reject");
     zone = host(zone, "mail.bank.example", ELSEWHERE);
