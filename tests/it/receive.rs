@@ -2,6 +2,7 @@
 
 mod content;
 mod framing;
+mod panics;
 mod recipients;
 mod stages;
 mod transactions;
