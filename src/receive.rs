@@ -104,7 +104,8 @@ pub struct Inquiry {
     extended: bool,
     client_lookups: Lookups,
     helo_lookups: Lookups,
-    transaction: Option<Transaction>,
+    /// Boxed: most of a connection's time there is none.
+    transaction: Option<Box<Transaction>>,
     /// A check about the client panicked: what it would have found is missing for the whole session, whose messages get a 451.
     panicked: bool,
     last: Option<Record>,
@@ -171,7 +172,7 @@ impl Inquiry {
             });
             self.start_reverse_mx(&mut lookups, About::MxMailFrom, domain.clone(), Found::MxMailFrom);
         }
-        self.transaction = Some(Transaction {
+        self.transaction = Some(Box::new(Transaction {
             reference: new_reference(),
             started: Instant::now(),
             policies: self.receiver.policies.load_full(),
@@ -187,7 +188,7 @@ impl Inquiry {
             author: Author::default(),
             waited: Default::default(),
             panicked: self.panicked,
-        });
+        }));
         reply::mail_ok()
     }
 

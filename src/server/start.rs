@@ -42,6 +42,8 @@ const WRITERS: usize = 12;
 const QUEUE: usize = 128 * 1024 * 1024;
 /// Octets of messages in memory, over all sessions: more are answered 452.
 const MEMORY: u64 = 1024 * 1024 * 1024;
+/// Octets of a connection that waits, without what it has read: thousands may be idle. Every test that connects holds it.
+const CONNECTION: usize = 4096;
 /// A file in tmp/ that is older was left by a crash.
 const STALE: Duration = Duration::from_secs(36 * 3600);
 /// How often stale files are looked for.
@@ -259,10 +261,12 @@ fn accept(
                     lasting.metrics.connection(ConnectionOutcome::Accepted);
                     private.notice(client.ip(), &generation.receiver);
                     let presence = shutdown.enter();
-                    tokio::spawn(async move {
+                    let serving = async move {
                         let _permit = permit;
                         connection::serve(stream, client, generation, presence).await;
-                    });
+                    };
+                    debug_assert!(size_of_val(&serving) <= CONNECTION, "{} octets", size_of_val(&serving));
+                    tokio::spawn(serving);
                 }
                 Err(denied) => refuse(stream, denied, &lasting.metrics),
             }
