@@ -126,7 +126,7 @@ pub fn tries(site: &Site, program: &str, tally: &Tally) -> String {
         ],
     );
     text.push_str(&format!("\nThe domains that exist here: {KNOWN}.\n"));
-    text.push_str(&styled("Serving. Ctrl-C stops it.", BOLD));
+    text.push_str(&styled("Serving; what you send is shown here. Ctrl-C stops it.", BOLD));
     text.push('\n');
     text
 }

@@ -322,6 +322,12 @@ fn it_stays_up_takes_ones_own_mail_and_stops_at_ctrl_c() {
     assert!(taken.starts_with("250 2.0.0 "), "{taken}");
     let refused = own("boss@bank.example", "mail.isp.example");
     assert!(refused.starts_with("550 5.7.1 bank.example asks receivers"), "{refused}");
+    for (number, reply) in [(13, &taken), (14, &refused)] {
+        let reference = reply.rsplit_once("ref=").unwrap().1.trim();
+        let first = demo.until(reference);
+        assert!(first.starts_with(&format!("{number}  Yours, ")), "{first}");
+    }
+    demo.until("told     550 5.7.1 bank.example");
 
     let inbox = directory.join("mail/gate.example/alice/new");
     let is_mine = |file: std::io::Result<std::fs::DirEntry>| {
@@ -353,8 +359,14 @@ fn it_stays_up_takes_ones_own_mail_and_stops_at_ctrl_c() {
 #[test]
 fn ports_that_are_taken_are_said_and_replaced() {
     let temporary = tempfile::tempdir().unwrap();
-    // whoever listens there already serves the purpose as well
-    let _taken = std::net::TcpListener::bind("127.0.0.1:2525");
+    // another test's demo holds it for a moment; whoever holds it for longer serves the purpose as well
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let taken = || std::net::TcpListener::bind("127.0.0.1:2525").ok();
+    let mut listener = taken();
+    while listener.is_none() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+        listener = taken();
+    }
     let (output, out, err) = run(&mut gatepost(&["demo", "--once"]), temporary.path());
     assert_eq!(output.status.code(), Some(0), "{out}{err}");
     assert!(out.contains("Port 2525 is taken, so 127.0.0.1:"), "{out}");
