@@ -222,7 +222,7 @@ impl Inquiry {
         let judged = judge::recipient(&policy, &transaction.facts);
         self.receiver.metrics.stage(Stage::Rcpt, watch.read());
         match judged {
-            Err(refusal) => self.refuse_recipient(&path, Some(&local), refusal),
+            Err(refusal) => self.refuse_recipient(&path, Some(&local), *refusal),
             Ok(standing) if !transaction.goes_with(&standing) => {
                 self.refuse_recipient(&path, Some(&local), by_protocol(Stage::Rcpt, reply::differs_send_again()))
             }
@@ -297,6 +297,11 @@ impl Inquiry {
         self.receiver.metrics.stage(Stage::Data, watch.read());
         self.account(&transaction, end);
         reply
+    }
+
+    /// The record of the last transaction, where no journal took it: a rehearsal's.
+    pub fn last_record(&mut self) -> Option<Record> {
+        self.last.take()
     }
 
     /// The policy decides (pure), the decision is carried out, and the outcome makes the reply.

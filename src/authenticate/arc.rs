@@ -7,6 +7,7 @@ use mail_auth::dkim::Canonicalization;
 
 use super::Authenticator;
 use super::body::Signed;
+use super::dkim::LARGE_HEADER;
 use super::key::Keys;
 use super::resolver::Resolver;
 use super::results::Flaw;
@@ -196,6 +197,9 @@ async fn validate(
         }
         covered.push((name.as_slice(), value.as_slice()));
         let keys = Keys::look_up(resolver, &seal.selector, &seal.domain).await;
+        if signed.header.raw().len() > LARGE_HEADER {
+            tokio::task::yield_now().await;
+        }
         signed.count_verification();
         keys.verify(&seal.octets, seal.algorithm, false, Canonicalization::Relaxed, &covered)?;
     }

@@ -42,7 +42,7 @@ impl Inquiry {
         let reply = self.worded(refusal.reply.clone(), &reference);
         if let Some(transaction) = &mut self.transaction {
             transaction.note_recipient(recipient(path, local, &reply));
-            transaction.refused = Some(Refusal { reply: reply.clone(), ..refusal });
+            transaction.refused = Some(refusal);
         }
         reply
     }
@@ -187,7 +187,10 @@ impl Inquiry {
         let Some(transaction) = self.transaction.take() else { return };
         let policy = policy_of(&transaction);
         let end = match &transaction.refused {
-            Some(refusal) => End::refused(refusal.clone(), policy),
+            Some(refusal) => {
+                let reply = self.worded(refusal.reply.clone(), &transaction.reference);
+                End::refused(Refusal { reply, ..refusal.clone() }, policy)
+            }
             None => {
                 let stage = if transaction.incoming.is_some() { Stage::Data } else { Stage::Mail };
                 End::given_up(stage, policy)

@@ -126,7 +126,8 @@ impl Inquiry {
         }
     }
 
-    async fn settle(&mut self) {
+    /// Waits for all look-ups that are under way.
+    pub async fn settle(&mut self) {
         while self.is_looking() {
             self.progress().await;
         }

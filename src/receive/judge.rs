@@ -11,7 +11,7 @@ use super::transaction::{Accepted, Refusal, Standing, Transaction};
 
 /// Judges a recipient by the rules of its policy for connect, mail and rcpt. What an early stage refuses is told here, where an
 /// rcpt rule that accepts (the postmaster, say) may still spare the recipient.
-pub(super) fn recipient(policy: &Arc<Policy>, facts: &Facts) -> Result<Standing, Refusal> {
+pub(super) fn recipient(policy: &Arc<Policy>, facts: &Facts) -> Result<Standing, Box<Refusal>> {
     let mut judgement = Judgement::default();
     let mut refused = None;
     for stage in [Stage::Connect, Stage::Mail] {
@@ -31,7 +31,7 @@ pub(super) fn recipient(policy: &Arc<Policy>, facts: &Facts) -> Result<Standing,
         None => Ok(Standing { policy: Arc::clone(policy), role: facts.rcpt.role, judgement }),
         Some((stage, verdict, reply)) => {
             let rule = verdict.rule().to_owned();
-            Err(Refusal { stage, rule, reply, score: judgement.score, rules: judgement.rules })
+            Err(Box::new(Refusal { stage, rule, reply, score: judgement.score, rules: judgement.rules }))
         }
     }
 }

@@ -18,11 +18,14 @@ use super::lookups::Lookups;
 /// Recipients that the record lists one by one.
 const LISTED: usize = 100;
 
+/// Tells a mailbox's policy.
+type Assignment = dyn Fn(&MailboxName) -> Arc<Policy> + Send + Sync;
+
 /// Which policy judges whose mail.
 #[derive(Clone)]
 pub struct Policies {
     default: Arc<Policy>,
-    of: Arc<dyn Fn(&MailboxName) -> Arc<Policy> + Send + Sync>,
+    of: Arc<Assignment>,
 }
 
 impl Policies {

@@ -18,5 +18,5 @@ mod wire;
 pub use listener::{Denied, Permit, Permits};
 pub use privileges::is_root;
 pub use shutdown::{DRAIN, Shutdown};
-pub use start::{Bound, Running, StartError, bind, runtime, start};
+pub use start::{Bound, Running, StartError, bind, policies, runtime, start};
 pub use tls::{TlsError, acceptor};

@@ -204,7 +204,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
 }
 
 /// Who judges whose mail.
-pub(super) fn policies(config: &Config) -> Policies {
+pub fn policies(config: &Config) -> Policies {
     let policies = config.policies.clone();
     Policies::new(Arc::clone(config.policies.default()), move |mailbox| Arc::clone(policies.of(mailbox)))
 }

@@ -452,6 +452,32 @@ proptest! {
         });
     }
 
+    /// Whatever stands in a key record, it is read and judged, and no key but the right one verifies.
+    #[test]
+    fn any_key_record_is_read(at in 0usize..500, octet in "[A-Za-z0-9+/=;: ]", cut in 0usize..500) {
+        thread_local! {
+            static SIGNED: (Signer, Vec<u8>) = {
+                let signer = Signer::new_rsa("sender.example", "s1").unwrap();
+                let message = sign(&signer, MESSAGE).into_bytes();
+                (signer, message)
+            };
+        }
+        SIGNED.with(|(signer, message)| {
+            let record = signer.key_record();
+            let mut changed = record.clone();
+            let at = at % changed.len();
+            changed.replace_range(at..=at, &octet);
+            changed.truncate(changed.len() - cut % 2 * (cut % changed.len()));
+            let found = words(Zone::new().txt(&signer.key_name(), &changed), message, NOW);
+            // The first 24 octets say only that an RSA key follows.
+            let key = |record: &str| {
+                let text = record.split("p=").nth(1).unwrap_or_default().split(';').next().unwrap().replace(' ', "");
+                text.get(32..).unwrap_or_default().to_owned()
+            };
+            assert!(found[0] != "pass" || key(&changed) == key(&record), "{changed}");
+        });
+    }
+
     #[test]
     fn any_signature_field_is_read(value in "[ -~]{0,60}(; ?[a-z]{1,3}=[ -~]{0,20}){0,8}") {
         let message = format!("DKIM-Signature: {value}\r\nARC-Seal: {value}\r\nARC-Message-Signature: {value}\r\n{MESSAGE}");

@@ -13,6 +13,7 @@ mod config;
 mod data;
 mod deliver;
 mod demo;
+mod deploy;
 mod dialogs;
 mod dkim;
 mod dmarc;

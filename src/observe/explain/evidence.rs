@@ -1,6 +1,6 @@
 //! What each check found, a line each.
 
-use super::{Line, fit, line, listed};
+use super::{Line, fit, line, listed, tells_of_message};
 use crate::facts::record::Record;
 use crate::facts::{
     ArcResult, Dkim, DmarcResult, Facts, IprevResult, MethodResult, Mx, ReverseMx, ReverseMxResult, Spf, Stage,
@@ -19,7 +19,7 @@ pub fn lines(record: &Record) -> Vec<Line> {
         };
         lines.push(line("", format!("MAIL FROM: {}", spf(facts, &facts.spf.mail_from, nothing))));
     }
-    if record.stage == Stage::Data {
+    if tells_of_message(record) {
         lines.extend(dkim(facts));
         lines.push(line("DMARC", dmarc(facts)));
         lines.push(line("ARC", arc(facts.arc.result)));

@@ -93,10 +93,15 @@ fn claims(record: &Record) -> Vec<Line> {
     if record.stage != Stage::Connect {
         lines.push(line("reverse-path", reverse_path(record)));
     }
-    if record.stage == Stage::Data {
+    if tells_of_message(record) {
         lines.extend(message_claims(record));
     }
     lines
+}
+
+/// Whether the message's facts are known: it came in, or `try` looked at it although a recipient's refusal settled the matter.
+fn tells_of_message(record: &Record) -> bool {
+    record.stage == Stage::Data || record.facts.message.bytes > 0
 }
 
 fn reverse_path(record: &Record) -> String {
