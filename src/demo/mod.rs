@@ -127,7 +127,7 @@ pub fn run(options: &Options, log: Option<Log>, out: &mut dyn Write) -> Result<O
                 () = signals.next() => {}
                 () = show_others(Follower::new(&site.journal), tally.total(), out) => {}
             }
-            show(out, &format!("\nStopping. What was written stays in {}\n", directory.path().display()));
+            show(out, &report::closing(directory.path()));
         }
         // whoever asks twice does not wait for sessions that are still open
         tokio::select! {
