@@ -33,6 +33,7 @@ use super::private::PrivateClients;
 use super::privileges::{become_account, is_root, make_directory};
 use super::reload::Reload;
 use super::shutdown::Shutdown;
+use super::signals::{Asked, Signals};
 use super::tls;
 
 /// Threads that write messages; they wait for the disk, not for a core.
@@ -328,22 +329,11 @@ impl Running {
     }
 
     /// Serves until SIGTERM or SIGINT; SIGHUP reloads.
-    ///
-    /// # Errors
-    /// Signals can't be listened for.
-    pub async fn until_signal(mut self) -> io::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let mut hup = signal(SignalKind::hangup())?;
-        loop {
-            tokio::select! {
-                _ = term.recv() => break,
-                _ = int.recv() => break,
-                _ = hup.recv() => self.reload().await,
-            }
+    pub async fn until_signal(mut self, mut signals: Signals) {
+        while signals.next().await == Asked::Reload {
+            self.reload().await;
         }
         self.stop().await;
-        Ok(())
     }
 
     async fn reload(&mut self) {
