@@ -143,6 +143,8 @@ pub(super) struct Lasting {
 /// A server that accepts mail.
 pub struct Running {
     lasting: Arc<Lasting>,
+    started: Config,
+    /// What is in force.
     config: Config,
     path: Option<PathBuf>,
     force: bool,
@@ -201,7 +203,22 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     let http = listener.local_addr().map_err(machine)?;
     let http_task = tokio::spawn(http::serve(listener, pages, async { drop(stopped.await) }));
     let (path, force) = (None, false);
-    Ok(Running { lasting, config, path, force, smtp, http, shutdown, writers, journal, tasks, stop_http, http_task })
+    let started = config.clone();
+    Ok(Running {
+        lasting,
+        started,
+        config,
+        path,
+        force,
+        smtp,
+        http,
+        shutdown,
+        writers,
+        journal,
+        tasks,
+        stop_http,
+        http_task,
+    })
 }
 
 /// Who judges whose mail.
@@ -337,7 +354,12 @@ impl Running {
     }
 
     async fn reload(&mut self) {
-        let reload = Reload { lasting: Arc::clone(&self.lasting), path: self.path.clone(), force: self.force };
+        let reload = Reload {
+            lasting: Arc::clone(&self.lasting),
+            path: self.path.clone(),
+            started: self.started.clone(),
+            force: self.force,
+        };
         if let Some(config) = reload.run(self.config.clone()).await {
             self.config = config;
         }
