@@ -1,13 +1,14 @@
 //! `gatepost demo`: the real server on loopback, a DNS of its own, and samples that are sent to it over SMTP.
 //!
 //! ```text
-//! directory, keys -> DNS -> server -> each sample: client -> journal -> row of the table -> (serve until Ctrl-C)
+//! directory, keys -> DNS -> server -> each sample: client -> journal -> row of the table -> (serve, show what others send, until Ctrl-C)
 //! ```
 
 pub mod client;
 pub mod directory;
 pub mod dns;
 pub mod expected;
+pub mod follow;
 pub mod report;
 pub mod samples;
 pub mod site;
@@ -33,6 +34,7 @@ use client::send;
 use directory::Directory;
 use dns::DnsServer;
 use expected::Seen;
+use follow::{Follower, show_others};
 use report::Tally;
 use samples::Sample;
 use site::Site;
@@ -121,8 +123,11 @@ pub fn run(options: &Options, log: Option<Log>, out: &mut dyn Write) -> Result<O
         if !options.once {
             directory.keep();
             show(out, &report::tries(&site, &options.program, &tally));
-            signals.next().await;
-            show(out, &format!("\nStopping. What was written stays in {}\n", directory.path().display()));
+            tokio::select! {
+                () = signals.next() => {}
+                () = show_others(Follower::new(&site.journal), tally.total(), out) => {}
+            }
+            show(out, &report::closing(directory.path()));
         }
         // whoever asks twice does not wait for sessions that are still open
         tokio::select! {

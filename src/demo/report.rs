@@ -9,7 +9,7 @@ use crate::facts::word::Action;
 
 use super::site::Site;
 use super::table::styled;
-use super::zone::{KNOWN, LOCAL, YOU};
+use super::zone::{FORGER, KNOWN, LOCAL, YOU};
 
 const BOLD: Style = Style::new().bold();
 
@@ -107,28 +107,33 @@ pub fn tries(site: &Site, program: &str, tally: &Tally) -> String {
     );
     section("or by hand", &dialog(site));
     if let Some(reference) = &tally.reference {
-        section(
-            "Why was that? Every reply has its ref",
-            &[
-                format!("{program} explain {reference} --config {config}"),
-                format!(
-                    "{program} try --config {config} --ip 127.0.0.13 --mail-from joe@quiet.example --rcpt alice@{LOCAL}"
-                ),
-            ],
-        );
+        let explain = format!("{program} explain {reference} --config {config}");
+        section("Why was that? Every answer has its ref", &[explain]);
     }
+    let client = format!("--ip {FORGER} --mail-from joe@quiet.example");
+    let attempt = format!("{program} try --config {config} {client} --rcpt alice@{LOCAL}");
+    section("What would become of it? Asked without sending", &[attempt]);
     section(
         "Look around",
         &[
             format!("curl http://{http}/metrics"),
+            format!("dig @{} -p {} _dmarc.bank.example TXT", site.dns.ip(), site.dns.port()),
             format!("{}   (inbox: new/, Junk: .Junk/new/)", maildir.display()),
             format!("{}   (one JSON line a transaction)", site.journal.display()),
         ],
     );
     text.push_str(&format!("\nThe domains that exist here: {KNOWN}.\n"));
-    text.push_str(&styled("Serving. Ctrl-C stops it.", BOLD));
+    text.push_str(&styled("Serving; what you send is shown here. Ctrl-C stops it.", BOLD));
     text.push('\n');
     text
+}
+
+/// What is said when somebody ends it.
+pub fn closing(directory: &Path) -> String {
+    format!(
+        "\nStopping when transactions in flight have ended; Ctrl-C again stops at once.\nWhat was written stays in {}\n",
+        directory.display()
+    )
 }
 
 fn dialog(site: &Site) -> Vec<String> {

@@ -27,6 +27,8 @@ pub struct Site {
     pub running: Running,
     /// Where it accepts mail.
     pub smtp: SocketAddr,
+    /// The DNS that it asks.
+    pub dns: SocketAddr,
     /// Its configuration.
     pub file: PathBuf,
     /// Where its journal is.
@@ -46,7 +48,7 @@ impl Site {
         let (journal, maildirs) = (config.journal.directory.clone(), config.maildir.root.clone());
         let running = server::start(bound, config, log, runtime)?;
         let smtp = running.smtp().first().copied().unwrap_or_else(|| SocketAddr::new(LOOPBACK, SMTP_PORT));
-        Ok(Site { running, smtp, file, journal, maildirs })
+        Ok(Site { running, smtp, dns, file, journal, maildirs })
     }
 
     /// Which of the usual ports were taken, each with the one that stands in for it.

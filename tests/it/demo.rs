@@ -19,6 +19,8 @@ use gatepost::facts::word::Action;
 use gatepost::facts::{Dkim, DmarcResult, Facts, MethodResult, Stage};
 use unicode_width::UnicodeWidthStr;
 
+use crate::support::programs;
+
 /// No test waits longer for the program.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -322,6 +324,12 @@ fn it_stays_up_takes_ones_own_mail_and_stops_at_ctrl_c() {
     assert!(taken.starts_with("250 2.0.0 "), "{taken}");
     let refused = own("boss@bank.example", "mail.isp.example");
     assert!(refused.starts_with("550 5.7.1 bank.example asks receivers"), "{refused}");
+    for (number, reply) in [(13, &taken), (14, &refused)] {
+        let reference = reply.rsplit_once("ref=").unwrap().1.trim();
+        let first = demo.until(reference);
+        assert!(first.starts_with(&format!("{number}  Yours, ")), "{first}");
+    }
+    demo.until("told     550 5.7.1 bank.example");
 
     let inbox = directory.join("mail/gate.example/alice/new");
     let is_mine = |file: std::io::Result<std::fs::DirEntry>| {
@@ -345,16 +353,61 @@ fn it_stays_up_takes_ones_own_mail_and_stops_at_ctrl_c() {
         assert!(story.contains("dmarc-reject"), "{story}");
     }
 
+    let attempt = demo.out.lines().find(|line| line.contains(" try --config ")).unwrap().to_owned();
+    let words: Vec<&str> = attempt.split_whitespace().skip(1).collect();
+    let (output, story, err) = run(&mut gatepost(&words), temporary.path());
+    assert_eq!(output.status.code(), Some(0), "{err}");
+    assert!(story.contains("reverse-path-null-mx"), "{story}");
+
     let (code, err) = demo.interrupt();
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert!(inbox.is_dir(), "what was written stays");
 }
 
 #[test]
+fn the_printed_swaks_commands_work() {
+    let Some(program) = programs::program("swaks") else {
+        return programs::left_out("swaks is not on this machine (make packages gets it)");
+    };
+    let temporary = tempfile::tempdir().unwrap();
+    let mut demo = Demo::start(temporary.path());
+    demo.until("Ctrl-C stops it");
+    let commands: Vec<String> =
+        demo.out.lines().filter(|line| line.contains("swaks --server")).map(str::to_owned).collect();
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    for (command, reply) in commands.iter().zip(["250 2.0.0 accepted", "550 5.7.1 bank.example"]) {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let mut swaks = programs::command("swaks").unwrap();
+        let output = swaks.args(&words[1..]).stdin(Stdio::null()).output().unwrap();
+        let dialog = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(dialog.contains(reply), "{} of {}: {dialog}", words.join(" "), program.display());
+    }
+    assert_eq!(demo.interrupt().0, Some(0));
+}
+
+#[test]
+fn the_readme_shows_the_table_as_it_is() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let (_, table) = readme.split_once("<!-- demo table: begin -->").unwrap();
+    let (table, _) = table.split_once("<!-- demo table: end -->").unwrap();
+    for Sample { title, expected, .. } in all_samples() {
+        let row = row_of(table, title);
+        let decision = format!("{} {}", expected.action.as_str().to_uppercase(), expected.reply);
+        assert!(row.contains(&decision) && row.contains(expected.rule), "{decision} is not in {row}");
+    }
+}
+
+#[test]
 fn ports_that_are_taken_are_said_and_replaced() {
     let temporary = tempfile::tempdir().unwrap();
-    // whoever listens there already serves the purpose as well
-    let _taken = std::net::TcpListener::bind("127.0.0.1:2525");
+    // another test's demo holds it for a moment; whoever holds it for longer serves the purpose as well
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let taken = || std::net::TcpListener::bind("127.0.0.1:2525").ok();
+    let mut listener = taken();
+    while listener.is_none() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+        listener = taken();
+    }
     let (output, out, err) = run(&mut gatepost(&["demo", "--once"]), temporary.path());
     assert_eq!(output.status.code(), Some(0), "{out}{err}");
     assert!(out.contains("Port 2525 is taken, so 127.0.0.1:"), "{out}");
