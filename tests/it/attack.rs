@@ -69,6 +69,20 @@ fn a_domain_with_a_comment_in_it_does_not_show_another_domain_than_dmarc_asked()
 }
 
 #[test]
+fn a_bounce_whose_from_only_looks_like_an_address_is_no_way_around_dmarc() {
+    let server = server();
+    for from in ["\"service@bank.example\"", "\"service@bank.example\" <>", "=?utf-8?q?service=40bank.example?= <X>"] {
+        let mut client = server.dial();
+        client.expect("EHLO mx.attacker.example", 250);
+        client.expect("MAIL FROM:<>", 250);
+        client.expect("RCPT TO:<alice@receiver.example>", 250);
+        client.expect("DATA", 354);
+        client.expect(&format!("From: {from}\r\n\r\nhello\r\n."), 550);
+    }
+    assert!(server.delivered("alice").is_empty());
+}
+
+#[test]
 fn results_that_a_lenient_reader_takes_for_ours_do_not_reach_the_mailbox() {
     let server = server();
     let forged = [
