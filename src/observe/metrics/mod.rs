@@ -190,9 +190,11 @@ impl Metrics {
     }
 
     /// All that one finished transaction counts: its decision, its rules and, where a message was judged, that message and its
-    /// authentication results.
+    /// authentication results. A transaction that the client gave up before an answer was decided by nobody.
     pub fn transaction(&self, record: &Record) {
-        self.decision(record.decision.action, &record.decision.rule);
+        if !record.decision.reply.is_empty() {
+            self.decision(record.decision.action, &record.decision.rule);
+        }
         record.rules.iter().for_each(|rule| self.rule(rule));
         if record.stage == Stage::Data && record.facts.message.bytes > 0 {
             self.message(record.facts.message.bytes);
