@@ -155,7 +155,7 @@ fn read_field(value: &[u8], unfolded: &[u8], author: &mut Author) {
         author.add_defect(defect::NO_ADDRESS);
     }
     let readable = !list.defects.contains(&defect::BAD_SYNTAX) && !author.defects.contains(&defect::BAD_DOMAIN);
-    if readable && other_reading(value) != sorted(domains.clone()) {
+    if readable && other_reading(value) != Some(sorted(domains.clone())) {
         author.add_defect(defect::READINGS_DIFFER);
     }
     let only_lacks_one = author.defects.iter().all(|word| [defect::NO_ADDRESS, defect::GROUP].contains(word));
@@ -182,22 +182,17 @@ fn shows_an_address(value: &[u8]) -> bool {
     decoded.as_text().is_some_and(|decoded| decoded.contains(AT))
 }
 
-/// The domains that mail-parser reads in the field, sorted, each once. What it reads and is no domain makes the readings differ.
-fn other_reading(value: &[u8]) -> Vec<Domain> {
+/// The domains that mail-parser reads in the field, sorted, each once. `None` where it reads one that is none.
+fn other_reading(value: &[u8]) -> Option<Vec<Domain>> {
     let ended = [value, b"\r\n"].concat();
     let HeaderValue::Address(address) = MessageStream::new(&ended).parse_address() else {
-        return Vec::new();
+        return Some(Vec::new());
     };
     let read = address.iter().filter_map(|a| a.address()).filter_map(|address| {
         let (_, domain) = address.rsplit_once('@')?;
-        Some(Domain::parse(domain).unwrap_or_else(|_| unreadable()))
+        Some(Domain::parse(domain).ok())
     });
-    sorted(read.collect())
-}
-
-/// A value that equals no domain that was ever parsed from a field.
-fn unreadable() -> Domain {
-    Domain(String::new())
+    read.collect::<Option<Vec<Domain>>>().map(sorted)
 }
 
 fn sorted(mut domains: Vec<Domain>) -> Vec<Domain> {
