@@ -12,6 +12,8 @@ use crate::support::site::{OPEN, message};
 
 /// Octets that may be held.
 const BOUND: u64 = 10_000;
+/// Of which one network may hold these.
+const SHARE: u64 = 8_000;
 
 /// Sessions that share so little memory.
 fn check(sessions: impl AsyncFnOnce(&mut Inquiry, &mut Inquiry, &Memory)) {
@@ -20,11 +22,11 @@ fn check(sessions: impl AsyncFnOnce(&mut Inquiry, &mut Inquiry, &Memory)) {
         let dns = serve(Zone::new()).await;
         let receiver = receiver(OPEN, dns.addr());
         let mut receiver = Arc::into_inner(receiver).unwrap();
-        receiver.memory = Memory::new(BOUND);
+        receiver.memory = Memory::new(BOUND, SHARE);
         let memory = Arc::clone(&receiver.memory);
         let receiver: Arc<Receiver> = Arc::new(receiver);
-        let connect = || Inquiry::connect(Arc::clone(&receiver), ([127, 0, 0, 1], 4000).into());
-        sessions(&mut connect(), &mut connect(), &memory).await;
+        let connect = |last| Inquiry::connect(Arc::clone(&receiver), ([127, 0, 0, last], 4000).into());
+        sessions(&mut connect(1), &mut connect(2), &memory).await;
     });
 }
 
@@ -50,8 +52,8 @@ fn a_message_that_memory_has_no_room_for_is_deferred_and_another_is_not_hurt() {
         let small = message("a@sender.example");
         one.content(small.as_bytes());
         other.content(small.as_bytes());
-        other.content(&vec![b'x'; BOUND as usize]);
-        assert_eq!(memory.used(), 2 * small.len() as u64, "what did not fit is not kept");
+        other.content(&vec![b'x'; SHARE as usize]);
+        assert_eq!(memory.used(), small.len() as u64, "what did not fit is not kept, nor what came before it");
         is(&other.message(None).await, "452 4.3.1");
         is(&one.message(None).await, "250 2.0.0");
         assert_eq!(memory.used(), 0);
@@ -73,7 +75,22 @@ fn memory_is_given_back_however_a_message_ends() {
             assert_eq!(memory.used(), 0, "{end}");
         }
         begin(other).await;
-        other.content(&vec![b'x'; BOUND as usize]);
+        other.content(&vec![b'x'; SHARE as usize]);
         is(&other.message(None).await, "250 2.0.0");
+    });
+}
+
+#[test]
+fn a_network_that_holds_its_share_leaves_room_for_the_others() {
+    check(async |greedy, other, memory| {
+        begin(greedy).await;
+        begin(other).await;
+        greedy.content(&vec![b'x'; SHARE as usize]);
+        assert_eq!(memory.used(), SHARE);
+        other.content(message("a@sender.example").as_bytes());
+        greedy.content(b"y");
+        is(&greedy.message(None).await, "452 4.3.1");
+        is(&other.message(None).await, "250 2.0.0");
+        assert_eq!(memory.used(), 0);
     });
 }

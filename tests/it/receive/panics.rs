@@ -41,7 +41,7 @@ pub(super) fn receiver(policy: &str, dns: std::net::SocketAddr) -> Arc<Receiver>
         carrier: Carrier::Nowhere,
         journal: None,
         metrics: Arc::new(Metrics::new("test").unwrap()),
-        memory: Memory::new(1 << 20),
+        memory: Memory::new(1 << 20, 1 << 20),
     })
 }
 
