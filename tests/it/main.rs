@@ -6,6 +6,7 @@ mod support;
 
 mod address;
 mod arc;
+mod attack;
 mod authentication_results;
 mod author;
 mod condition;
@@ -13,6 +14,7 @@ mod config;
 mod data;
 mod deliver;
 mod demo;
+mod deploy;
 mod dialogs;
 mod dkim;
 mod dmarc;

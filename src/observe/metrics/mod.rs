@@ -189,8 +189,8 @@ impl Metrics {
         count(Method::ReverseMxPtr, facts.reverse_mx.ptr.result.as_str());
     }
 
-    /// All that one finished transaction counts: its decision, its rules and, where a message was judged, that message and its
-    /// authentication results. A transaction that the client gave up before an answer was decided by nobody.
+    /// All that one finished transaction counts: its decision (one that the client gave up, without an answer to end it, has none),
+    /// its rules and, where a message was judged, that message and its authentication results.
     pub fn transaction(&self, record: &Record) {
         if !record.decision.reply.is_empty() {
             self.decision(record.decision.action, &record.decision.rule);
