@@ -104,6 +104,7 @@ fn config_check_exits_0_1_or_2() {
 
 #[test]
 fn policies_are_checked_and_tested() {
+    run(&["policy", "check", "policies/default.toml"], 0, "\na careful operator of a small domain: ", "");
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         std::fs::write(directory.path().join(name), text).unwrap();
