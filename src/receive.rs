@@ -32,7 +32,7 @@ use crate::authenticate::{AuthenticateError, Authenticator, Dns};
 use crate::facts::record::Record;
 use crate::facts::table::FactSet;
 use crate::facts::word::Action;
-use crate::facts::{Address, Facts, Rcpt, Role, SpfBoth, Stage, Tls};
+use crate::facts::{Address, Facts, Rcpt, Role, Stage, Tls};
 use crate::message::author::{Author, message_id, read_author, read_reply_to};
 use crate::message::content::Content;
 use crate::message::header::Header;
@@ -59,6 +59,7 @@ const MOST_RECEIVED: usize = 100;
 const MOST_COPIES: usize = 1000;
 
 /// What all sessions of one configuration share.
+#[derive(Clone)]
 pub struct Receiver {
     /// Our name, in Received.
     pub hostname: String,
@@ -122,11 +123,7 @@ impl Inquiry {
         let mut client_lookups = Lookups::default();
         if !trusted {
             let authenticator = receiver.authenticator.clone();
-            client_lookups.start(About::Client, async move {
-                let iprev = authenticator.iprev(ip).await;
-                let ptr = authenticator.reverse_mx(&iprev.name, ip).await;
-                vec![Found::Iprev(iprev), Found::Ptr(ptr)]
-            });
+            client_lookups.start(About::Client, async move { vec![Found::Iprev(authenticator.iprev(ip).await)] });
         }
         Inquiry {
             receiver,
@@ -281,9 +278,7 @@ impl Inquiry {
             let authenticator = self.receiver.authenticator.clone();
             let its_author = author.clone();
             transaction.lookups.start(About::Cache, async move {
-                let nothing = SpfBoth::default();
-                let policy = authenticator.dmarc(&its_author, &nothing, &ReversePath::Null, &[]);
-                join(authenticator.fetch_dkim_keys(&keys), policy).await;
+                join(authenticator.fetch_dkim_keys(&keys), authenticator.fetch_dmarc_policy(&its_author)).await;
                 vec![Found::Warmed]
             });
         }

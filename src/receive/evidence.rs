@@ -74,6 +74,11 @@ impl Inquiry {
             if found.is_of_session() {
                 found.note(&mut self.session);
             }
+            if let Found::Iprev(iprev) = found {
+                let mut lookups = std::mem::take(&mut self.client_lookups);
+                self.start_reverse_mx(&mut lookups, About::Ptr, iprev.name.clone(), Found::Ptr);
+                self.client_lookups = lookups;
+            }
             if let Some(transaction) = &mut self.transaction {
                 found.note(&mut transaction.facts);
             }

@@ -28,7 +28,9 @@ pub(super) enum Found {
 /// What a look-up is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum About {
+    /// The client's reverse name; reverse MX of that name follows from it.
     Client,
+    Ptr,
     SpfHelo,
     SpfMailFrom,
     MxMailFrom,
@@ -42,6 +44,7 @@ impl About {
     const fn facts(self) -> &'static [&'static str] {
         match self {
             About::Client => &["iprev", "client.name", "reverse_mx.ptr"],
+            About::Ptr => &["reverse_mx.ptr"],
             About::SpfHelo => &["spf.helo"],
             About::SpfMailFrom => &["spf.mail_from"],
             About::MxMailFrom => &["reverse_mx.mail_from"],

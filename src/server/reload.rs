@@ -68,12 +68,7 @@ impl Reload {
             trusted: config.smtp.trusted.clone(),
             soft_reject: config.smtp.soft_reject,
             directory: Arc::clone(&config.directory),
-            policies: Arc::clone(&was.policies),
-            authenticator: was.authenticator.clone(),
-            carrier: was.carrier.clone(),
-            journal: was.journal.clone(),
-            metrics: Arc::clone(&was.metrics),
-            memory: Arc::clone(&was.memory),
+            ..Receiver::clone(was)
         });
         was.metrics.soft_reject(config.smtp.soft_reject);
         was.policies.store(Arc::new(policies(&config)));

@@ -55,7 +55,7 @@ fn full() -> Metrics {
     for outcome in DirectorySync::ALL {
         metrics.register_directory_syncs(*outcome, || 6).unwrap();
     }
-    for noun in ["files", "bytes", "messages", "taken_back", "left_behind"] {
+    for noun in ["files", "bytes", "messages", "taken_back", "left_behind", "panics"] {
         let name = &format!("gatepost_deliver_{noun}_total");
         metrics.register_counter(name, &[], || 5).unwrap();
     }
@@ -128,7 +128,7 @@ fn the_page_of_metrics_names_every_label_value() {
         ("verb", Verb::WORDS),
         ("rules `outcome`", Outcome::WORDS),
         ("tls", SessionTls::WORDS),
-        ("stage", Stage::WORDS),
+        ("stage", &["rcpt", "data"]),
         ("handshakes `outcome`", HandshakeOutcome::WORDS),
     ];
     for (label, words) in sets {

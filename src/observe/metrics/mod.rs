@@ -119,8 +119,8 @@ impl Metrics {
                 let _ = family.get_metric_with_label_values(&[word]);
             }
         }
-        for stage in Stage::WORDS {
-            let _ = self.stage_seconds.get_metric_with_label_values(&[stage]);
+        for stage in [Stage::Rcpt, Stage::Data] {
+            let _ = self.stage_seconds.get_metric_with_label_values(&[stage.as_str()]);
         }
         for action in Action::WORDS {
             let _ = self.decisions.get_metric_with_label_values(&[*action, label::rule("")]);
