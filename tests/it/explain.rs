@@ -400,7 +400,7 @@ fn a_reverse_path_that_can_receive_nothing() {
 fn a_client_on_a_block_list() {
     let mut record = refused_at(Stage::Connect, Action::Reject, "listed", "550 5.7.1 no");
     let codes = vec!["spam source".into(), "proxy".into()];
-    record.facts.block_lists.insert("zen.example".into(), BlockList { listed: true, codes });
+    record.facts.block_lists.insert("zen.example".into(), BlockList { listed: true, codes, ..BlockList::default() });
     record.facts.block_lists.insert("other.example".into(), BlockList::default());
     record.facts.reverse_mx = Default::default();
     record.facts.spf = Default::default();
