@@ -109,7 +109,7 @@ pub struct Inquiry {
     client_lookups: Lookups,
     helo_lookups: Lookups,
     transaction: Option<Transaction>,
-    /// A check about the client panicked: messages get a 451.
+    /// A check about the client panicked: what it would have found is missing for the whole session, whose messages get a 451.
     panicked: bool,
     last: Option<Record>,
 }
@@ -224,6 +224,10 @@ impl Inquiry {
         }
         self.until(needs).await;
         let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
+        if transaction.panicked {
+            // rules would take what is missing for what was found
+            return self.refuse_recipient(&path, Some(&local), by_protocol(Stage::Rcpt, reply::internal_error()));
+        }
         transaction.facts.rcpt = Rcpt {
             address: path.to_string(),
             domain: local.domain.as_str().to_owned(),

@@ -50,11 +50,12 @@ impl Inquiry {
                 None => pending().await,
             }
         };
-        let found = tokio::select! {
-            found = client_lookups.next() => found,
-            found = helo_lookups.next() => found,
-            found = in_transaction => found,
+        let (found, of_session) = tokio::select! {
+            found = client_lookups.next() => (found, true),
+            found = helo_lookups.next() => (found, true),
+            found = in_transaction => (found, false),
         };
+        self.panicked |= of_session && found.is_err();
         self.note(found);
     }
 
@@ -83,9 +84,8 @@ impl Inquiry {
         let Ok(found) = found else {
             tracing::error!("a check panicked: this message is answered with 451");
             self.receiver.metrics.panic();
-            match &mut self.transaction {
-                Some(transaction) => transaction.panicked = true,
-                None => self.panicked = true,
+            if let Some(transaction) = &mut self.transaction {
+                transaction.panicked = true;
             }
             return;
         };

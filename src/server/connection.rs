@@ -71,6 +71,7 @@ struct Connection {
     replies: Vec<u8>,
     /// The command that the next reply answers, for the metrics.
     verb: Verb,
+    /// When the session has lasted long enough.
     ends: Instant,
     tls: SessionTls,
 }
@@ -175,7 +176,9 @@ impl Connection {
     /// Waits for octets; look-ups go on meanwhile.
     async fn wait(&mut self) -> io::Result<Input> {
         let in_transaction = self.session.in_transaction();
-        let deadline = self.ends.min(Instant::now() + self.generation.idle);
+        // a transaction in flight is finished, but it may not last another session's time
+        let ends = if in_transaction { self.ends + self.generation.session } else { self.ends };
+        let deadline = ends.min(Instant::now() + self.generation.idle);
         self.input.drain(..self.start);
         self.start = 0;
         if self.input.is_empty() && !in_transaction {

@@ -34,6 +34,7 @@ use super::private::PrivateClients;
 use super::privileges::{become_account, is_root, make_directory};
 use super::reload::Reload;
 use super::shutdown::Shutdown;
+use super::signals::{Asked, Signals};
 use super::tls;
 
 /// Threads that write messages; they wait for the disk, not for a core.
@@ -145,6 +146,8 @@ pub(super) struct Lasting {
 /// A server that accepts mail.
 pub struct Running {
     lasting: Arc<Lasting>,
+    started: Config,
+    /// What is in force.
     config: Config,
     path: Option<PathBuf>,
     force: bool,
@@ -207,7 +210,22 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     let http = listener.local_addr().map_err(machine)?;
     let http_task = tokio::spawn(http::serve(listener, pages, async { drop(stopped.await) }));
     let (path, force) = (None, false);
-    Ok(Running { lasting, config, path, force, smtp, http, shutdown, writers, journal, tasks, stop_http, http_task })
+    let started = config.clone();
+    Ok(Running {
+        lasting,
+        started,
+        config,
+        path,
+        force,
+        smtp,
+        http,
+        shutdown,
+        writers,
+        journal,
+        tasks,
+        stop_http,
+        http_task,
+    })
 }
 
 /// Who judges whose mail.
@@ -335,26 +353,20 @@ impl Running {
     }
 
     /// Serves until SIGTERM or SIGINT; SIGHUP reloads.
-    ///
-    /// # Errors
-    /// Signals can't be listened for.
-    pub async fn until_signal(mut self) -> io::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let mut hup = signal(SignalKind::hangup())?;
-        loop {
-            tokio::select! {
-                _ = term.recv() => break,
-                _ = int.recv() => break,
-                _ = hup.recv() => self.reload().await,
-            }
+    pub async fn until_signal(mut self, mut signals: Signals) {
+        while signals.next().await == Asked::Reload {
+            self.reload().await;
         }
         self.stop().await;
-        Ok(())
     }
 
     async fn reload(&mut self) {
-        let reload = Reload { lasting: Arc::clone(&self.lasting), path: self.path.clone(), force: self.force };
+        let reload = Reload {
+            lasting: Arc::clone(&self.lasting),
+            path: self.path.clone(),
+            started: self.started.clone(),
+            force: self.force,
+        };
         if let Some(config) = reload.run(self.config.clone()).await {
             self.config = config;
         }

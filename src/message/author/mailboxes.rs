@@ -58,7 +58,9 @@ impl MailboxList {
         if value.iter().any(|octet| octet.is_ascii_control() && *octet != b'\t') {
             list.add_defect(defect::CONTROL_CHARACTER);
         }
-        let read = tokens(value).and_then(|tokens| Reader { tokens: &tokens, at: 0, list: &mut list }.read());
+        let read = tokens(value).and_then(|Tokens { tokens, apart }| {
+            Reader { tokens: &tokens, apart: &apart, at: 0, list: &mut list }.read()
+        });
         if read.is_err() {
             list.add_defect(defect::BAD_SYNTAX);
         }
@@ -72,12 +74,21 @@ impl MailboxList {
     }
 }
 
-/// Splits into tokens; comments and white space are left out (RFC 5322 §3.2.2), as nothing in this grammar depends on them but
-/// the end of an atom.
-fn tokens(value: &[u8]) -> Result<Vec<Token>, Stop> {
-    let mut tokens = Vec::new();
+/// The tokens of a value, and for each whether a comment or white space stands before it.
+#[derive(Default)]
+struct Tokens {
+    tokens: Vec<Token>,
+    apart: Vec<bool>,
+}
+
+/// Splits into tokens; comments and white space (RFC 5322 §3.2.2) are left out and only remembered.
+fn tokens(value: &[u8]) -> Result<Tokens, Stop> {
+    let Tokens { mut tokens, mut apart } = Tokens::default();
     let mut at = 0;
     while let Some(octet) = value.get(at) {
+        if apart.len() == tokens.len() {
+            apart.push(matches!(octet, b' ' | b'\t' | b'('));
+        }
         match octet {
             b' ' | b'\t' => at += 1,
             b'(' => at = after_comment(value, at)?,
@@ -104,7 +115,7 @@ fn tokens(value: &[u8]) -> Result<Vec<Token>, Stop> {
             }
         }
     }
-    Ok(tokens)
+    Ok(Tokens { tokens, apart })
 }
 
 /// Control characters count as atoms here: they have a defect of their own, and must not hide what follows.
@@ -157,6 +168,7 @@ fn delimited(value: &[u8], start: usize, close: u8) -> Result<(Vec<u8>, usize), 
 
 struct Reader<'t, 'l> {
     tokens: &'t [Token],
+    apart: &'t [bool],
     at: usize,
     list: &'l mut MailboxList,
 }
@@ -285,8 +297,14 @@ impl<'t> Reader<'t, '_> {
 
     /// The domain behind an `@`, and with it a mailbox.
     fn address(&mut self, local: &[Token]) -> Result<(), Stop> {
+        let start = self.at;
         let local = dotted(local)?;
         let place = self.place()?;
+        // Only obsolete syntax has comments and white space within a domain (RFC 5322 §4.4), and many readers show no more than
+        // `a@bank.example` of `<a@bank.example(> ).attacker.example>`.
+        if self.apart.get(start..self.at).is_some_and(|apart| apart.contains(&true)) {
+            self.list.add_defect(defect::READINGS_DIFFER);
+        }
         let mailbox = Mailbox { local, place };
         let text = mailbox.address();
         if text.chars().any(is_invisible) {

@@ -7,4 +7,5 @@ pub mod dovecot;
 pub mod player;
 pub mod programs;
 pub mod server;
+pub mod site;
 pub mod source;
