@@ -1,15 +1,21 @@
 //! DNS block and allow lists (RFC 5782): what is asked, what counts, when a list is switched off, and over a whole session.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use gatepost::authenticate::Authenticator;
 use gatepost::authenticate::block_lists::{Code, ListSetup};
-use gatepost::config::parse_code;
-use gatepost::facts::{BlockList, ListKind};
+use gatepost::config::{Config, parse_code};
+use gatepost::facts::{BlockList, ListKind, table};
 use gatepost::observe::explain::story;
+use gatepost::policy::Policy;
+use gatepost::problem::Source;
+use nix::sys::signal::Signal;
 
 use crate::support::dns::*;
+use crate::support::server::{self, Server};
 use crate::support::site::{Setup, Site, message};
 
 fn list(zone: &str, kind: ListKind) -> ListSetup {
@@ -389,4 +395,71 @@ fn a_trusted_client_is_not_looked_up() {
     let record = site.record(client.data(message("b@author.example")).is("250"));
     assert!(record.facts.block_lists.is_empty(), "{:?}", record.facts.block_lists);
     assert_eq!(site.dns.count("77.0.0.127.zen.example", RecordType::A), 0);
+}
+
+#[test]
+fn a_reload_brings_lists_and_takes_them_away_and_the_log_says_which_fail() {
+    let mut server = Server::start(server::Setup { zone: zone(), ..server::Setup::default() });
+    let reload = |server: &Server, lists: &str| {
+        server.write_config(lists);
+        server.signal(Signal::SIGHUP);
+    };
+    reload(&server, LISTS);
+    let up = |server: &Server, zone: &str, value: f64| {
+        let line = format!("gatepost_block_list_up{{zone=\"{zone}\"}} {value}");
+        server::wait_for(&line, || server.metrics().lines().any(|other| other == line).then_some(()));
+    };
+    up(&server, "zen.example", 1.0);
+    up(&server, "dbl.example", 1.0);
+    up(&server, "gone.example", 0.0);
+    let says = |server: &Server| {
+        let log = server.log();
+        log.lines().find(|line| line.contains("gone.example") && line.contains("switched off")).map(str::to_owned)
+    };
+    let line = server::wait_for("a line of the log", || says(&server));
+    assert!(line.contains("it does not list its own test entry"), "{line}");
+    reload(&server, "");
+    server::wait_for("no lists", || (!server.metrics().contains("gatepost_block_list_up")).then_some(()));
+    server.signal(Signal::SIGTERM);
+    assert!(server.wait().success());
+}
+
+/// The indented blocks of a page that have this table.
+fn examples(page: &str, table: &str) -> String {
+    let lines =
+        page.lines().map(|line| if line.is_empty() { line } else { line.strip_prefix("    ").unwrap_or("#end") });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    text.split("#end").filter(|block| block.contains(table)).collect()
+}
+
+#[test]
+fn the_examples_of_the_pages_are_taken() {
+    let page = include_str!("../../docs/block-lists.md");
+    let lists = examples(page, "[[block_lists]]");
+    let text = format!(
+        "hostname = 'mx.example.com'\nsecurity.user = 'vmail'\n[domains.'example.com']\nmailboxes = ['postmaster']\n{lists}"
+    );
+    let source = |text: String| Arc::new(Source { name: "example".to_owned(), text });
+    let config = Config::parse(source(text), Path::new("/nowhere")).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.block_lists.len(), 2);
+    for (page, rules) in [(page, 2), (include_str!("../../docs/helo.md"), 2)] {
+        let policy =
+            Policy::load_with(&config.zones(), source(examples(page, "[[rule]]")), &mut |_| Err(String::new()));
+        assert_eq!(policy.unwrap_or_else(|problems| panic!("{problems}")).rules().len(), rules);
+    }
+}
+
+#[test]
+fn the_pages_name_every_fact_and_word_of_theirs() {
+    let lists = include_str!("../../docs/block-lists.md");
+    for (field, _) in table::BLOCK_LIST_FIELDS {
+        assert!(lists.contains(&format!("| `block_lists['Z'].{field}` |")), "{field}");
+    }
+    let helo = include_str!("../../docs/helo.md");
+    for fact in table::TABLE.iter().filter(|fact| fact.name.starts_with("helo")) {
+        assert!(helo.contains(&format!("| `{}` |", fact.name)), "{}", fact.name);
+        for word in fact.ty.words() {
+            assert!(helo.contains(&format!("`{word}`")) || word.is_empty(), "{word}");
+        }
+    }
 }

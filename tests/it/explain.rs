@@ -417,7 +417,7 @@ fn a_client_on_a_block_list() {
 
 #[test]
 fn domains_on_lists_and_lists_in_trouble() {
-    let mut record = forged();
+    let mut record = refused_at(Stage::Mail, Action::Reject, "listed", "550 5.7.1 no");
     let listed = |names: &[&str], codes: &[&str]| BlockList {
         listed: true,
         names: names.iter().map(|name| (*name).to_owned()).collect(),

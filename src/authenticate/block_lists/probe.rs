@@ -150,30 +150,23 @@ fn note(list: &List, healths: &[Health]) {
     if was == healths {
         return;
     }
-    let up = |healths: &[Health]| healths.contains(&Health::Up);
-    if !up(healths) {
+    if !healths.contains(&Health::Up) {
         let why = healths.first().map_or("", |health| health.describe());
         tracing::error!(zone, why, "block_lists: the list is switched off until it passes its probe");
         return;
     }
-    if !up(&was) && !was.contains(&Health::Unknown) {
-        tracing::info!(zone, "block_lists: the list is in order again and is asked");
-    }
-    for ((lane, health), was) in list.lanes.iter().zip(healths).zip(was) {
-        match health {
-            Health::Up => {}
-            Health::Empty if was == Health::Unknown => {
-                tracing::info!(zone, "block_lists: the list has no {}", lane.what);
+    for ((lane, now), was) in list.lanes.iter().zip(healths).zip(was) {
+        let what = lane.what;
+        match (was, *now) {
+            (was, now) if was == now => {}
+            (Health::Unknown, Health::Up) => {}
+            (_, Health::Up) => {
+                tracing::info!(zone, "block_lists: the list is in order again and is asked about {what}")
             }
-            _ if was != *health => {
-                tracing::error!(
-                    zone,
-                    why = health.describe(),
-                    "block_lists: the list is not asked about {}",
-                    lane.what
-                );
+            (Health::Unknown | Health::Silent, Health::Empty) => {
+                tracing::info!(zone, "block_lists: the list has no {what}");
             }
-            _ => {}
+            (_, now) => tracing::error!(zone, why = now.describe(), "block_lists: the list is not asked about {what}"),
         }
     }
 }
