@@ -221,7 +221,6 @@ fn rule(reader: &mut Reader<'_>, draft: DraftRule, known: Known<'_>, patterns: &
     Some(Rule {
         name: draft.name?.value,
         at,
-        when: when.value,
         condition: condition?,
         action: draft.action.map(|action| action.value),
         reply: reply?,

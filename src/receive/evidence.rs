@@ -141,7 +141,7 @@ impl Inquiry {
             (Ok((dkim, arc)), Some(transaction)) => {
                 transaction.facts.dkim = dkim;
                 transaction.facts.arc = arc;
-                let Transaction { author, reverse_path, facts, .. } = &*transaction;
+                let Transaction { author, reverse_path, facts, .. } = &**transaction;
                 let weighing = authenticator.dmarc(author, &facts.spf, reverse_path, &facts.dkim);
                 match AssertUnwindSafe(weighing).catch_unwind().await {
                     Ok(dmarc) => transaction.facts.dmarc = dmarc,

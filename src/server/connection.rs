@@ -131,7 +131,7 @@ impl Connection {
                     self.session.answer(answer);
                 }
                 Step::StartTls(reply) => {
-                    if !self.start_tls(reply).await? {
+                    if !Box::pin(self.start_tls(reply)).await? {
                         return Ok(());
                     }
                 }
@@ -152,6 +152,7 @@ impl Connection {
         }
     }
 
+    /// What needs much room while it waits is boxed: it would be a part of every idle connection.
     async fn answer(&mut self, question: Question) -> Reply {
         match question {
             Question::Mail { reverse_path, smtputf8, .. } => {
@@ -160,7 +161,7 @@ impl Connection {
             }
             Question::Recipient { forward_path } => {
                 self.verb = Verb::Rcpt;
-                self.inquiry.recipient(forward_path).await
+                Box::pin(self.inquiry.recipient(forward_path)).await
             }
             Question::Data => {
                 self.verb = Verb::Data;
@@ -168,7 +169,7 @@ impl Connection {
             }
             Question::Message { defect } => {
                 self.verb = Verb::Message;
-                self.inquiry.message(defect).await
+                Box::pin(self.inquiry.message(defect)).await
             }
         }
     }
@@ -265,7 +266,7 @@ impl Connection {
     }
 
     /// The session is over: a transaction that is left is accounted for, and the connection closed.
-    async fn leave(mut self) {
+    async fn leave(&mut self) {
         self.inquiry.end_transaction();
         if let Some(wire) = self.wire.take() {
             wire.close().await;

@@ -43,6 +43,8 @@ const WRITERS: usize = 12;
 const QUEUE: usize = 128 * 1024 * 1024;
 /// Octets of messages in memory, over all sessions: more are answered 452.
 const MEMORY: u64 = 1024 * 1024 * 1024;
+/// Octets of a connection that waits, without what it has read: thousands may be idle. Every test that connects holds it.
+const CONNECTION: usize = 4096;
 /// A file in tmp/ that is older was left by a crash.
 const STALE: Duration = Duration::from_secs(36 * 3600);
 /// How often stale files are looked for.
@@ -189,7 +191,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         carrier: Carrier::Maildirs(Arc::clone(&writers)),
         journal: Some(Arc::clone(&journal)),
         metrics: Arc::clone(&metrics),
-        memory: Memory::new(MEMORY),
+        memory: Memory::new(MEMORY, config.limits.message.max(MEMORY / 8)),
     });
     counts::register(&metrics, &receiver, &writers, &journal, log.as_ref()).map_err(machine)?;
     metrics.soft_reject(config.smtp.soft_reject);
@@ -266,10 +268,12 @@ fn accept(
                     lasting.metrics.connection(ConnectionOutcome::Accepted);
                     private.notice(client.ip(), &generation.receiver);
                     let presence = shutdown.enter();
-                    tokio::spawn(async move {
+                    let serving = async move {
                         let _permit = permit;
                         connection::serve(stream, client, generation, presence).await;
-                    });
+                    };
+                    debug_assert!(size_of_val(&serving) <= CONNECTION, "{} octets", size_of_val(&serving));
+                    tokio::spawn(serving);
                 }
                 Err(denied) => refuse(stream, denied, &lasting.metrics),
             }
