@@ -1,7 +1,7 @@
 //! DNS block and allow lists (RFC 5782): what they say of the client's address and of domains.
 //!
 //! An answer counts only where it can be a listing: within 127.0.0.0/8, and outside 127.255.255.0/24, where operators put their
-//! refusals. A list that answers otherwise, or fails its probe ([`probe`]), is switched off until a probe finds it in order again: a
+//! refusals. A list that answers otherwise, or fails its probe, is switched off until a probe finds it in order again: a
 //! zone that has lapsed, or a resolver that the operator refuses, would otherwise list the whole world.
 
 mod answer;
@@ -31,8 +31,8 @@ pub struct ListSetup {
     /// What its return codes are called; an answer that none of them matches does not list. `None`: every answer but 127.0.0.1
     /// lists, and is its own name.
     pub codes: Option<Vec<Code>>,
-    /// What must be listed: addresses or domains, by [`ListSetup::kind`]. Empty, or for an address list one of another family:
-    /// RFC 5782 §5 says what.
+    /// What must be listed: an address or a domain, by [`ListSetup::kind`]. `None`, and for the family of addresses that it is not of:
+    /// what RFC 5782 §5 says.
     pub listed_probe: Option<String>,
     /// What must not be listed.
     pub unlisted_probe: Option<String>,
