@@ -44,6 +44,8 @@ use crate::smtp::address::{ForwardPath, ReversePath};
 use crate::smtp::data::DataDefect;
 use crate::smtp::reply::{self, Reply};
 
+pub use crate::authenticate::block_lists::{Code, ListSetup};
+pub use crate::facts::ListKind;
 use account::{End, Watch};
 pub use carry_out::Carrier;
 use ending::by_protocol;
@@ -57,6 +59,8 @@ use transaction::Transaction;
 const MOST_RECEIVED: usize = 100;
 /// Copies that recipients of one transaction may lead to: more are asked to come again. One alias may have more.
 const MOST_COPIES: usize = 1000;
+/// Author domains that lists are asked about; a message of several is refused by the shipped policies, whatever they are.
+const MOST_AUTHORS: usize = 4;
 
 /// What all sessions of one configuration share.
 #[derive(Clone)]
@@ -124,6 +128,7 @@ impl Inquiry {
         if !trusted {
             let authenticator = receiver.authenticator.clone();
             client_lookups.start(About::Client, async move { vec![Found::Iprev(authenticator.iprev(ip).await)] });
+            evidence::start_client_lists(&mut client_lookups, &receiver.authenticator, ip);
         }
         Inquiry {
             receiver,
@@ -150,11 +155,15 @@ impl Inquiry {
         self.helo_lookups = Lookups::default();
         self.session.helo = name.to_owned();
         self.session.spf.helo = Default::default();
+        self.session.helo_check = Default::default();
         if !name.is_empty() && !self.session.client.trusted {
             let (authenticator, ip, name) =
                 (self.receiver.authenticator.clone(), self.session.client.ip, name.to_owned());
+            let (again, its_name) = (authenticator.clone(), name.clone());
             let lookup = async move { vec![Found::SpfHelo(authenticator.spf_helo(ip, &name).await)] };
             self.helo_lookups.start(About::SpfHelo, lookup);
+            let check = async move { vec![Found::Helo(again.helo(ip, &its_name).await)] };
+            self.helo_lookups.start(About::Helo, check);
         }
     }
 
@@ -171,6 +180,7 @@ impl Inquiry {
                 vec![Found::SpfMailFrom(authenticator.spf_mail_from(ip, &helo, &path).await)]
             });
             self.start_reverse_mx(&mut lookups, About::MxMailFrom, domain.clone(), Found::MxMailFrom);
+            self.start_domain_lists(&mut lookups, vec![self.session.helo.clone(), domain.clone()]);
         }
         self.transaction = Some(Box::new(Transaction {
             reference: new_reference(),
@@ -271,6 +281,8 @@ impl Inquiry {
         facts.message.message_id = message_id;
         let (from, reply_to) = (facts.from.domain.clone(), facts.reply_to.domain.clone());
         if !facts.client.trusted {
+            let authors = author.domains.iter().take(MOST_AUTHORS).map(|domain| domain.as_str().to_owned()).collect();
+            self.start_domain_lists(&mut transaction.lookups, authors);
             self.start_reverse_mx(&mut transaction.lookups, About::MxFrom, from, Found::MxFrom);
             self.start_reverse_mx(&mut transaction.lookups, About::MxReplyTo, reply_to, Found::MxReplyTo);
         }

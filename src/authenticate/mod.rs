@@ -5,10 +5,12 @@
 //! what the first asker parsed, so that `MAIL FROM:<x@_dmarc.victim.example>` would hide the victim's DMARC record.
 
 mod arc;
+pub mod block_lists;
 pub mod body;
 pub mod dkim;
 pub mod dmarc;
 pub mod header;
+mod helo;
 mod iprev;
 mod key;
 pub mod resolver;
@@ -23,6 +25,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use block_lists::BlockLists;
 use resolver::{Counters, Resolver};
 
 /// How the DNS is asked.
@@ -71,7 +74,10 @@ pub enum AuthenticateError {
 
 /// Gathers the evidence. Cheap to clone; clones share the DNS cache and the counters.
 #[derive(Clone)]
-pub struct Authenticator(Arc<Inner>);
+pub struct Authenticator {
+    inner: Arc<Inner>,
+    block_lists: Arc<BlockLists>,
+}
 
 struct Inner {
     resolver: Resolver,
@@ -85,7 +91,7 @@ impl Authenticator {
     /// When the system's DNS configuration, where it is to be used, can't be.
     pub fn new(dns: &Dns) -> Result<Authenticator, AuthenticateError> {
         let resolver = Resolver::new(dns)?;
-        Ok(Authenticator(Arc::new(Inner { resolver, check: dns.check })))
+        Ok(Authenticator { inner: Arc::new(Inner { resolver, check: dns.check }), block_lists: Arc::default() })
     }
 
     /// Whether a DNS server answers; to be asked at start.
@@ -93,21 +99,21 @@ impl Authenticator {
     /// # Errors
     /// [`AuthenticateError::Unreachable`] with the servers' addresses.
     pub async fn reachable(&self) -> Result<(), AuthenticateError> {
-        self.0.resolver.reachable().await
+        self.inner.resolver.reachable().await
     }
 
     /// What was asked of the DNS since start.
     pub fn counters(&self) -> &Counters {
-        self.0.resolver.counters()
+        self.inner.resolver.counters()
     }
 
     /// The resolver, for look-ups that are not a check.
     pub fn resolver(&self) -> &Resolver {
-        &self.0.resolver
+        &self.inner.resolver
     }
 
     /// How long one check may take.
     fn check_deadline(&self) -> Duration {
-        self.0.check
+        self.inner.check
     }
 }

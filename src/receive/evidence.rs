@@ -1,19 +1,38 @@
 //! Gathering evidence: look-ups make progress while the client talks, and what a stage needs is waited for.
 
 use std::future::pending;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use futures_util::future::{FutureExt, join};
 use jiff::Timestamp;
 
+use crate::authenticate::Authenticator;
 use crate::authenticate::body::Signed;
-use crate::facts::ReverseMx;
 use crate::facts::table::FactSet;
+use crate::facts::{ListKind, ReverseMx};
 
 use super::Inquiry;
 use super::lookups::{About, Found, Lookups, Panicked};
 use super::transaction::Transaction;
+
+/// Starts asking lists about a client: about its address, and about its reverse name where there are lists of domains.
+pub(super) fn start_client_lists(lookups: &mut Lookups, authenticator: &Authenticator, ip: IpAddr) {
+    if authenticator.has_block_lists(ListKind::Address) {
+        let authenticator = authenticator.clone();
+        let asked = async move { vec![Found::ClientListed(authenticator.address_lists(ip).await)] };
+        lookups.start(About::Lists(ListKind::Address), asked);
+    }
+    if authenticator.has_block_lists(ListKind::Domain) {
+        let authenticator = authenticator.clone();
+        lookups.start(About::Lists(ListKind::Domain), async move {
+            // the other look-up for the client asks the same: the resolver asks once
+            let name = authenticator.iprev(ip).await.name;
+            vec![Found::ClientListed(authenticator.domain_lists(&[&name]).await)]
+        });
+    }
+}
 
 impl Inquiry {
     /// Whether look-ups are under way that [`Inquiry::progress`] would bring further.
@@ -98,6 +117,18 @@ impl Inquiry {
         }
         let (authenticator, ip) = (self.receiver.authenticator.clone(), self.session.client.ip);
         lookups.start(about, async move { vec![found(authenticator.reverse_mx(&domain, ip).await)] });
+    }
+
+    /// Starts asking lists of domains about some names.
+    pub(super) fn start_domain_lists(&self, lookups: &mut Lookups, names: Vec<String>) {
+        if !self.receiver.authenticator.has_block_lists(ListKind::Domain) {
+            return;
+        }
+        let authenticator = self.receiver.authenticator.clone();
+        lookups.start(About::Lists(ListKind::Domain), async move {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            vec![Found::Listed(authenticator.domain_lists(&names).await)]
+        });
     }
 
     /// All evidence about the message: signatures and chain beside the look-ups that are still under way, then DMARC, which

@@ -7,6 +7,7 @@
 mod connection;
 mod counts;
 mod listener;
+mod lists;
 mod private;
 mod privileges;
 mod reload;
@@ -17,6 +18,7 @@ mod tls;
 mod wire;
 
 pub use listener::{Denied, Permit, Permits};
+pub use lists::block_lists;
 pub use privileges::is_root;
 pub use shutdown::{DRAIN, Shutdown};
 pub use signals::Signals;

@@ -54,6 +54,12 @@ pub const DECLARED: &[Declaration] = &[
         &["method", "result"],
         "Results of each authentication method, by message.",
     ),
+    counter(
+        "gatepost_block_list_queries_total",
+        &["zone", "outcome"],
+        "Questions to a DNS block or allow list, by what it answered.",
+    ),
+    gauge("gatepost_block_list_up", &["zone"], "1 while a DNS block or allow list passes its probe and is asked."),
     gauge("gatepost_build_info", &["version"], "Always 1; its label says which version runs."),
     gauge("gatepost_connections", &[], "Connections that are open now."),
     counter(
