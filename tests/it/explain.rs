@@ -699,7 +699,8 @@ fn the_command_says_in_one_line_what_it_can_not_do() {
     check_exit(
         &gatepost(directory.path(), &["explain", "06H05F87B4000001"]),
         2,
-        "gatepost: the journal in journal cannot be read: No such file or directory (os error 2)\n",
+        "gatepost: the journal in journal cannot be read: No such file or directory (os error 2); name the configuration that \
+         says where the journal is: --config FILE\n",
     );
     check_exit(
         &gatepost(directory.path(), &["explain", "no\u{1b}[2Jref"]),
