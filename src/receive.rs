@@ -86,7 +86,7 @@ pub struct Receiver {
 /// # Errors
 /// The system's DNS configuration can't be used.
 pub fn authenticator(servers: &[SocketAddr]) -> Result<Authenticator, AuthenticateError> {
-    Authenticator::new(&Dns { servers: servers.to_vec(), ..Dns::default() })
+    Authenticator::new(&Dns { servers: servers.iter().copied().map(Into::into).collect(), ..Dns::default() })
 }
 
 impl Receiver {
