@@ -104,8 +104,9 @@ pub struct Inquiry {
     extended: bool,
     client_lookups: Lookups,
     helo_lookups: Lookups,
-    transaction: Option<Transaction>,
-    /// A check about the client panicked: messages get a 451.
+    /// Boxed: most of a connection's time there is none.
+    transaction: Option<Box<Transaction>>,
+    /// A check about the client panicked: what it would have found is missing for the whole session, whose messages get a 451.
     panicked: bool,
     last: Option<Record>,
 }
@@ -171,7 +172,7 @@ impl Inquiry {
             });
             self.start_reverse_mx(&mut lookups, About::MxMailFrom, domain.clone(), Found::MxMailFrom);
         }
-        self.transaction = Some(Transaction {
+        self.transaction = Some(Box::new(Transaction {
             reference: new_reference(),
             started: Instant::now(),
             policies: self.receiver.policies.load_full(),
@@ -187,7 +188,7 @@ impl Inquiry {
             author: Author::default(),
             waited: Default::default(),
             panicked: self.panicked,
-        });
+        }));
         reply::mail_ok()
     }
 
@@ -214,6 +215,10 @@ impl Inquiry {
         }
         self.until(needs).await;
         let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
+        if transaction.panicked {
+            // rules would take what is missing for what was found
+            return self.refuse_recipient(&path, Some(&local), by_protocol(Stage::Rcpt, reply::internal_error()));
+        }
         transaction.facts.rcpt = Rcpt {
             address: path.to_string(),
             domain: local.domain.as_str().to_owned(),

@@ -1,7 +1,10 @@
 //! Whole sessions against the real server: what goes in over TCP, what is answered, stored, journalled and counted.
 
 mod content;
+mod evidence;
 mod framing;
+mod invariants;
+mod panics;
 mod recipients;
 mod stages;
 mod transactions;

@@ -98,8 +98,8 @@ fn there_is_one_record_a_transaction_and_none_for_a_session_without() {
     client.expect("DATA", "354");
     client.send("From: <a@five.example>\r\n\r\nnever ended\r\n");
     client.hang_up();
-    let mut records = site.records(5);
-    records.sort_by(|a, b| a.reference.cmp(&b.reference));
+    // as the journal has them: refs of one millisecond have no order
+    let records = site.records(5);
     let domains: Vec<&str> = records.iter().map(|record| record.facts.mail_from.domain.as_str()).collect();
     assert_eq!(domains, ["one.example", "two.example", "three.example", "four.example", "five.example"]);
     let stages: Vec<Stage> = records.iter().map(|record| record.stage).collect();

@@ -73,6 +73,10 @@ fn octets_that_nobody_reads_do_not_reset_the_connection_under_the_last_reply() {
     client.send(format!("{message}.\r\nQUIT\r\n{}", "x".repeat(200_000)));
     client.reply().is("250 2.0.0");
     client.reply().is("221 2.0.0");
+    for _ in 0..10 {
+        client.send("x".repeat(10_000));
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     client.half_close();
     assert!(client.ends_in_order());
 }

@@ -112,6 +112,11 @@ fn keys_that_need_a_restart_are_named() {
         let named = |word: &str| word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '_') == key;
         assert!(line.split([' ', '=', ',', '"']).any(named), "{key}: {line}");
     }
+    // the old values are in force still: it is said again, and no more once the file is as it was
+    reload(&server, "need a restart");
+    server.write_config("");
+    reload(&server, APPLIED);
+    assert_eq!(server.log().matches("need a restart").count(), 2, "{}", server.log());
 }
 
 #[test]

@@ -347,6 +347,12 @@ impl Client {
         assert_eq!((reply.code, reply.text.as_str()), (0, ""));
     }
 
+    /// Sends the same again and again, on a thread of its own, until the server takes no more.
+    pub fn flood(&self, octets: &str) -> std::thread::JoinHandle<()> {
+        let (mut tcp, octets) = (self.tcp.try_clone().unwrap(), octets.to_owned());
+        std::thread::spawn(move || while tcp.write_all(octets.as_bytes()).is_ok() {})
+    }
+
     /// Whether the server has closed in order: what it said last can't be lost to a reset.
     pub fn ends_in_order(&mut self) -> bool {
         matches!(self.stream.read(&mut [0; 64]), Ok(0))
