@@ -33,6 +33,9 @@ pub struct Dns {
     pub roots: Option<PathBuf>,
     /// Whether answers are validated here (RFC 4035); else the word of a server on loopback or over TLS or HTTPS is taken.
     pub validate: bool,
+    /// Whether names are asked in mixed case, which the answer must repeat (draft-vixie-dnsext-dns0x20), else TCP is tried;
+    /// `None`: towards all servers over UDP but those on loopback.
+    pub mixed_case: Option<bool>,
     /// What is asked to see whether the servers work; `None`: the name servers of the root.
     pub canary: Option<DnsName>,
     /// How long the canary may take.
@@ -55,6 +58,7 @@ impl Default for Dns {
             servers: Vec::new(),
             roots: None,
             validate: false,
+            mixed_case: None,
             canary: None,
             probe: Duration::from_secs(1),
             pause: Duration::from_secs(1),

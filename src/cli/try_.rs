@@ -16,7 +16,7 @@ use crate::message::content::Content;
 use crate::observe::explain::story;
 use crate::observe::metrics::Metrics;
 use crate::receive::{Carrier, Inquiry, Memory, Receiver, authenticator};
-use crate::server::policies;
+use crate::server::{asking, policies};
 use crate::smtp::address::{ForwardPath, ReversePath};
 use crate::smtp::data::{DataDefect, Frame, Framer};
 
@@ -144,7 +144,7 @@ fn receiver(config: &Config) -> Result<Receiver, String> {
         soft_reject: config.smtp.soft_reject,
         directory: Arc::clone(&config.directory),
         policies: Arc::new(ArcSwap::from_pointee(policies(config))),
-        authenticator: authenticator(&config.dns.servers).map_err(|error| format!("dns.servers: {error}"))?,
+        authenticator: authenticator(&asking(config)).map_err(|error| format!("dns: {error}"))?,
         carrier: Carrier::Nowhere,
         journal: None,
         metrics: Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| error.to_string())?),

@@ -5,6 +5,7 @@
 //! [`Config::privilege_problem`] at start, the rest in `server/` and `deliver/`.
 
 mod account;
+pub mod dns;
 mod domains;
 mod files;
 pub mod keys;
@@ -22,6 +23,7 @@ use ipnet::IpNet;
 use toml::de::DeTable;
 
 pub use account::Account;
+pub use dns::Dns;
 pub use policies::{Policies, default_source, list_reader, policy_source};
 pub use sections::{CertificateFiles, Pem, TlsFiles};
 
@@ -88,13 +90,6 @@ pub struct Smtp {
     pub trusted: Vec<IpNet>,
     /// Every 5yz becomes a 4yz.
     pub soft_reject: bool,
-}
-
-/// `[dns]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dns {
-    /// The servers to ask; empty: the system's.
-    pub servers: Vec<SocketAddr>,
 }
 
 /// `[maildir]`
@@ -220,7 +215,11 @@ impl Config {
     pub fn restart_keys(&self, newer: &Config) -> Vec<&'static str> {
         let differs = |path: &str| match path {
             "smtp.listen" => self.smtp.listen != newer.smtp.listen,
-            "dns.servers" => self.dns != newer.dns,
+            "dns.servers" => self.dns.servers != newer.dns.servers,
+            "dns.roots" => self.dns.roots != newer.dns.roots,
+            "dns.validate" => self.dns.validate != newer.dns.validate,
+            "dns.canary" => self.dns.canary != newer.dns.canary,
+            "dns.cache" => self.dns.cache != newer.dns.cache,
             "maildir.root" => self.maildir != newer.maildir,
             "http.listen" => self.http != newer.http,
             "journal.directory" => self.journal.directory != newer.journal.directory,
@@ -262,7 +261,7 @@ fn read(reader: &mut Reader, table: &DeTable<'_>) -> Option<Config> {
     let authserv_id = top.read(reader, "authserv_id", sections::domain);
     let smtp = top.section(reader, "smtp");
     let (listen, tls) = (sections::smtp(reader, &smtp), sections::tls(reader, &smtp));
-    let dns = sections::dns(reader, &top);
+    let dns = dns::dns(reader, &top);
     let maildir = sections::maildir(reader, &top);
     let domains = domains::read(reader, &top, &smtp);
     let policies = policies::read(reader, &top, &domains);

@@ -1,12 +1,14 @@
 //! Gathering evidence: look-ups make progress while the client talks, and what a stage needs is waited for.
 
 use std::future::pending;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use futures_util::future::{FutureExt, join};
 use jiff::Timestamp;
 
+use crate::authenticate::Authenticator;
 use crate::authenticate::body::Signed;
 use crate::facts::ReverseMx;
 use crate::facts::table::FactSet;
@@ -80,21 +82,6 @@ impl Inquiry {
         }
     }
 
-    /// Starts reverse MX for a domain; an empty one has nothing to look up.
-    pub(super) fn start_reverse_mx(
-        &self,
-        lookups: &mut Lookups,
-        about: About,
-        domain: String,
-        found: fn(ReverseMx) -> Found,
-    ) {
-        if domain.is_empty() {
-            return;
-        }
-        let (authenticator, ip) = (self.receiver.authenticator.clone(), self.session.client.ip);
-        lookups.start(about, async move { vec![found(authenticator.reverse_mx(&domain, ip).await)] });
-    }
-
     /// All evidence about the message: signatures and chain beside the look-ups that are still under way, then DMARC, which
     /// weighs them.
     ///
@@ -102,7 +89,8 @@ impl Inquiry {
     /// A check panicked.
     pub(super) async fn evidence(&mut self, signed: &Signed) -> Result<(), Panicked> {
         let began = Instant::now();
-        let authenticator = self.receiver.authenticator.clone();
+        let of_message = self.transaction.as_ref().map(|transaction| transaction.authenticator.clone());
+        let Some(authenticator) = of_message else { return Err(Panicked) };
         let now = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
         let checks = async { join(authenticator.dkim(signed, now), authenticator.arc(signed, now)).await };
         let (checked, ()) = join(AssertUnwindSafe(checks).catch_unwind(), self.settle()).await;
@@ -132,4 +120,20 @@ impl Inquiry {
             self.progress().await;
         }
     }
+}
+
+/// Starts reverse MX for a domain; an empty one has nothing to look up.
+pub(super) fn start_reverse_mx(
+    authenticator: &Authenticator,
+    ip: IpAddr,
+    lookups: &mut Lookups,
+    about: About,
+    domain: &str,
+    found: fn(ReverseMx) -> Found,
+) {
+    if domain.is_empty() {
+        return;
+    }
+    let (authenticator, domain) = (authenticator.clone(), domain.to_owned());
+    lookups.start(about, async move { vec![found(authenticator.reverse_mx(&domain, ip).await)] });
 }

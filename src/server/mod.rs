@@ -6,6 +6,7 @@
 
 mod connection;
 mod counts;
+mod dns;
 mod listener;
 mod private;
 mod privileges;
@@ -16,6 +17,7 @@ mod start;
 mod tls;
 mod wire;
 
+pub use dns::asking;
 pub use listener::{Denied, Permit, Permits};
 pub use privileges::is_root;
 pub use shutdown::{DRAIN, Shutdown};

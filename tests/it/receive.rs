@@ -4,6 +4,7 @@ mod content;
 mod evidence;
 mod framing;
 mod invariants;
+mod outage;
 mod panics;
 mod recipients;
 mod stages;

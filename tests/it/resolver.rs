@@ -1,5 +1,10 @@
 //! The resolver and the in-process DNS: what the zone says is what is found, over real UDP and TCP.
 
+mod bounds;
+mod outage;
+mod secure;
+mod transport;
+
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -96,8 +96,8 @@ pub struct Resolver {
     account: Option<Arc<Account>>,
     /// How many look-ups of the account stay for others.
     kept: usize,
-    /// Set by an answer that DNSSEC doesn't vouch for.
-    insecure: Option<Arc<AtomicBool>>,
+    /// Holds answers to DNSSEC.
+    secured: Option<Secured>,
 }
 
 struct Shared {
@@ -118,12 +118,20 @@ struct Shared {
 }
 
 /// Whether every answer that a check rests on was vouched for by DNSSEC.
-pub(super) struct Secured(Arc<AtomicBool>);
+#[derive(Clone, Default)]
+pub(super) struct Secured(Arc<AtomicU8>);
 
 impl Secured {
-    /// So far.
+    const ALL: u8 = 1;
+    const NOT_ALL: u8 = 2;
+
+    fn note(&self, is_secure: bool) {
+        self.0.fetch_max(if is_secure { Self::ALL } else { Self::NOT_ALL }, Ordering::Relaxed);
+    }
+
+    /// So far; false where nothing was answered.
     pub fn holds(&self) -> bool {
-        !self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed) == Self::ALL
     }
 }
 
@@ -148,7 +156,7 @@ impl Resolver {
         };
         let tls = server::tls(&dns.servers, dns.roots.as_ref())?;
         let health = Arc::new(Health::default());
-        let upstream = Upstream::new(Arc::clone(&health), dns.validate);
+        let upstream = Upstream::new(Arc::clone(&health), dns);
         let pool = |options: ResolverOpts, upstream: Upstream| {
             let context = Arc::new(PoolContext::new(options, TlsConfig { config: tls.clone() }));
             NameServerPool::from_config(configured.clone(), context, upstream)
@@ -178,7 +186,7 @@ impl Resolver {
             health,
             hasher: RandomState::new(),
         };
-        Ok(Resolver { shared: Arc::new(shared), account: None, kept: 0, insecure: None })
+        Ok(Resolver { shared: Arc::new(shared), account: None, kept: 0, secured: None })
     }
 
     /// What was asked since start.
@@ -200,8 +208,8 @@ impl Resolver {
 
     /// The same, whose answers are held to DNSSEC.
     pub(super) fn secured(&self) -> (Resolver, Secured) {
-        let insecure = Arc::new(AtomicBool::new(false));
-        (Resolver { insecure: Some(Arc::clone(&insecure)), ..self.clone() }, Secured(insecure))
+        let secured = Secured::default();
+        (Resolver { secured: Some(secured.clone()), ..self.clone() }, secured)
     }
 
     /// Whether our own servers are out of order now, or were when the session or message of this resolver needed them.
@@ -360,8 +368,8 @@ impl Resolver {
                 account.note_outage();
             }
         }
-        if let (Some(insecure), false) = (&self.insecure, is_secure) {
-            insecure.store(true, Ordering::Relaxed);
+        if let Some(secured) = &self.secured {
+            secured.note(is_secure);
         }
         self.shared.counters.count(&answer);
         answer
@@ -386,10 +394,12 @@ fn options(dns: &Dns, servers: &[NameServerConfig]) -> ResolverOpts {
     options.edns0 = true;
     options.max_active_requests = IN_FLIGHT;
     options.validate = dns.validate;
-    // For all servers or none; those on loopback are spared in `upstream`.
     let by_udp = |server: &NameServerConfig| {
         server.connections.iter().any(|connection| matches!(connection.protocol, ProtocolConfig::Udp))
     };
-    options.case_randomization = servers.iter().any(|server| by_udp(server) && !server::is_near(server.ip));
+    let is_far = |server: &NameServerConfig| !server::is_near(server.ip);
+    // For all servers or none: those on loopback are spared in `upstream`.
+    options.case_randomization =
+        dns.mixed_case.unwrap_or_else(|| servers.iter().any(|server| by_udp(server) && is_far(server)));
     options
 }

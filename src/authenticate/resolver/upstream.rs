@@ -18,8 +18,10 @@ use hickory_resolver::net::xfer::{DnsExchange, DnsHandle, FirstAnswer};
 use hickory_resolver::proto::dnssec::Proof;
 use hickory_resolver::proto::op::{DnsRequest, DnsResponse, ResponseCode};
 use hickory_resolver::{ConnectionProvider, PoolContext};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+use super::super::Dns;
 use super::health::{Health, SLOW};
 use super::server::is_near;
 
@@ -32,11 +34,18 @@ pub(super) struct Upstream {
     asks_in_outage: bool,
     /// We validate ourselves; what servers say of it doesn't count.
     validates: bool,
+    mixes_case: Option<bool>,
 }
 
 impl Upstream {
-    pub fn new(health: Arc<Health>, validates: bool) -> Upstream {
-        Upstream { runtime: Sockets::default(), health, asks_in_outage: false, validates }
+    pub fn new(health: Arc<Health>, dns: &Dns) -> Upstream {
+        Upstream {
+            runtime: Sockets::default(),
+            health,
+            asks_in_outage: false,
+            validates: dns.validate,
+            mixes_case: dns.mixed_case,
+        }
     }
 
     pub fn asking_in_outage(self) -> Upstream {
@@ -83,10 +92,11 @@ impl ConnectionProvider for Upstream {
         let connecting = self.runtime.new_connection(ip, config, context)?;
         let upstream = self.clone();
         let is_encrypted = !matches!(config.protocol, ProtocolConfig::Udp | ProtocolConfig::Tcp);
-        let (is_near, is_believed) = (is_near(ip), is_encrypted || is_near(ip));
+        let is_believed = is_encrypted || is_near(ip);
+        let keeps_case = !self.mixes_case.unwrap_or(!is_near(ip));
         Ok(Box::pin(async move {
             let inner = upstream.unless_broken(connecting).await?;
-            Ok(Exchange { inner, upstream, is_near, is_believed })
+            Ok(Exchange { inner, upstream, keeps_case, is_believed })
         }))
     }
 
@@ -100,7 +110,7 @@ impl ConnectionProvider for Upstream {
 pub(super) struct Exchange {
     inner: DnsExchange<Sockets>,
     upstream: Upstream,
-    is_near: bool,
+    keeps_case: bool,
     /// Whether the server's AD bit counts.
     is_believed: bool,
 }
@@ -126,7 +136,7 @@ impl Exchange {
     /// A server on loopback is asked without mixed case (draft-vixie-dnsext-dns0x20): nobody is in between, and some forwarders
     /// don't keep it. The AD bit asks for the server's word on DNSSEC (RFC 6840 §5.7).
     fn shaped(&self, mut request: DnsRequest) -> DnsRequest {
-        if self.is_near
+        if self.keeps_case
             && let Some(original) = request.original_query().cloned()
         {
             request.queries = vec![original];
@@ -194,8 +204,39 @@ impl RuntimeProvider for Sockets {
 /// A UDP socket that talks to one server.
 pub(super) struct Connected(UdpSocket);
 
+impl Connected {
+    /// A pending error (the port is closed) makes a socket neither readable nor writable: it has to be waited for by itself.
+    async fn receive(&self, octets: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let error = || self.0.take_error()?.ok_or_else(|| io::Error::from(io::ErrorKind::WouldBlock));
+        loop {
+            let ready = self.0.ready(Interest::READABLE | Interest::ERROR).await?;
+            if ready.is_error()
+                && let Ok(error) = self.0.try_io(Interest::ERROR, error)
+            {
+                return Err(error);
+            }
+            match self.0.try_recv_from(octets) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                received => return received,
+            }
+        }
+    }
+}
+
 impl DnsUdpSocket for Connected {
     type Time = TokioTime;
+
+    fn recv_from<'s, 'o, 'f>(
+        &'s self,
+        octets: &'o mut [u8],
+    ) -> Pin<Box<dyn Future<Output = io::Result<(usize, SocketAddr)>> + Send + 'f>>
+    where
+        's: 'f,
+        'o: 'f,
+        Self: 'f,
+    {
+        Box::pin(self.receive(octets))
+    }
 
     fn poll_recv_from(&self, cx: &mut Context<'_>, octets: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
         let mut buffer = tokio::io::ReadBuf::new(octets);
