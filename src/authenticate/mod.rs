@@ -33,6 +33,8 @@ pub struct Dns {
     pub roots: Option<PathBuf>,
     /// Whether answers are validated here (RFC 4035); else the word of a server on loopback or over TLS or HTTPS is taken.
     pub validate: bool,
+    /// DNSKEY records, as a zone file has them, that validation starts from; `None`: the root's.
+    pub anchors: Option<PathBuf>,
     /// Whether names are asked in mixed case, which the answer must repeat (draft-vixie-dnsext-dns0x20), else TCP is tried;
     /// `None`: towards all servers over UDP but those on loopback.
     pub mixed_case: Option<bool>,
@@ -58,6 +60,7 @@ impl Default for Dns {
             servers: Vec::new(),
             roots: None,
             validate: false,
+            anchors: None,
             mixed_case: None,
             canary: None,
             probe: Duration::from_secs(1),
@@ -85,6 +88,9 @@ pub enum AuthenticateError {
     /// The certificates that are to vouch for servers over TLS and HTTPS.
     #[error("certificates of authorities can't be used: {0}")]
     Roots(String),
+    /// The file of trust anchors.
+    #[error("trust anchors can't be used: {0}")]
+    Anchors(String),
     /// The servers, comma-separated.
     #[error("no DNS server answers: {0}")]
     Unreachable(String),

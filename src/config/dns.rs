@@ -17,6 +17,8 @@ pub struct Dns {
     pub roots: Option<PathBuf>,
     /// Whether DNSSEC is validated here.
     pub validate: bool,
+    /// DNSKEY records that validation starts from; `None`: the root's.
+    pub trust_anchors: Option<PathBuf>,
     /// What is asked to see whether the servers work; `None`: the root.
     pub canary: Option<Domain>,
     /// Answers that are kept in memory at most.
@@ -73,10 +75,17 @@ pub(super) fn dns(reader: &mut Reader, top: &Section<'_>) -> Dns {
         let fault = Fault::new("is of no use: no server of dns.servers shows a certificate", "leave the key out");
         reader.problem(Some(value.span()), "dns.roots", fault);
     }
+    let validate = dns.read(reader, "validate", value::boolean).is_some_and(|placed| placed.value);
+    let trust_anchors = file(reader, &dns, "trust_anchors");
+    if let (Some(value), false) = (dns.raw("trust_anchors"), validate) {
+        let fault = Fault::new("is of no use without dns.validate", "write validate = true, or leave the key out");
+        reader.problem(Some(value.span()), "dns.trust_anchors", fault);
+    }
     Dns {
         servers,
         roots,
-        validate: dns.read(reader, "validate", value::boolean).is_some_and(|placed| placed.value),
+        validate,
+        trust_anchors,
         canary: dns.read(reader, "canary", domain).map(|placed| placed.value),
         cache: dns.number(reader, "cache"),
     }

@@ -135,6 +135,7 @@ pub static TABLE: &[Key] = &[
     key("dns.servers", Kind::Servers, Means("the system's servers"), "Resolvers to ask; a validating one on this host is best. \"127.0.0.1:53\", \"tls://9.9.9.9#dns.quad9.net\" or \"https://9.9.9.9/dns-query#dns.quad9.net\".").rfc("RFC 7858, RFC 8484").restart(),
     key("dns.roots", Kind::Path, Means("the system's certificates"), "Certificates of the authorities (PEM) that vouch for servers over tls:// and https://.").restart(),
     key("dns.validate", Kind::Boolean, Default("false"), "Whether DNSSEC is validated here; else the word (AD) of a server on loopback or over tls:// or https:// is taken.").rfc("RFC 4035").restart(),
+    key("dns.trust_anchors", Kind::Path, Means("the keys of the root, which are built in"), "DNSKEY records, as a zone file has them, that validation starts from.").rfc("RFC 4033 §2").restart(),
     key("dns.canary", Kind::Domain, Means("the root"), "A name that is asked to see whether the servers work: while it isn't answered, what needs the DNS is 451.").restart(),
     key("dns.cache", Kind::Count, Default("32768"), "Answers that are kept in memory, about 1 kB each.").bounds(1_024, 16_777_216).restart(),
     key("maildir.root", Kind::Path, Default(r#""/var/vmail""#), "Where mail is stored: root/<domain>/<mailbox>/ is a Maildir, Junk is its folder .Junk.").restart(),

@@ -218,6 +218,7 @@ impl Config {
             "dns.servers" => self.dns.servers != newer.dns.servers,
             "dns.roots" => self.dns.roots != newer.dns.roots,
             "dns.validate" => self.dns.validate != newer.dns.validate,
+            "dns.trust_anchors" => self.dns.trust_anchors != newer.dns.trust_anchors,
             "dns.canary" => self.dns.canary != newer.dns.canary,
             "dns.cache" => self.dns.cache != newer.dns.cache,
             "maildir.root" => self.maildir != newer.maildir,

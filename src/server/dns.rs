@@ -22,6 +22,7 @@ pub fn asking(config: &Config) -> Dns {
         servers: servers.collect(),
         roots: config.dns.roots.clone(),
         validate: config.dns.validate,
+        anchors: config.dns.trust_anchors.clone(),
         canary: config.dns.canary.as_ref().and_then(|name| DnsName::parse(name.as_str())),
         cache_answers: config.dns.cache,
         ..Dns::default()

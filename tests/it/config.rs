@@ -62,7 +62,7 @@ fn every_key_is_read() {
     assert_eq!(pem[1].key, std::fs::read(at("key.pem")).unwrap());
     let servers = ["127.0.0.1:5353", "[::1]:53", "tls://9.9.9.9:853#dns.quad9.net"];
     assert_eq!(config.dns.servers, servers.map(|server| parse_server(server).unwrap()));
-    assert_eq!(config.dns.roots, Some(at("chain.pem")));
+    assert_eq!((&config.dns.roots, &config.dns.trust_anchors), (&Some(at("chain.pem")), &Some(at("names.txt"))));
     assert_eq!((config.dns.validate, config.dns.cache), (true, 2000));
     assert_eq!(config.dns.canary.as_ref().unwrap().as_str(), "example.net");
     assert_eq!(config.maildir.root, at("vmail"));
@@ -244,7 +244,10 @@ fn keys_that_need_a_restart_are_told_and_others_are_not() {
     let certified =
         parsed(&format!("{TOP}dns = {{ servers = ['tls://127.0.0.1#dns.example'], roots = {roots:?} }}\n{DOMAIN}"));
     assert_eq!(old.restart_keys(&certified), ["dns.servers", "dns.roots"]);
-    let tested: BTreeSet<&str> = cases.iter().map(|(key, _)| *key).chain(["security.group", "dns.roots"]).collect();
+    let anchored = parsed(&format!("{TOP}dns = {{ validate = true, trust_anchors = {roots:?} }}\n{DOMAIN}"));
+    assert_eq!(old.restart_keys(&anchored), ["dns.validate", "dns.trust_anchors"]);
+    let tested: BTreeSet<&str> =
+        cases.iter().map(|(key, _)| *key).chain(["security.group", "dns.roots", "dns.trust_anchors"]).collect();
     let all: BTreeSet<&str> = keys::TABLE.iter().filter(|key| key.restart).map(|key| key.path).collect();
     assert_eq!(tested, all);
     let heeded = parsed(&format!("hostname = 'other.example'\nlimits.idle = '60s'\nsmtp.soft_reject = true\n{DOMAIN}"));

@@ -168,11 +168,13 @@ impl Resolver {
         let canary = pool(of_canary, upstream.clone().asking_in_outage());
         // Search domains stay empty: every name that is asked here is absolute.
         let config = ResolverConfig::from_name_servers(configured.clone());
-        let hickory = hickory_resolver::Resolver::builder_with_config(config, upstream)
+        let mut builder = hickory_resolver::Resolver::builder_with_config(config, upstream)
             .with_options(options)
-            .with_tls_config(tls.clone())
-            .build()
-            .map_err(|error| AuthenticateError::Build(error.to_string()))?;
+            .with_tls_config(tls.clone());
+        if let (true, Some(path)) = (dns.validate, &dns.anchors) {
+            builder = builder.with_trust_anchor(Arc::new(server::anchors(path)?));
+        }
+        let hickory = builder.build().map_err(|error| AuthenticateError::Build(error.to_string()))?;
         let shared = Shared {
             hickory,
             servers,

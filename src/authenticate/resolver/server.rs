@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use hickory_resolver::TlsConfig;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig};
+use hickory_resolver::proto::dnssec::TrustAnchors;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -101,6 +102,16 @@ pub(super) fn tls(servers: &[Server], roots: Option<&PathBuf>) -> Result<ClientC
         .with_root_certificates(trusted)
         .with_no_client_auth();
     Ok(config)
+}
+
+/// What validation starts from (RFC 4033 §2).
+pub(super) fn anchors(path: &Path) -> Result<TrustAnchors, AuthenticateError> {
+    let unusable = |why: &str| AuthenticateError::Anchors(format!("{}: {why}", path.display()));
+    let anchors = TrustAnchors::from_file(path).map_err(|error| unusable(&error.to_string()))?;
+    if anchors.is_empty() {
+        return Err(unusable("there is no DNSKEY record of the root in this file"));
+    }
+    Ok(anchors)
 }
 
 fn read_roots(path: &Path) -> Result<RootCertStore, AuthenticateError> {

@@ -140,6 +140,13 @@ fn mistakes_of_addresses_and_networks() {
         ],
     );
     check("dns.canary = '.'", &["2:14 dns.canary: \".\" is not a domain name"]);
+    check(
+        "dns.trust_anchors = 'gatepost.toml'",
+        &[
+            "2:21 dns.trust_anchors: \"/nowhere/gatepost.toml\" does not exist",
+            "2:21 dns.trust_anchors: is of no use without dns.validate | write validate = true, or leave the key out",
+        ],
+    );
     check("dns.cache = 1", &["2:13 dns.cache: is too small | at least 1024"]);
     check(
         "dns = { servers = ['127.0.0.1'], roots = 'none.pem' }",
