@@ -15,6 +15,7 @@ mod evidence;
 mod incoming;
 mod judge;
 mod lookups;
+mod memory;
 mod outage;
 mod transaction;
 
@@ -50,14 +51,16 @@ use account::{End, Watch};
 pub use carry_out::Carrier;
 use ending::by_protocol;
 use evidence::start_reverse_mx;
-pub use incoming::Memory;
 use incoming::{Arrived, Incoming};
 use lookups::{About, Found, Lookups, Panicked};
+pub use memory::{Memory, network};
 pub use transaction::Policies;
 use transaction::Transaction;
 
 /// More Received fields than this are a loop (RFC 5321 §6.3).
 const MOST_RECEIVED: usize = 100;
+/// Copies that recipients of one transaction may lead to: more are asked to come again. One alias may have more.
+const MOST_COPIES: usize = 1000;
 
 /// What all sessions of one configuration share.
 pub struct Receiver {
@@ -240,6 +243,9 @@ impl Inquiry {
             Ok(standing) if !transaction.goes_with(&standing) => {
                 self.refuse_recipient(&path, Some(&local), by_protocol(Stage::Rcpt, reply::differs_send_again()))
             }
+            Ok(_) if !transaction.has_room_for(local.mailboxes.len()) => {
+                self.refuse_recipient(&path, Some(&local), by_protocol(Stage::Rcpt, reply::too_many_recipients()))
+            }
             Ok(standing) => self.accept_recipient(&path, local, standing),
         }
     }
@@ -247,7 +253,7 @@ impl Inquiry {
     /// DATA: the message comes now.
     pub fn data(&mut self) -> Reply {
         let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
-        transaction.incoming = Some(Incoming::new(&self.receiver.memory));
+        transaction.incoming = Some(Incoming::new(self.receiver.memory.of(self.session.client.ip)));
         reply::start_data()
     }
 

@@ -155,7 +155,11 @@ fn read_field(value: &[u8], unfolded: &[u8], author: &mut Author) {
         author.add_defect(defect::NO_ADDRESS);
     }
     let readable = !list.defects.contains(&defect::BAD_SYNTAX) && !author.defects.contains(&defect::BAD_DOMAIN);
-    if readable && other_reading(value) != sorted(domains.clone()) {
+    if readable && other_reading(value) != Some(sorted(domains.clone())) {
+        author.add_defect(defect::READINGS_DIFFER);
+    }
+    let only_lacks_one = author.defects.iter().all(|word| [defect::NO_ADDRESS, defect::GROUP].contains(word));
+    if list.mailboxes.is_empty() && only_lacks_one && shows_an_address(value) {
         author.add_defect(defect::READINGS_DIFFER);
     }
     for domain in domains {
@@ -163,22 +167,32 @@ fn read_field(value: &[u8], unfolded: &[u8], author: &mut Author) {
     }
 }
 
-/// The domains that mail-parser reads in the field, sorted, each once. What it reads and is no domain makes the readings differ.
-fn other_reading(value: &[u8]) -> Vec<Domain> {
+/// Whether a field that holds no address shows one all the same: many readers make an author of `"a@bank.example"`, of a comment
+/// or of an encoded-word, and no DMARC was asked for it.
+fn shows_an_address(value: &[u8]) -> bool {
+    const AT: [char; 3] = ['@', '\u{ff20}', '\u{fe6b}'];
+    let text = String::from_utf8_lossy(value);
+    if text.contains(AT) || text.contains("=40") {
+        return true;
+    }
+    // Within quotes and comments encoded-words are none (RFC 2047 §5), but are decoded by many.
+    let bare = |octet: &u8| if b"\"()<>".contains(octet) { b' ' } else { *octet };
+    let bare: Vec<u8> = value.iter().map(bare).chain(*b"\r\n").collect();
+    let decoded = MessageStream::new(&bare).parse_unstructured();
+    decoded.as_text().is_some_and(|decoded| decoded.contains(AT))
+}
+
+/// The domains that mail-parser reads in the field, sorted, each once. `None` where it reads one that is none.
+fn other_reading(value: &[u8]) -> Option<Vec<Domain>> {
     let ended = [value, b"\r\n"].concat();
     let HeaderValue::Address(address) = MessageStream::new(&ended).parse_address() else {
-        return Vec::new();
+        return Some(Vec::new());
     };
     let read = address.iter().filter_map(|a| a.address()).filter_map(|address| {
         let (_, domain) = address.rsplit_once('@')?;
-        Some(Domain::parse(domain).unwrap_or_else(|_| unreadable()))
+        Some(Domain::parse(domain).ok())
     });
-    sorted(read.collect())
-}
-
-/// A value that equals no domain that was ever parsed from a field.
-fn unreadable() -> Domain {
-    Domain(String::new())
+    read.collect::<Option<Vec<Domain>>>().map(sorted)
 }
 
 fn sorted(mut domains: Vec<Domain>) -> Vec<Domain> {

@@ -13,6 +13,7 @@ use crate::recipients::MailboxName;
 use crate::smtp::address::ReversePath;
 use crate::smtp::reply::Reply;
 
+use super::MOST_COPIES;
 use super::incoming::Incoming;
 use super::lookups::Lookups;
 
@@ -140,6 +141,12 @@ impl Transaction {
         self.accepted.iter().all(|other| {
             other.standing.is_like(standing) || !(other.standing.may_not_store() || standing.may_not_store())
         })
+    }
+
+    /// Whether a recipient may lead to so many copies more.
+    pub fn has_room_for(&self, copies: usize) -> bool {
+        let so_far = self.accepted.iter().map(|accepted| accepted.mailboxes.len()).sum::<usize>();
+        so_far == 0 || so_far.saturating_add(copies) <= MOST_COPIES
     }
 
     /// Notes what a recipient was answered.

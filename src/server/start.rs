@@ -186,7 +186,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         carrier: Carrier::Maildirs(Arc::clone(&writers)),
         journal: Some(Arc::clone(&journal)),
         metrics: Arc::clone(&metrics),
-        memory: Memory::new(MEMORY),
+        memory: Memory::new(MEMORY, config.limits.message.max(MEMORY / 8)),
     });
     counts::register(&metrics, &receiver, &writers, &journal, log.as_ref()).map_err(machine)?;
     metrics.soft_reject(config.smtp.soft_reject);

@@ -18,7 +18,7 @@ pub const PATH_MAX: usize = 256;
 
 /// A domain name as A-labels (RFC 5890) in lower case, without trailing dot, at most 253 octets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Domain(pub(crate) String);
+pub struct Domain(String);
 
 /// What stands behind the `@`, or in EHLO.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -69,6 +69,20 @@ fn what_leaves_room_for_another_reading_is_named() {
     check("<a@(b@bank.example)attacker.example>", "", &["readings-differ"]);
     check("<>", "", &["no-address"]);
     check("MAILER-DAEMON", "", &["no-address"]);
+    check("=?utf-8?q?Mail_System?= <MAILER-DAEMON>", "", &["no-address"]);
+    for shown in [
+        "\"a@bank.example\"",
+        "\"a@bank.example\" <>",
+        "\"a@bank.example\" <MAILER-DAEMON>",
+        "(a@bank.example)",
+        "a\u{ff20}bank.example",
+        "=?utf-8?q?a=40bank.example?= <>",
+        "=?utf-8?b?YUBiYW5rLmV4YW1wbGU=?= <MAILER-DAEMON>",
+        "\"=?utf-8?b?YUBiYW5rLmV4YW1wbGU=?=\" <>",
+        "(=?utf-8?b?YUBiYW5rLmV4YW1wbGU=?=) <>",
+    ] {
+        check(shown, "", &["no-address", "readings-differ"]);
+    }
     check("Mail Delivery <MAILER-DAEMON>", "", &["no-address"]);
     check("a@x.example, b@y.example", "", &["several-domains"]);
     check("undisclosed:;", "", &["group", "no-address"]);

@@ -4,6 +4,7 @@ mod content;
 mod evidence;
 mod framing;
 mod invariants;
+mod memory;
 mod outage;
 mod panics;
 mod recipients;

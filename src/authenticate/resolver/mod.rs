@@ -38,7 +38,7 @@ use answer::Read;
 use health::Health;
 use upstream::Upstream;
 
-/// No answer is believed for longer (DESIGN §8).
+/// No answer is believed for longer, whatever its TTL.
 const MAX_TTL: Duration = Duration::from_secs(3600);
 /// That something is absent is believed for less: a record that was just published shall count soon (RFC 2308 §5 has 1 to 3 h).
 const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(900);

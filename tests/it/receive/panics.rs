@@ -27,7 +27,7 @@ when = "iprev.result != 'pass'"
 action = "reject"
 "#;
 
-fn receiver(policy: &str, dns: std::net::SocketAddr) -> Arc<Receiver> {
+pub(super) fn receiver(policy: &str, dns: std::net::SocketAddr) -> Arc<Receiver> {
     let source = |name: &str, text: &str| Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
     let policy = Policy::load(source("policy.toml", policy), &mut |_| Err("no lists".to_owned())).unwrap();
     Arc::new(Receiver {
@@ -41,12 +41,12 @@ fn receiver(policy: &str, dns: std::net::SocketAddr) -> Arc<Receiver> {
         carrier: Carrier::Nowhere,
         journal: None,
         metrics: Arc::new(Metrics::new("test").unwrap()),
-        memory: Memory::new(1 << 20),
+        memory: Memory::new(1 << 20, 1 << 20),
     })
 }
 
 /// EHLO, MAIL and RCPT; the answer to RCPT, which needs no more than one poll where the checks panic.
-fn recipient(inquiry: &mut Inquiry) -> Reply {
+pub(super) fn recipient(inquiry: &mut Inquiry) -> Reply {
     inquiry.helo("client.example", true);
     inquiry.mail(ReversePath::parse(b"<a@sender.example>", false).unwrap(), false);
     inquiry.recipient(ForwardPath::parse(b"<postmaster@localhost>", false).unwrap()).now_or_never().expect("one poll")

@@ -166,3 +166,19 @@ fn more_recipients_than_the_limit_are_for_the_next_transaction() {
     client.reply().is("452 4.5.3");
     client.data(message("a@sender.example")).is("250");
 }
+
+/// An alias of so many mailboxes named several times would make one transaction hold and write a multiple of them.
+#[test]
+fn recipients_that_lead_to_too_many_copies_are_asked_to_come_again() {
+    let names: Vec<String> = (0..600).map(|number| format!("\"m{number}\"")).collect();
+    let domains = format!(
+        "[domains.\"local.example\"]\nmailboxes = [\"alice\", {0}]\naliases = {{ all = [{0}] }}\n",
+        names.join(", ")
+    );
+    let site = Site::start(Setup { domains: &domains, ..Setup::default() });
+    let mut client = site.dial();
+    client.begin("a@sender.example", &["all@local.example"]);
+    client.expect("RCPT TO:<all+again@local.example>", "452 4.5.3");
+    client.expect("RCPT TO:<alice@local.example>", "250 2.1.5");
+    client.expect("RSET", "250");
+}

@@ -3,7 +3,7 @@
 use std::thread;
 
 use crate::support::dns::Zone;
-use crate::support::site::{Setup, Site, message, wait_for};
+use crate::support::site::{Setup, Site, get, message, wait_for};
 
 /// Ends the server on a thread of its own, so that the test can go on talking; gives the site back when it has ended.
 fn stopping(mut site: Site) -> thread::JoinHandle<Site> {
@@ -21,7 +21,8 @@ fn wait_until_going(site: std::net::SocketAddr) {
 #[test]
 fn a_transaction_in_flight_is_finished_and_stored_and_an_idle_session_hears_421() {
     let site = Site::open(Zone::new());
-    let address = site.smtp;
+    let (address, http) = (site.smtp, site.http);
+    assert!(get(http, "/readyz").starts_with("HTTP/1.1 200 "));
     let mut idle = site.dial();
     idle.expect("EHLO client.example", "250");
     let mut in_data = site.dial();
@@ -35,6 +36,8 @@ fn a_transaction_in_flight_is_finished_and_stored_and_an_idle_session_hears_421(
     idle.reply().is("421 4.3.2");
     idle.expect_end();
     wait_until_going(address);
+    let ready = get(http, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503 ") && ready.contains("shutting down"), "{ready}");
     in_envelope.expect("RCPT TO:<bob@local.example>", "250");
     in_envelope.data(message("b@sender.example")).is("250 2.0.0");
     in_envelope.reply().is("421 4.3.2");

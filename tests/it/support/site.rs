@@ -164,11 +164,7 @@ impl Site {
 
     /// A page of the HTTP listener.
     pub fn page(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.http).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        get(self.http, path)
     }
 
     /// The sum of a metric's series whose line holds all these label texts.
@@ -195,6 +191,15 @@ impl Site {
             self.runtime.block_on(running.stop());
         }
     }
+}
+
+/// A page of an HTTP server.
+pub fn get(server: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(server).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// The files of a directory, sorted; none where there is no directory.
