@@ -37,7 +37,7 @@ fn receiver(policy: &str, dns: &Dns) -> Arc<Receiver> {
         carrier: Carrier::Nowhere,
         journal: None,
         metrics: Arc::new(Metrics::new("test").unwrap()),
-        memory: Memory::new(1 << 20),
+        memory: Memory::new(1 << 20, 1 << 20),
     })
 }
 
