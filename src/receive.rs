@@ -33,7 +33,7 @@ use crate::authenticate::{AuthenticateError, Authenticator};
 use crate::facts::record::Record;
 use crate::facts::table::FactSet;
 use crate::facts::word::Action;
-use crate::facts::{Address, Facts, Rcpt, Role, SpfBoth, Stage, Tls};
+use crate::facts::{Address, Facts, Rcpt, Role, Stage, Tls};
 use crate::message::author::{Author, message_id, read_author, read_reply_to};
 use crate::message::content::Content;
 use crate::message::header::Header;
@@ -46,11 +46,13 @@ use crate::smtp::data::DataDefect;
 use crate::smtp::reply::{self, Reply};
 
 pub use crate::authenticate::Dns;
+pub use crate::authenticate::block_lists::{Code, ListSetup};
 pub use crate::authenticate::resolver::{DnsName, Server as DnsServer, Transport as DnsTransport};
+pub use crate::facts::ListKind;
 use account::{End, Watch};
 pub use carry_out::Carrier;
 use ending::by_protocol;
-use evidence::start_reverse_mx;
+use evidence::{start_domain_lists, start_reverse_mx};
 use incoming::{Arrived, Incoming};
 use lookups::{About, Found, Lookups, Panicked};
 pub use memory::{Memory, network};
@@ -61,8 +63,11 @@ use transaction::Transaction;
 const MOST_RECEIVED: usize = 100;
 /// Copies that recipients of one transaction may lead to: more are asked to come again. One alias may have more.
 const MOST_COPIES: usize = 1000;
+/// Author domains that lists are asked about; a message of several is refused by the shipped policies, whatever they are.
+const MOST_AUTHORS: usize = 4;
 
 /// What all sessions of one configuration share.
+#[derive(Clone)]
 pub struct Receiver {
     /// Our name, in Received.
     pub hostname: String,
@@ -128,12 +133,9 @@ impl Inquiry {
         let authenticator = receiver.authenticator.for_session();
         let mut client_lookups = Lookups::default();
         if !trusted {
-            let authenticator = authenticator.clone();
-            client_lookups.start(About::Client, async move {
-                let iprev = authenticator.iprev(ip).await;
-                let ptr = authenticator.reverse_mx(&iprev.name, ip).await;
-                vec![Found::Iprev(iprev), Found::Ptr(ptr)]
-            });
+            let of_client = authenticator.clone();
+            client_lookups.start(About::Client, async move { vec![Found::Iprev(of_client.iprev(ip).await)] });
+            evidence::start_client_lists(&mut client_lookups, &authenticator, ip);
         }
         Inquiry {
             receiver,
@@ -161,10 +163,14 @@ impl Inquiry {
         self.helo_lookups = Lookups::default();
         self.session.helo = name.to_owned();
         self.session.spf.helo = Default::default();
+        self.session.helo_check = Default::default();
         if !name.is_empty() && !self.session.client.trusted {
             let (authenticator, ip, name) = (self.authenticator.clone(), self.session.client.ip, name.to_owned());
+            let (again, its_name) = (authenticator.clone(), name.clone());
             let lookup = async move { vec![Found::SpfHelo(authenticator.spf_helo(ip, &name).await)] };
             self.helo_lookups.start(About::SpfHelo, lookup);
+            let check = async move { vec![Found::Helo(again.helo(ip, &its_name).await)] };
+            self.helo_lookups.start(About::Helo, check);
         }
     }
 
@@ -182,6 +188,7 @@ impl Inquiry {
                 vec![Found::SpfMailFrom(spf.spf_mail_from(ip, &helo, &path).await)]
             });
             start_reverse_mx(&authenticator, ip, &mut lookups, About::MxMailFrom, &domain, Found::MxMailFrom);
+            start_domain_lists(&authenticator, &mut lookups, vec![self.session.helo.clone(), domain.clone()]);
         }
         self.transaction = Some(Box::new(Transaction {
             reference: new_reference(),
@@ -283,23 +290,17 @@ impl Inquiry {
         facts.message.message_id = message_id;
         let (ip, authenticator) = (facts.client.ip, transaction.authenticator.clone());
         if !facts.client.trusted {
+            let authors = author.domains.iter().take(MOST_AUTHORS).map(|domain| domain.as_str().to_owned()).collect();
             let (from, reply_to) = (&facts.from.domain, &facts.reply_to.domain);
-            start_reverse_mx(&authenticator, ip, &mut transaction.lookups, About::MxFrom, from, Found::MxFrom);
-            start_reverse_mx(
-                &authenticator,
-                ip,
-                &mut transaction.lookups,
-                About::MxReplyTo,
-                reply_to,
-                Found::MxReplyTo,
-            );
+            let lookups = &mut transaction.lookups;
+            start_domain_lists(&authenticator, lookups, authors);
+            start_reverse_mx(&authenticator, ip, lookups, About::MxFrom, from, Found::MxFrom);
+            start_reverse_mx(&authenticator, ip, lookups, About::MxReplyTo, reply_to, Found::MxReplyTo);
         }
         if let Some(keys) = transaction.incoming.as_ref().and_then(Incoming::dkim_keys) {
             let its_author = author.clone();
             transaction.lookups.start(About::Cache, async move {
-                let nothing = SpfBoth::default();
-                let policy = authenticator.dmarc(&its_author, &nothing, &ReversePath::Null, &[]);
-                join(authenticator.fetch_dkim_keys(&keys), policy).await;
+                join(authenticator.fetch_dkim_keys(&keys), authenticator.fetch_dmarc_policy(&its_author)).await;
                 vec![Found::Warmed]
             });
         }

@@ -9,7 +9,7 @@ use super::resolver::{Answer, DnsName, Resolver};
 use crate::facts::{Iprev, IprevResult};
 
 /// PTR names that are looked at; whoever holds an address can publish thousands (RFC 7208 §4.6.4 has the same bound).
-const NAMES: usize = 10;
+pub(super) const NAMES: usize = 10;
 
 impl Authenticator {
     /// iprev: pass where one of the PTR names has the client's address, permerror where there is no PTR name, temperror where

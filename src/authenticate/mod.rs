@@ -5,10 +5,12 @@
 //! what the first asker parsed, so that `MAIL FROM:<x@_dmarc.victim.example>` would hide the victim's DMARC record.
 
 mod arc;
+pub mod block_lists;
 pub mod body;
 pub mod dkim;
 pub mod dmarc;
 pub mod header;
+mod helo;
 mod iprev;
 mod key;
 pub mod resolver;
@@ -20,8 +22,10 @@ mod spf;
 mod tag_list;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use block_lists::BlockLists;
 use resolver::{Counters, DnsName, Resolver, Server};
 
 /// How the DNS is asked.
@@ -102,6 +106,7 @@ pub enum AuthenticateError {
 /// Gathers the evidence. Cheap to clone; clones share the DNS cache and the counters.
 #[derive(Clone)]
 pub struct Authenticator {
+    block_lists: Arc<BlockLists>,
     resolver: Resolver,
     check: Duration,
 }
@@ -112,13 +117,13 @@ impl Authenticator {
     /// # Errors
     /// When the system's DNS configuration, where it is to be used, can't be.
     pub fn new(dns: &Dns) -> Result<Authenticator, AuthenticateError> {
-        Ok(Authenticator { resolver: Resolver::new(dns)?, check: dns.check })
+        Ok(Authenticator { resolver: Resolver::new(dns)?, check: dns.check, block_lists: Arc::default() })
     }
 
     /// For one session, whose look-ups are bounded from now on ([`resolver::LOOK_UPS`]).
     #[must_use]
     pub fn for_session(&self) -> Authenticator {
-        Authenticator { resolver: self.resolver.bounded(), check: self.check }
+        Authenticator { resolver: self.resolver.bounded(), ..self.clone() }
     }
 
     /// For one message of the session whose authenticator this is: it may ask as often, less what the session has asked.

@@ -13,7 +13,7 @@ use crate::server;
 /// with its place and how to mend it. What only the machine that serves can know (its users, who may read the key) is a warning.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
-  gatepost config check /etc/gatepost.toml && systemctl reload gatepost")]
+  gatepost config check /etc/gatepost/gatepost.toml && systemctl reload gatepost")]
 pub struct Args {
     /// The configuration
     #[arg(value_name = "FILE")]

@@ -1,5 +1,6 @@
 //! `gatepost explain`
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,7 +15,7 @@ use crate::observe::journal;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   gatepost explain 01HV8K3M5QZ7W2XC
-  gatepost explain 01HV8K3M5QZ7W2XC --config /etc/gatepost.toml --json | jq .spf")]
+  gatepost explain 01HV8K3M5QZ7W2XC --config /etc/gatepost/gatepost.toml --json | jq .spf")]
 pub struct Args {
     /// The ref=... of a reply, the id of a Received field, or the X-Gatepost-Decision's
     #[arg(value_name = "REF")]
@@ -49,7 +50,12 @@ fn explain(args: &Args) -> Result<String, Exit> {
         return Err(Exit::Failed);
     };
     let search = journal::search(&directory, &reference).map_err(|error| {
-        complain(&format!("the journal in {} cannot be read: {error}", directory.display()));
+        let mend = match error.kind() {
+            ErrorKind::NotFound => "; name the configuration that says where the journal is: --config FILE",
+            ErrorKind::PermissionDenied => "; ask as root, or as the user in [security]",
+            _ => "",
+        };
+        complain(&format!("the journal in {} cannot be read: {error}{mend}", directory.display()));
         Exit::Usage
     })?;
     let Some(record) = search.record else {

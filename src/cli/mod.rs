@@ -76,7 +76,7 @@ pub enum Subcommands {
 /// `gatepost config`
 #[allow(missing_docs)]
 #[derive(Debug, Subcommand)]
-#[command(disable_help_subcommand = true, after_help = "Example:\n  gatepost config check /etc/gatepost.toml")]
+#[command(disable_help_subcommand = true, after_help = "Example:\n  gatepost config check /etc/gatepost/gatepost.toml")]
 pub enum ConfigCommands {
     Check(config_check::Args),
 }

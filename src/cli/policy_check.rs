@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::{Exit, complain, counted, print, tell};
-use crate::config::{Config, list_reader, policy_source};
+use crate::config::{Config, list_reader, policy_source, zones_of};
 use crate::observe::escape::shown;
-use crate::policy::Policy;
+use crate::policy::{Policy, Zones};
 use crate::problem::{Problems, Source};
 
 /// Characters of a policy's description that are shown.
@@ -25,7 +25,7 @@ pub struct Args {
     /// The policy
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// A configuration: it is checked too, and whom the policy decides for is told
+    /// A configuration: it is checked too, has the block lists that the policy names, and tells whom it decides for
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit.into(),
     };
-    let policy = match Policy::load(source, &mut list_reader(&args.file)) {
+    let policy = match Policy::load_with(&zones(args.config.as_deref()), source, &mut list_reader(&args.file)) {
         Ok(policy) => policy,
         Err(problems) => {
             tell(&problems);
@@ -82,6 +82,11 @@ pub(super) fn configuration(file: Option<&Path>, policy: &Source) -> Result<Opti
         }
     }
     if others.is_empty() { Ok(None) } else { Err(tell(&others)) }
+}
+
+/// The block lists that the policy may name: those of the configuration, also where this very policy is what is wrong with it.
+pub(super) fn zones(config: Option<&Path>) -> Zones {
+    config.map(zones_of).unwrap_or_default()
 }
 
 fn decides_for(config: &Config, policy: &Policy, path: &Path) -> String {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::policy_check::{configuration, source};
+use super::policy_check::{configuration, source, zones};
 use super::{Exit, counted, print, tell};
 use crate::config::list_reader;
 use crate::policy::{Coverage, Policy, TestReport};
@@ -20,7 +20,7 @@ pub struct Args {
     /// The policy
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// A configuration: it is checked too
+    /// A configuration: it is checked too, and has the block lists that the policy names
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> ExitCode {
     if let Err(exit) = configuration(args.config.as_deref(), &source) {
         return exit.into();
     }
-    let policy = match Policy::parse(source, &mut list_reader(&args.file)) {
+    let policy = match Policy::parse_with(&zones(args.config.as_deref()), source, &mut list_reader(&args.file)) {
         Ok(policy) => policy,
         Err(problems) => {
             tell(&problems);

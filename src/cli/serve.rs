@@ -16,7 +16,7 @@ use crate::server::{self, Running, Signals, StartError};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   gatepost serve                                  a trial: 127.0.0.1:2525, Maildirs under ./mail
-  gatepost serve --config /etc/gatepost.toml")]
+  gatepost serve --config /etc/gatepost/gatepost.toml")]
 pub struct Args {
     /// The configuration [default: gatepost.toml here; without one a trial on 127.0.0.1:2525]
     #[arg(long, value_name = "FILE")]

@@ -16,7 +16,7 @@ use crate::message::content::Content;
 use crate::observe::explain::story;
 use crate::observe::metrics::Metrics;
 use crate::receive::{Carrier, Inquiry, Memory, Receiver, authenticator};
-use crate::server::{asking, policies};
+use crate::server::{asking, block_lists, policies};
 use crate::smtp::address::{ForwardPath, Host, ReversePath};
 use crate::smtp::data::{DataDefect, Frame, Framer};
 
@@ -136,7 +136,9 @@ fn receiver(config: &Config) -> Result<Receiver, String> {
         soft_reject: config.smtp.soft_reject,
         directory: Arc::clone(&config.directory),
         policies: Arc::new(ArcSwap::from_pointee(policies(config))),
-        authenticator: authenticator(&asking(config)).map_err(|error| format!("dns: {error}"))?,
+        authenticator: authenticator(&asking(config))
+            .map_err(|error| format!("dns: {error}"))?
+            .with_block_lists(block_lists(config)),
         carrier: Carrier::Nowhere,
         journal: None,
         metrics: Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| error.to_string())?),
@@ -145,6 +147,8 @@ fn receiver(config: &Config) -> Result<Receiver, String> {
 }
 
 async fn rehearse(receiver: Arc<Receiver>, told: Told, message: Option<&[u8]>, limit: u64) -> Option<Record> {
+    // a list that fails its probe is not asked, here as in serving
+    receiver.authenticator.probe_block_lists().await;
     let mut inquiry = Inquiry::connect(receiver, told.client);
     inquiry.helo(&told.helo, true);
     inquiry.mail(told.reverse_path, true);

@@ -36,6 +36,12 @@ pub enum Kind {
     Count,
     /// The name of a user or group of this machine.
     Account,
+    /// What a DNS list is asked about.
+    ListKind,
+    /// A table: answers of a DNS list and what they are called.
+    ListCodes,
+    /// What a DNS list is probed with.
+    ListProbe,
 }
 
 impl Kind {
@@ -58,6 +64,9 @@ impl Kind {
             Kind::Duration => "a time such as \"300s\" or \"14d\"",
             Kind::Count => "a whole number",
             Kind::Account => "a name",
+            Kind::ListKind => "\"address\" or \"domain\"",
+            Kind::ListCodes => "a table of answers and what they are called",
+            Kind::ListProbe => "an address, or a domain where the list is of domains",
         }
     }
 }
@@ -125,7 +134,7 @@ pub static TABLE: &[Key] = &[
     key("authserv_id", Kind::Domain, Means("the hostname"), "Who vouches in Authentication-Results; the same on all MX hosts of a domain.").rfc("RFC 8601 §2.5"),
     key("smtp.listen", Kind::Listeners, Default(r#"["[::]:25"]"#), "Where mail comes in. [::] takes IPv4 too.").restart(),
     key("smtp.postmaster", Kind::Mailbox, Means("the first domain's own postmaster"), "Where mail to <postmaster> without a domain goes; must be a mailbox here.").rfc("RFC 5321 §4.5.1"),
-    key("smtp.trusted", Kind::Networks, Default("[]"), "Networks of our own (relays, scanners, cron): not checked for SPF, reverse name and reverse MX."),
+    key("smtp.trusted", Kind::Networks, Default("[]"), "Networks of our own (relays, scanners, cron): not checked for SPF, reverse name, reverse MX and HELO, and not looked up in block lists."),
     key("smtp.soft_reject", Kind::Boolean, Default("false"), "Every permanent refusal becomes a temporary one: for the first days."),
     key("smtp.tls.certificate", Kind::Path, Means("STARTTLS is not offered"), "The certificate chain, PEM.").rfc("RFC 3207"),
     key("smtp.tls.key", Kind::Path, Means("STARTTLS is not offered"), "Its private key, PEM."),
@@ -145,6 +154,11 @@ pub static TABLE: &[Key] = &[
     key("domains.*.policy", Kind::Path, Means("policy.file"), "The domain's own policy."),
     key("domains.*.mailbox.*.policy", Kind::Path, Means("the domain's policy"), "The mailbox's own policy."),
     key("policy.file", Kind::Path, Means("the default policy that is built in"), "The rules that decide."),
+    key("block_lists.*.zone", Kind::Domain, Required, "The zone of a DNS block or allow list. Rules name it: block_lists['zen.example'].listed.").rfc("RFC 5782"),
+    key("block_lists.*.kind", Kind::ListKind, Required, "What it is asked about: address (the client's) or domain (of HELO, reverse name, reverse-path and author)."),
+    key("block_lists.*.codes", Kind::ListCodes, Means("every answer but 127.0.0.1 lists, and is its own name"), "What its answers are called; what is not here does not list.").rfc("RFC 5782 §2.3"),
+    key("block_lists.*.listed_probe", Kind::ListProbe, Means("127.0.0.2 and ::FFFF:7F00:2; TEST where it is of domains"), "What it must list, else it is switched off.").rfc("RFC 5782 §5"),
+    key("block_lists.*.unlisted_probe", Kind::ListProbe, Means("127.0.0.1 and ::FFFF:7F00:1; INVALID where it is of domains"), "What it must not list, else it is switched off.").rfc("RFC 5782 §5"),
     key("http.listen", Kind::Listener, Default(r#""127.0.0.1:9125""#), "Where /metrics, /healthz and /readyz are answered. Nobody is asked for a password: keep it on loopback.").restart(),
     key("journal.directory", Kind::Path, Default(r#""/var/lib/gatepost/journal""#), "Where every decision is written down: JSON lines, a file a day (UTC), mode 0600.").restart(),
     key("journal.keep", Kind::Duration, Default(r#""14d""#), "How long a day's file is kept.").bounds(86_400, 3_660 * 86_400).restart(),
@@ -169,7 +183,6 @@ pub static LATER: &[(&str, &str)] = &[
     ("smtp.xclient_from", "let clients connect directly for now"),
     ("state", "leave it out for now"),
     ("log", "set GATEPOST_LOG in the environment for now"),
-    ("block_lists", "leave it out for now"),
     ("scan", "leave it out for now"),
 ];
 

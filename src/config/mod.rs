@@ -5,6 +5,7 @@
 //! [`Config::privilege_problem`] at start, the rest in `server/` and `deliver/`.
 
 mod account;
+mod block_lists;
 pub mod dns;
 mod domains;
 mod files;
@@ -23,10 +24,12 @@ use ipnet::IpNet;
 use toml::de::DeTable;
 
 pub use account::Account;
+pub use block_lists::{BlockList, ListCode, parse_code, zones_of};
 pub use dns::Dns;
 pub use policies::{Policies, default_source, list_reader, policy_source};
 pub use sections::{CertificateFiles, Pem, TlsFiles};
 
+use crate::policy::Zones;
 use crate::problem::{Problem, Problems, Source};
 use crate::recipients::{Directory, Loss};
 use crate::smtp::address::Domain;
@@ -71,6 +74,8 @@ pub struct Config {
     pub directory: Arc<Directory>,
     /// The rules that decide, for each mailbox.
     pub policies: Policies,
+    /// `[[block_lists]]`, no zone twice.
+    pub block_lists: Vec<BlockList>,
     /// `[http]`
     pub http: Http,
     /// `[journal]`
@@ -200,6 +205,11 @@ impl Config {
         config.ok_or_else(|| Problem::with_file(&text.name, "", "cannot be understood", "").into())
     }
 
+    /// The lists that rules may name.
+    pub fn zones(&self) -> Zones {
+        block_lists::zones(&self.block_lists)
+    }
+
     /// Whether an address is of our own networks (`smtp.trusted`).
     pub fn is_trusted(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
@@ -265,7 +275,8 @@ fn read(reader: &mut Reader, table: &DeTable<'_>) -> Option<Config> {
     let dns = dns::dns(reader, &top);
     let maildir = sections::maildir(reader, &top);
     let domains = domains::read(reader, &top, &smtp);
-    let policies = policies::read(reader, &top, &domains);
+    let block_lists = block_lists::read(reader, &top);
+    let policies = policies::read(reader, &top, &domains, &block_lists::zones(&block_lists));
     let http = sections::http(reader, &top);
     let journal = sections::journal(reader, &top);
     let security = sections::security(reader, &top);
@@ -281,6 +292,7 @@ fn read(reader: &mut Reader, table: &DeTable<'_>) -> Option<Config> {
         maildir: maildir?,
         directory: Arc::new(domains.directory?),
         policies: policies?,
+        block_lists,
         http: http?,
         journal: journal?,
         security,

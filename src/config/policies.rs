@@ -8,7 +8,7 @@ use super::domains::Domains;
 use super::files;
 use super::reader::{Placed, Reader, Section};
 use super::value::{self, Fault};
-use crate::policy::{Policy, shipped};
+use crate::policy::{Policy, Zones, shipped};
 use crate::problem::{Problem, Problems, Source};
 use crate::recipients::MailboxName;
 use crate::smtp::address::Domain;
@@ -89,12 +89,15 @@ pub fn list_reader(policy: &Path) -> impl FnMut(&str) -> Result<String, String> 
     }
 }
 
-/// Policies by their path; `None` for one with problems.
-type Loaded = HashMap<PathBuf, Option<Arc<Policy>>>;
+/// Policies by their path, `None` for one with problems; and the block lists that they may name.
+struct Loaded<'z> {
+    zones: &'z Zones,
+    policies: HashMap<PathBuf, Option<Arc<Policy>>>,
+}
 
 /// `None` where problems were noted.
-pub(super) fn read(reader: &mut Reader, top: &Section<'_>, domains: &Domains) -> Option<Policies> {
-    let mut loaded = Loaded::new();
+pub(super) fn read(reader: &mut Reader, top: &Section<'_>, domains: &Domains, zones: &Zones) -> Option<Policies> {
+    let mut loaded = Loaded { zones, policies: HashMap::new() };
     let section = top.section(reader, "policy");
     let default = match section.read(reader, "file", value::string) {
         Some(file) => load(reader, &mut loaded, &file, &section.key("file")),
@@ -118,22 +121,22 @@ pub(super) fn read(reader: &mut Reader, top: &Section<'_>, domains: &Domains) ->
     complete.then_some(Policies { default, domains: by_domain, mailboxes: by_mailbox })
 }
 
-fn load(reader: &mut Reader, loaded: &mut Loaded, file: &Placed<String>, key: &str) -> Option<Arc<Policy>> {
+fn load(reader: &mut Reader, loaded: &mut Loaded<'_>, file: &Placed<String>, key: &str) -> Option<Arc<Policy>> {
     let path = reader.path(&file.value);
-    if let Some(policy) = loaded.get(&path) {
+    if let Some(policy) = loaded.policies.get(&path) {
         return policy.clone();
     }
     let policy = match files::read_text(&path) {
         Ok(text) => {
             let source = Arc::new(Source { name: path.display().to_string(), text });
-            taken(reader, Policy::load(source, &mut list_reader(&path)))
+            taken(reader, Policy::load_with(loaded.zones, source, &mut list_reader(&path)))
         }
         Err(cause) => {
             reader.problem(file.span.clone(), key, Fault::new(format!("{path:?} {cause}"), ""));
             None
         }
     };
-    loaded.insert(path, policy.clone());
+    loaded.policies.insert(path, policy.clone());
     policy
 }
 

@@ -13,7 +13,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-pub use word::{ArcResult, DmarcPolicy, DmarcResult, IprevResult, MethodResult, Mx, ReverseMxResult, Role, Stage};
+pub use word::{
+    ArcResult, DmarcPolicy, DmarcResult, HeloKind, HeloResult, IprevResult, ListKind, MethodResult, Mx,
+    ReverseMxResult, Role, Stage,
+};
 
 /// All facts of one transaction, filled stage by stage; what is not known yet has its empty value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +25,9 @@ pub struct Facts {
     pub client: Client,
     /// The argument of EHLO or HELO, as text; empty before it.
     pub helo: String,
+    /// What that argument is, and whether it leads to the client.
+    #[serde(default)]
+    pub helo_check: HeloCheck,
     /// TLS of the session, `None` in clear.
     pub tls: Option<Tls>,
     /// The reverse-path.
@@ -45,7 +51,7 @@ pub struct Facts {
     pub dmarc: Dmarc,
     /// The ARC chain, RFC 8617.
     pub arc: Arc,
-    /// By zone; empty until block lists are configured.
+    /// By zone: the DNS block and allow lists that were asked (RFC 5782).
     pub block_lists: BTreeMap<String, BlockList>,
     /// Whether the client is a mail exchanger of the four names.
     pub reverse_mx: ReverseMxFour,
@@ -64,6 +70,17 @@ pub struct Client {
     pub name: String,
     /// Whether it is in `smtp.trusted`.
     pub trusted: bool,
+}
+
+/// What the argument of EHLO or HELO is worth (RFC 5321 §4.1.1.1, §4.1.4).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HeloCheck {
+    /// domain, literal or invalid; empty where it was not looked at.
+    pub kind: HeloKind,
+    /// none, pass, fail, temperror, permerror.
+    pub result: HeloResult,
+    /// Whether it is one of the client's PTR names.
+    pub matches_ptr: bool,
 }
 
 /// TLS of the session.
@@ -202,13 +219,32 @@ pub struct Arc {
     pub result: ArcResult,
 }
 
-/// What one DNS block list says.
+/// What one DNS block or allow list says (RFC 5782).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BlockList {
     /// Whether it lists the client or a domain.
     pub listed: bool,
-    /// Names of its return codes.
+    /// Names of its return codes, sorted, each once.
     pub codes: Vec<String>,
+    /// What it lists: the client's address, or domains; sorted, each once.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// Whether it could not be asked for everything that it is asked about: DNS trouble, or the list's refusal.
+    #[serde(default)]
+    pub temperror: bool,
+}
+
+impl BlockList {
+    /// Adds what the list says of something else.
+    pub fn add(&mut self, other: &BlockList) {
+        self.listed |= other.listed;
+        self.temperror |= other.temperror;
+        for (own, added) in [(&mut self.codes, &other.codes), (&mut self.names, &other.names)] {
+            own.extend(added.iter().cloned());
+            own.sort_unstable();
+            own.dedup();
+        }
+    }
 }
 
 /// Reverse MX of the four names that a receiver can look at.
@@ -244,6 +280,7 @@ impl Facts {
         Facts {
             client: Client { ip: ip.to_canonical(), port, name: String::new(), trusted },
             helo: String::new(),
+            helo_check: HeloCheck::default(),
             tls: None,
             mail_from: Address::default(),
             rcpt: Rcpt::default(),

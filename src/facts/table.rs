@@ -8,9 +8,10 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 use super::word::{
-    self, ArcResult, DmarcPolicy, DmarcResult, IprevResult, MethodResult, Mx, ReverseMxResult, Role, Stage,
+    self, ArcResult, DmarcPolicy, DmarcResult, HeloKind, HeloResult, IprevResult, ListKind, MethodResult, Mx,
+    ReverseMxResult, Role, Stage,
 };
-use super::{Dkim, Facts};
+use super::{BlockList, Dkim, Facts};
 
 pub use super::value::{Mistake, Type, Value};
 
@@ -76,6 +77,32 @@ impl Given {
         self.values.insert(fact.name, fact.ty.take(value)?);
         Ok(())
     }
+
+    /// Gives one field of one entry of a fact that is a [`Type::RecordMap`]; what is not given of the entry stays as it is.
+    ///
+    /// # Errors
+    /// As [`Given::set`].
+    pub fn set_field(&mut self, name: &str, key: &str, field: &str, value: Value<'static>) -> Result<(), Mistake> {
+        let fact = find(name).ok_or_else(|| Mistake::UnknownFact(name.to_owned()))?;
+        let one = Value::Map(vec![(Cow::Owned(field.to_owned()), value)]);
+        let Value::Map(taken) = fact.ty.take(Value::Map(vec![(Cow::Owned(key.to_owned()), one)]))? else {
+            return Err(Mistake::WrongType { wanted: fact.ty.name(), got: "record" });
+        };
+        let Value::Map(entries) = self.values.entry(fact.name).or_insert_with(|| fact.ty.empty()) else {
+            return Ok(());
+        };
+        match (entries.iter_mut().find(|(known, _)| known == key), taken.into_iter().next()) {
+            (Some((_, Value::Map(there))), Some((_, Value::Map(given)))) => {
+                let changed = given.into_iter().filter(|(name, _)| name == field);
+                for (name, value) in changed {
+                    there.iter_mut().filter(|(known, _)| *known == name).for_each(|(_, slot)| *slot = value.clone());
+                }
+            }
+            (None, Some(entry)) => entries.push(entry),
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 impl FactSource for Given {
@@ -84,9 +111,12 @@ impl FactSource for Given {
     }
 }
 
-/// A set of facts.
+/// A set of facts; of the block lists it also knows which kinds are meant, because they are known at different times.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FactSet(u64);
+pub struct FactSet {
+    facts: u64,
+    lists: u8,
+}
 
 // A set is one word of 64 bits.
 const _: () = assert!(TABLE.len() <= 64);
@@ -95,18 +125,32 @@ impl FactSet {
     /// Adds a fact of the table.
     pub fn insert(&mut self, fact: &'static Fact) {
         if let Some(index) = INDEX.get(fact.name) {
-            self.0 |= 1 << index;
+            self.facts |= 1 << index;
         }
+    }
+
+    /// Adds `block_lists`, of which only lists of this kind are meant.
+    pub fn insert_lists(&mut self, kind: ListKind) {
+        if let Some(fact) = find("block_lists") {
+            self.insert(fact);
+        }
+        self.lists |= 1 << kind as u8;
+    }
+
+    /// Whether block lists of this kind are meant.
+    pub fn asks_lists(&self, kind: ListKind) -> bool {
+        self.lists & (1 << kind as u8) != 0
     }
 
     /// Adds all of another set.
     pub fn extend(&mut self, other: FactSet) {
-        self.0 |= other.0;
+        self.facts |= other.facts;
+        self.lists |= other.lists;
     }
 
     /// Whether the fact of this name is in it.
     pub fn contains(&self, name: &str) -> bool {
-        INDEX.get(name).is_some_and(|index| self.0 & (1 << index) != 0)
+        INDEX.get(name).is_some_and(|index| self.facts & (1 << index) != 0)
     }
 
     /// Whether the fact of this name, or any fact below it (`spf` has `spf.helo.result`), is in it.
@@ -117,12 +161,12 @@ impl FactSet {
 
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
-        self.0 == 0
+        self.facts == 0
     }
 
     /// The facts in it, in the table's order.
     pub fn iter(&self) -> impl Iterator<Item = &'static Fact> + '_ {
-        TABLE.iter().enumerate().filter(|(index, _)| self.0 & (1 << index) != 0).map(|(_, fact)| fact)
+        TABLE.iter().enumerate().filter(|(index, _)| self.facts & (1 << index) != 0).map(|(_, fact)| fact)
     }
 }
 
@@ -168,7 +212,7 @@ pub fn rows() -> Vec<Row> {
 fn row(fact: &Fact) -> Row {
     let stages: Vec<Stage> = Stage::ALL.iter().copied().filter(|stage| fact.known_at(*stage)).collect();
     let fields = match fact.ty {
-        Type::RecordList(fields) => fields
+        Type::RecordList(fields) | Type::RecordMap(fields) => fields
             .iter()
             .map(|(name, ty)| Row {
                 name,
@@ -226,6 +270,16 @@ fn signature(d: &Dkim) -> Value<'_> {
     Value::Map(DKIM_FIELDS.iter().zip(values).map(|((name, _), value)| (Cow::Borrowed(*name), value)).collect())
 }
 
+/// What stands in each entry of `block_lists`.
+pub const BLOCK_LIST_FIELDS: &[(&str, Type)] =
+    &[("listed", Type::Bool), ("codes", Type::StringList), ("names", Type::StringList), ("temperror", Type::Bool)];
+
+fn list<'a>((zone, list): (&'a String, &'a BlockList)) -> (Cow<'a, str>, Value<'a>) {
+    let values = [Value::Bool(list.listed), texts(&list.codes), texts(&list.names), Value::Bool(list.temperror)];
+    let fields = BLOCK_LIST_FIELDS.iter().zip(values).map(|((name, _), value)| (Cow::Borrowed(*name), value));
+    (Cow::Borrowed(zone.as_str()), Value::Map(fields.collect()))
+}
+
 const MAIL: Stage = Stage::Mail;
 const DATA: Stage = Stage::Data;
 const CONNECT: Stage = Stage::Connect;
@@ -239,7 +293,7 @@ pub static TABLE: &[Fact] = &[
         |f| Value::Int(f.client.port.into())),
     fact("client.name", Type::String, CONNECT, "RFC 8601 §2.7.3", "the client's reverse name where iprev confirmed it, else ''",
         |f| Value::text(&f.client.name)),
-    fact("client.trusted", Type::Bool, CONNECT, "", "the client is in smtp.trusted; SPF, iprev and reverse MX are none then",
+    fact("client.trusted", Type::Bool, CONNECT, "", "the client is in smtp.trusted; SPF, iprev, reverse MX, HELO and block lists are not looked up then",
         |f| Value::Bool(f.client.trusted)),
     fact("iprev.result", Type::Word(IprevResult::WORDS), CONNECT, "RFC 8601 §2.7.3",
         "pass: a reverse name has the client's address; fail: none of them has; permerror: there is no reverse name",
@@ -255,8 +309,19 @@ pub static TABLE: &[Fact] = &[
         |f| Value::text(f.reverse_mx.ptr.mx.as_str())),
     fact("reverse_mx.ptr.secure", Type::Bool, CONNECT, "RFC 4035", "DNSSEC vouches for every answer that the result rests on",
         |f| Value::Bool(f.reverse_mx.ptr.secure)),
+    fact("block_lists", Type::RecordMap(BLOCK_LIST_FIELDS), CONNECT, "RFC 5782",
+        "what DNS block and allow lists say, as in block_lists['zen.example'].listed; lists of domains from stage mail on",
+        |f| Value::Map(f.block_lists.iter().map(list).collect())),
     fact("helo", Type::String, MAIL, "RFC 5321 §4.1.1.1", "the argument of EHLO or HELO",
         |f| Value::text(&f.helo)),
+    fact("helo_check.kind", Type::Word(HeloKind::WORDS), MAIL, "RFC 5321 §4.1.1.1",
+        "what the argument of EHLO or HELO is; invalid: neither a full domain name nor an address literal",
+        |f| Value::text(f.helo_check.kind.as_str())),
+    fact("helo_check.result", Type::Word(HeloResult::WORDS), MAIL, "RFC 5321 §4.1.4",
+        "pass: the name or literal has the client's address; fail: it has others; permerror: the name has none",
+        |f| Value::text(f.helo_check.result.as_str())),
+    fact("helo_check.matches_ptr", Type::Bool, MAIL, "", "the name in EHLO or HELO is a reverse name of the client, confirmed or not",
+        |f| Value::Bool(f.helo_check.matches_ptr)),
     fact("tls.version", Type::String, MAIL, "RFC 3207", "TLSv1.2 or TLSv1.3; '' in clear",
         |f| Value::text(f.tls.as_ref().map_or("", |tls| &tls.version))),
     fact("tls.cipher", Type::String, MAIL, "RFC 3207", "the cipher suite; '' in clear",

@@ -23,6 +23,8 @@ pub enum Type {
     WordList(&'static [&'static str]),
     /// A list of records with these fields.
     RecordList(&'static [(&'static str, Type)]),
+    /// A record with these fields for each of some names that the administrator chose; one that is not there is empty.
+    RecordMap(&'static [(&'static str, Type)]),
 }
 
 impl Type {
@@ -38,6 +40,7 @@ impl Type {
             Type::StringList => "list of strings",
             Type::WordList(_) => "list of words",
             Type::RecordList(_) => "list of records",
+            Type::RecordMap(_) => "records by name",
         }
     }
 
@@ -58,6 +61,7 @@ impl Type {
             Type::String | Type::Address => Value::text(""),
             Type::Word(words) => Value::text(words.first().copied().unwrap_or_default()),
             Type::StringList | Type::WordList(_) | Type::RecordList(_) => Value::List(Vec::new()),
+            Type::RecordMap(_) => Value::Map(Vec::new()),
         }
     }
 
@@ -88,6 +92,11 @@ impl Type {
                 let records: Result<_, _> = items.into_iter().map(|item| take_record(fields, item)).collect();
                 Ok(Value::List(records?))
             }
+            (Type::RecordMap(fields), Value::Map(entries)) => {
+                let records: Result<_, _> =
+                    entries.into_iter().map(|(name, item)| Ok((name, take_record(fields, item)?))).collect();
+                Ok(Value::Map(records?))
+            }
             (wanted, value) => Err(Mistake::WrongType { wanted: wanted.name(), got: value.type_name() }),
         }
     }
@@ -96,6 +105,11 @@ impl Type {
 fn take_each(ty: Type, items: Vec<Value<'static>>) -> Result<Value<'static>, Mistake> {
     let items: Result<_, _> = items.into_iter().map(|item| ty.take(item)).collect();
     Ok(Value::List(items?))
+}
+
+/// The record in which everything is empty.
+pub fn empty_record(fields: &'static [(&'static str, Type)]) -> Value<'static> {
+    Value::Map(fields.iter().map(|(name, ty)| (Cow::Borrowed(*name), ty.empty())).collect())
 }
 
 fn take_record(fields: &'static [(&'static str, Type)], item: Value<'static>) -> Result<Value<'static>, Mistake> {
@@ -130,7 +144,7 @@ pub enum Value<'a> {
     String(Cow<'a, str>),
     /// Of the list types.
     List(Vec<Value<'a>>),
-    /// An entry of a [`Type::RecordList`]: its fields in the order of declaration.
+    /// An entry of a [`Type::RecordList`], its fields in the order of declaration; or a [`Type::RecordMap`]'s records by name.
     Map(Vec<(Cow<'a, str>, Value<'a>)>),
 }
 

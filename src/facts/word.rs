@@ -138,6 +138,43 @@ words! {
     }
 }
 words! {
+    /// What the argument of EHLO or HELO is (RFC 5321 §4.1.1.1).
+    HeloKind {
+        /// Nothing was said yet, or the client is trusted and was not checked.
+        #[default] Unknown = "",
+        /// A fully-qualified domain name.
+        Domain = "domain",
+        /// An address literal.
+        Literal = "literal",
+        /// Neither: one label, an address without brackets, characters that no name has.
+        Invalid = "invalid",
+    }
+}
+words! {
+    /// Whether the name in EHLO or HELO leads to the client.
+    HeloResult {
+        /// Nothing to look up.
+        #[default] None = "none",
+        /// One of the name's addresses, or the literal, is the client's.
+        Pass = "pass",
+        /// The name has addresses, or there is a literal, and the client's is not among them.
+        Fail = "fail",
+        /// DNS trouble.
+        TempError = "temperror",
+        /// The name does not exist or has no address.
+        PermError = "permerror",
+    }
+}
+words! {
+    /// What a DNS block or allow list is asked about (RFC 5782).
+    ListKind {
+        /// The client's address.
+        #[default] Address = "address",
+        /// Domains.
+        Domain = "domain",
+    }
+}
+words! {
     /// The role of a recipient (RFC 2142).
     Role {
         /// An ordinary mailbox.

@@ -5,15 +5,17 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::facts::record::PolicyRecord;
-use crate::facts::table::{self, FactSet, Given, Mistake, Value};
+use crate::facts::table::FactSet;
 use crate::facts::word::{Action, Stage};
 use crate::problem::{Problem, Problems, Source, nearest};
 
-use super::condition::{Condition, Lists, Patterns, Runner};
+use super::condition::{Condition, Known, Lists, Patterns, Runner};
 use super::draft::{self, DraftEntries, DraftExpect, DraftList, DraftRule, DraftTest};
+use super::given::given;
 use super::keys::{Reader, Spot};
 use super::lists::{List, MAX_ENTRIES};
 use super::template::Template;
+use super::zones::Zones;
 use super::{Expect, Policy, Rule, Test};
 
 /// The largest policy file, in bytes.
@@ -29,6 +31,7 @@ const MAX_SCORE: f64 = 1000.0;
 /// Reads and checks a policy.
 pub(super) fn parse(
     source: Arc<Source>,
+    zones: &Zones,
     read: &mut dyn FnMut(&str) -> Result<String, String>,
 ) -> Result<Policy, Problems> {
     let mut problems = Problems::new();
@@ -40,9 +43,12 @@ pub(super) fn parse(
     let draft = draft::read(&mut reader);
     let mut patterns = Patterns::new();
     let lists = lists(&mut reader, draft.lists, read);
-    let rules = rules(&mut reader, draft.rules, &lists, &mut patterns);
-    let tests: Vec<Test> = draft.tests.into_iter().filter_map(|test| self::test(&mut reader, test, &rules)).collect();
-    let Some(runner) = Runner::new(&lists, patterns) else {
+    let rules = rules(&mut reader, draft.rules, Known { lists: &lists, zones }, &mut patterns);
+    let tests = draft.tests.into_iter().filter_map(|test| self::test(&mut reader, test, &rules, zones));
+    let tests: Vec<Test> = tests.collect();
+    let mut reads = FactSet::default();
+    rules.iter().flat_map(|(_, rule)| rule).for_each(|rule| reads.extend(rule.reads()));
+    let Some(runner) = Runner::new(&lists, zones.asked(reads), patterns) else {
         reader.problem(0..0, "", "this build cannot run conditions", "report it as a bug");
         return Err(problems);
     };
@@ -159,7 +165,7 @@ fn file_list(
 /// The rules by name; `None` stands for one that has problems.
 type Rules = Vec<(String, Option<Rule>)>;
 
-fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, lists: &Lists, patterns: &mut Patterns) -> Rules {
+fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, known: Known<'_>, patterns: &mut Patterns) -> Rules {
     if let Some(draft) = drafts.get(MAX_RULES) {
         let cause = format!("a policy has at most {MAX_RULES} rules");
         reader.problem(draft.span.clone(), draft.key.clone(), cause, "put names into lists");
@@ -177,7 +183,7 @@ fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, lists: &Lists, pattern
             }
         }
         let name = draft.name.as_ref().map(|name| name.value.clone()).unwrap_or_default();
-        let rule = rule(reader, draft, lists, patterns).filter(|_| reader.problems.len() == before);
+        let rule = rule(reader, draft, known, patterns).filter(|_| reader.problems.len() == before);
         rules.push((name, rule));
     }
     rules
@@ -192,7 +198,7 @@ fn check_name(reader: &mut Reader<'_>, key: &str, name: &Spot<String>) {
     }
 }
 
-fn rule(reader: &mut Reader<'_>, draft: DraftRule, lists: &Lists, patterns: &mut Patterns) -> Option<Rule> {
+fn rule(reader: &mut Reader<'_>, draft: DraftRule, known: Known<'_>, patterns: &mut Patterns) -> Option<Rule> {
     let missing = [
         ("name", "name = \"no-reverse-name\""),
         ("at", "at = \"data\", or connect, mail, rcpt"),
@@ -210,7 +216,7 @@ fn rule(reader: &mut Reader<'_>, draft: DraftRule, lists: &Lists, patterns: &mut
     }
     let reply = reply(reader, &draft);
     let (at, when) = (draft.at?.value, draft.when?);
-    let compiled = Condition::compile(&when.value, at, lists, patterns);
+    let compiled = Condition::compile(&when.value, at, known, patterns);
     let condition = take(reader, &when, &format!("{}.when", draft.key), compiled);
     Some(Rule {
         name: draft.name?.value,
@@ -280,58 +286,13 @@ fn take<T>(
     }
 }
 
-fn test(reader: &mut Reader<'_>, draft: DraftTest, rules: &Rules) -> Option<Test> {
+fn test(reader: &mut Reader<'_>, draft: DraftTest, rules: &Rules, zones: &Zones) -> Option<Test> {
     let missing = [("name", "name = \"what it holds\""), ("expect", "expect = { action = \"accept\" }")];
     require(reader, &draft.key, &draft.span, &draft.has, &missing);
     let at = draft.at.map_or(Stage::Data, |at| at.value);
-    let (given, score) = given(reader, &draft.key, at, draft.given);
+    let (given, score) = given(reader, &draft.key, at, draft.given, zones);
     let expect = draft.expect.map(|expect| self::expect(reader, &draft.key, expect, rules));
     Some(Test { name: draft.name?.value, at, given, score, expect: expect?, span: draft.span })
-}
-
-fn given(reader: &mut Reader<'_>, key: &str, at: Stage, values: Vec<(Spot<String>, Value<'static>)>) -> (Given, f64) {
-    let key = format!("{key}.given");
-    let mut given = Given::new();
-    let mut score = 0.0;
-    for (name, value) in values {
-        if reader.has_many() {
-            break;
-        }
-        match (name.value.as_str(), &value) {
-            ("score", Value::Double(n)) if n.is_finite() => score = *n,
-            ("score", Value::Int(n)) => score = *n as f64,
-            _ => {}
-        }
-        if let Err(mistake) = given.set(&name.value, value) {
-            let mend = mend_for(&mistake);
-            let cause = match mistake {
-                Mistake::UnknownFact(_) => mistake.to_string(),
-                _ => format!("{}: {mistake}", name.value),
-            };
-            reader.problem(name.span, key.clone(), cause, mend);
-        } else if table::find(&name.value).is_some_and(|fact| !fact.known_at(at)) {
-            let cause = format!("{} is not known at stage {at}", name.value);
-            reader.problem(name.span, key.clone(), cause, "leave it out, or test another stage with at");
-        }
-    }
-    (given, score)
-}
-
-fn mend_for(mistake: &Mistake) -> String {
-    let (got, known): (&str, Vec<&str>) = match mistake {
-        Mistake::UnknownFact(got) => (got, table::names().collect()),
-        Mistake::NotAWord { got, words } => (got, words.to_vec()),
-        Mistake::UnknownField { got, fields } => (got, fields.clone()),
-        Mistake::WrongType { wanted, .. } => return format!("give it a value of type {wanted}"),
-        Mistake::NotAnAddress { .. } => return "write one such as 192.0.2.1 or 2001:db8::1".to_owned(),
-    };
-    match nearest(got, known.iter().copied()) {
-        Some(near) => format!("did you mean \"{near}\"?"),
-        None if matches!(mistake, Mistake::UnknownFact(_)) => "`gatepost facts` lists them all".to_owned(),
-        None => {
-            format!("it is one of {}", known.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", "))
-        }
-    }
 }
 
 fn expect(reader: &mut Reader<'_>, key: &str, draft: DraftExpect, rules: &Rules) -> Expect {

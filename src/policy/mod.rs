@@ -6,6 +6,7 @@
 mod condition;
 mod decide;
 mod draft;
+mod given;
 mod keys;
 mod lists;
 mod load;
@@ -13,6 +14,7 @@ mod place;
 pub mod shipped;
 mod template;
 mod test;
+mod zones;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,9 +24,11 @@ use crate::facts::table::{FactSet, FactSource, Given};
 use crate::facts::word::{Action, Stage};
 use crate::problem::{Problems, Source};
 
+pub use crate::facts::word::ListKind;
 pub use condition::{MAX_BYTES as MAX_CONDITION_BYTES, MAX_DEPTH as MAX_CONDITION_DEPTH};
 pub use lists::List;
 pub use test::{Coverage, TestOutcome, TestReport};
+pub use zones::{Zone, Zones};
 
 use condition::{Condition, Runner};
 use template::Template;
@@ -185,12 +189,25 @@ impl Verdict {
 }
 
 impl Policy {
-    /// Reads and checks a policy and runs its tests. `read` gives the text of a list's file, by the name that stands in the policy.
+    /// Reads and checks a policy that names no block lists, and runs its tests. `read` gives the text of a list's file, by the name
+    /// that stands in the policy.
     ///
     /// # Errors
     /// Every problem of the file and its lists; failing tests are problems too.
     pub fn load(source: Arc<Source>, read: &mut dyn FnMut(&str) -> Result<String, String>) -> Result<Policy, Problems> {
-        let policy = Self::parse(source, read)?;
+        Self::load_with(&Zones::default(), source, read)
+    }
+
+    /// Reads and checks a policy that may name these block lists, and runs its tests.
+    ///
+    /// # Errors
+    /// As [`Policy::load`].
+    pub fn load_with(
+        zones: &Zones,
+        source: Arc<Source>,
+        read: &mut dyn FnMut(&str) -> Result<String, String>,
+    ) -> Result<Policy, Problems> {
+        let policy = Self::parse_with(zones, source, read)?;
         policy.test_problems().into_result()?;
         Ok(policy)
     }
@@ -203,7 +220,19 @@ impl Policy {
         source: Arc<Source>,
         read: &mut dyn FnMut(&str) -> Result<String, String>,
     ) -> Result<Policy, Problems> {
-        load::parse(source, read)
+        Self::parse_with(&Zones::default(), source, read)
+    }
+
+    /// Reads and checks a policy as [`Policy::load_with`] does, without running its tests.
+    ///
+    /// # Errors
+    /// Every problem of the file and its lists.
+    pub fn parse_with(
+        zones: &Zones,
+        source: Arc<Source>,
+        read: &mut dyn FnMut(&str) -> Result<String, String>,
+    ) -> Result<Policy, Problems> {
+        load::parse(source, zones, read)
     }
 
     /// Runs the tests that stand in the file.

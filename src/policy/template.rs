@@ -175,10 +175,14 @@ fn placeholder(name: &str, span: std::ops::Range<usize>, at: Stage) -> Result<&'
     if !fact.known_at(at) {
         return Err(Fault::new(span, unknown_at(fact, at), known_when(fact)));
     }
-    if matches!(fact.ty, Type::RecordList(_)) {
-        return Err(Fault::new(span, format!("{name} is a list of records, which no reply can hold"), "leave it out"));
+    if matches!(fact.ty, Type::RecordList(_) | Type::RecordMap(_)) {
+        return Err(Fault::new(span, format!("{name} is {}, which no reply can hold", held(fact.ty)), "leave it out"));
     }
     Ok(fact)
+}
+
+fn held(ty: Type) -> &'static str {
+    if matches!(ty, Type::RecordMap(_)) { "a record for each block list" } else { "a list of records" }
 }
 
 /// Says that a fact is not known at a stage.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::facts::record::{DecisionRecord, DeliveryRecord, PolicyRecord, Record, RuleRecord, Timings};
 use crate::facts::word::Action;
-use crate::facts::{Facts, Stage};
+use crate::facts::{Facts, Rcpt, Stage};
 use crate::smtp::reply::Reply;
 
 use super::transaction::{Refusal, Transaction};
@@ -19,6 +19,8 @@ pub(super) struct End {
     pub reply: Option<Reply>,
     pub rules: Vec<RuleRecord>,
     pub score: f64,
+    /// What rules could read of the recipients.
+    pub rcpt: Rcpt,
     pub policy: PolicyRecord,
     pub delivery: Vec<DeliveryRecord>,
     pub decide: Duration,
@@ -37,6 +39,7 @@ impl End {
             reply: Some(refusal.reply),
             rules: refusal.rules,
             score: refusal.score,
+            rcpt: refusal.rcpt,
             policy,
             delivery: Vec::new(),
             decide: Duration::ZERO,
@@ -54,6 +57,7 @@ impl End {
             reply: None,
             rules: Vec::new(),
             score: 0.0,
+            rcpt: Rcpt::default(),
             policy,
             delivery: Vec::new(),
             decide: Duration::ZERO,
@@ -65,7 +69,7 @@ impl End {
 
 /// The decision record of a transaction that has ended.
 pub(super) fn record(transaction: &Transaction, end: &End) -> Record {
-    let facts = Facts { score: end.score, rcpt: Default::default(), ..transaction.facts.clone() };
+    let facts = Facts { score: end.score, rcpt: end.rcpt.clone(), ..transaction.facts.clone() };
     Record {
         v: 1,
         reference: transaction.reference.clone(),

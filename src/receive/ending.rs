@@ -2,19 +2,19 @@
 
 use crate::authenticate::header::authentication_results;
 use crate::deliver::DeliverError;
-use crate::facts::Stage;
 use crate::facts::record::Recipient;
+use crate::facts::{Rcpt, Stage};
 use crate::message::content::Content;
 use crate::message::header::HeaderDefect;
 use crate::message::trace::{self, Received, With};
 use crate::observe::escape::shown;
 use crate::recipients::Local;
-use crate::smtp::address::ForwardPath;
+use crate::smtp::address::{ForwardPath, ReversePath};
 use crate::smtp::data::DataDefect;
 use crate::smtp::reply::{self, Reply};
 
 use super::account::{self, End};
-use super::carry_out::{self, Acknowledged, Trace};
+use super::carry_out::{self, Acknowledged, Carrier, Trace};
 use super::incoming::Arrived;
 use super::judge::{self, Judged};
 use super::transaction::{Accepted, Refusal, Standing, Transaction};
@@ -25,7 +25,7 @@ const ADDRESS: usize = 320;
 
 /// A refusal that no rule made.
 pub(super) fn by_protocol(stage: Stage, reply: Reply) -> Refusal {
-    Refusal { stage, rule: String::new(), reply, rules: Vec::new(), score: 0.0 }
+    Refusal { stage, rule: String::new(), reply, rules: Vec::new(), score: 0.0, rcpt: Rcpt::default() }
 }
 
 impl Inquiry {
@@ -33,6 +33,21 @@ impl Inquiry {
     pub(super) fn worded(&self, reply: Reply, reference: &str) -> Reply {
         let reply = if self.receiver.soft_reject { reply.soften() } else { reply };
         if reply.is_positive() { reply } else { reply.with_ref(reference) }
+    }
+
+    /// MAIL was refused by a bound of the session: its transaction ends where it would have begun.
+    pub fn refused_mail(&mut self, reverse_path: ReversePath, refusal: Reply) -> Reply {
+        self.mail(reverse_path, false);
+        let Some(transaction) = self.transaction.take() else { return refusal };
+        let reply = self.worded(refusal, &transaction.reference);
+        let policy = policy_of(&transaction);
+        self.account(&transaction, End::refused(by_protocol(Stage::Mail, reply.clone()), policy));
+        reply
+    }
+
+    /// RCPT was refused by a bound of the session.
+    pub fn refused_recipient(&mut self, path: &ForwardPath, refusal: Reply) -> Reply {
+        self.refuse_recipient(path, None, by_protocol(Stage::Rcpt, refusal))
     }
 
     pub(super) fn refuse_recipient(&mut self, path: &ForwardPath, local: Option<&Local>, refusal: Refusal) -> Reply {
@@ -111,6 +126,7 @@ impl Inquiry {
             rule: first.verdict.rule().to_owned(),
             rules: first.judgement.rules.clone(),
             score: first.judgement.score,
+            rcpt: first.rcpt(),
             ..End::given_up(Stage::Data, policy)
         }
     }
@@ -142,7 +158,11 @@ impl Inquiry {
 
     /// A discarded message is in the journal, on disk, before it is acknowledged: nothing else tells of it.
     async fn discard(&self, transaction: &Transaction, end: &End) -> Result<Acknowledged, Reply> {
-        let Some(journal) = &self.receiver.journal else { return Ok(Acknowledged::Rehearsed(Vec::new())) };
+        let journal = match (&self.receiver.carrier, &self.receiver.journal) {
+            (_, Some(journal)) => journal,
+            (Carrier::Nowhere, None) => return Ok(Acknowledged::Rehearsed(Vec::new())),
+            (Carrier::Maildirs(_), None) => return Err(reply::io_error()),
+        };
         let discarded = Acknowledged::Discarded;
         let mut record = account::record(transaction, end);
         record.decision.reply = discarded.reply(&transaction.reference).one_line();
@@ -192,7 +212,11 @@ impl Inquiry {
                 End::refused(Refusal { reply, ..refusal.clone() }, policy)
             }
             None => {
-                let stage = if transaction.incoming.is_some() { Stage::Data } else { Stage::Mail };
+                let stage = match (&transaction.incoming, transaction.tried.is_empty()) {
+                    (Some(_), _) => Stage::Data,
+                    (None, false) => Stage::Rcpt,
+                    (None, true) => Stage::Mail,
+                };
                 End::given_up(stage, policy)
             }
         };

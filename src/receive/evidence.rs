@@ -10,12 +10,29 @@ use jiff::Timestamp;
 
 use crate::authenticate::Authenticator;
 use crate::authenticate::body::Signed;
-use crate::facts::ReverseMx;
 use crate::facts::table::FactSet;
+use crate::facts::{ListKind, ReverseMx};
 
 use super::Inquiry;
 use super::lookups::{About, Found, Lookups, Panicked};
 use super::transaction::Transaction;
+
+/// Starts asking lists about a client: about its address, and about its reverse name where there are lists of domains.
+pub(super) fn start_client_lists(lookups: &mut Lookups, authenticator: &Authenticator, ip: IpAddr) {
+    if authenticator.has_block_lists(ListKind::Address) {
+        let authenticator = authenticator.clone();
+        let asked = async move { vec![Found::ClientListed(authenticator.address_lists(ip).await)] };
+        lookups.start(About::Lists(ListKind::Address), asked);
+    }
+    if authenticator.has_block_lists(ListKind::Domain) {
+        let authenticator = authenticator.clone();
+        lookups.start(About::Lists(ListKind::Domain), async move {
+            // the other look-up for the client asks the same: the resolver asks once
+            let name = authenticator.iprev(ip).await.name;
+            vec![Found::ClientListed(authenticator.domain_lists(&[&name]).await)]
+        });
+    }
+}
 
 impl Inquiry {
     /// Whether look-ups are under way that [`Inquiry::progress`] would bring further.
@@ -75,6 +92,10 @@ impl Inquiry {
         for found in &found {
             if found.is_of_session() {
                 found.note(&mut self.session);
+            }
+            if let Found::Iprev(iprev) = found {
+                let (ip, lookups) = (self.session.client.ip, &mut self.client_lookups);
+                start_reverse_mx(&self.authenticator, ip, lookups, About::Ptr, &iprev.name, Found::Ptr);
             }
             if let Some(transaction) = &mut self.transaction {
                 found.note(&mut transaction.facts);
@@ -136,4 +157,16 @@ pub(super) fn start_reverse_mx(
     }
     let (authenticator, domain) = (authenticator.clone(), domain.to_owned());
     lookups.start(about, async move { vec![found(authenticator.reverse_mx(&domain, ip).await)] });
+}
+
+/// Starts asking lists of domains about some names.
+pub(super) fn start_domain_lists(authenticator: &Authenticator, lookups: &mut Lookups, names: Vec<String>) {
+    if !authenticator.has_block_lists(ListKind::Domain) {
+        return;
+    }
+    let authenticator = authenticator.clone();
+    lookups.start(About::Lists(ListKind::Domain), async move {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        vec![Found::Listed(authenticator.domain_lists(&names).await)]
+    });
 }

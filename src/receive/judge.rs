@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::facts::word::Action;
-use crate::facts::{Facts, Stage};
+use crate::facts::{Facts, Rcpt, Role, Stage};
 use crate::policy::{Judgement, Policy, Verdict};
 use crate::smtp::reply::{self, Reply};
 
@@ -40,7 +40,8 @@ pub(super) fn recipient(policy: &Arc<Policy>, facts: &Facts, met_outage: bool) -
         None => Ok(Standing { policy: Arc::clone(policy), role: facts.rcpt.role, judgement }),
         Some((stage, verdict, reply)) => {
             let rule = verdict.rule().to_owned();
-            Err(Box::new(Refusal { stage, rule, reply, score: judgement.score, rules: judgement.rules }))
+            let rcpt = facts.rcpt.clone();
+            Err(Box::new(Refusal { stage, rule, reply, score: judgement.score, rules: judgement.rules, rcpt }))
         }
     }
 }
@@ -51,6 +52,14 @@ pub(super) struct Judged<'a> {
     pub verdict: Verdict,
     pub judgement: Judgement,
     pub policy: &'a Arc<Policy>,
+    pub role: Role,
+}
+
+impl Judged<'_> {
+    /// What the rules could read of the recipients.
+    pub(super) fn rcpt(&self) -> Rcpt {
+        Rcpt { role: self.role, ..Rcpt::default() }
+    }
 }
 
 /// Judges the message for every recipient.
@@ -64,7 +73,7 @@ pub(super) fn message(transaction: &Transaction) -> Vec<Judged<'_>> {
         if transaction.authenticator.met_outage() {
             verdict = in_outage(verdict, &standing.policy, &judgement, &facts);
         }
-        judged.push(Judged { members, verdict, judgement, policy: &standing.policy });
+        judged.push(Judged { members, verdict, judgement, policy: &standing.policy, role: standing.role });
     }
     judged
 }
@@ -78,6 +87,7 @@ pub(super) fn refusal(judged: &[Judged<'_>]) -> Option<Refusal> {
             reply: answer(&one.verdict)?,
             rules: one.judgement.rules.clone(),
             score: one.judgement.score,
+            rcpt: one.rcpt(),
         })
     })
 }

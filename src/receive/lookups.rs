@@ -8,8 +8,9 @@ use std::sync::{Mutex, PoisonError};
 use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use crate::authenticate::block_lists::Listings;
 use crate::facts::table::FactSet;
-use crate::facts::{Facts, Iprev, IprevResult, ReverseMx, Spf};
+use crate::facts::{Facts, HeloCheck, Iprev, IprevResult, ListKind, ReverseMx, Spf};
 
 /// What one look-up found.
 #[derive(Debug, Clone)]
@@ -21,6 +22,11 @@ pub(super) enum Found {
     MxMailFrom(ReverseMx),
     MxFrom(ReverseMx),
     MxReplyTo(ReverseMx),
+    Helo(HeloCheck),
+    /// What lists say of the client's address and reverse name.
+    ClientListed(Listings),
+    /// What lists say of a transaction's domains.
+    Listed(Listings),
     /// An answer now lies in the resolver's cache; nothing is learned yet.
     Warmed,
 }
@@ -28,12 +34,16 @@ pub(super) enum Found {
 /// What a look-up is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum About {
+    /// The client's reverse name; reverse MX of that name follows from it.
     Client,
+    Ptr,
     SpfHelo,
     SpfMailFrom,
     MxMailFrom,
     MxFrom,
     MxReplyTo,
+    Helo,
+    Lists(ListKind),
     Cache,
 }
 
@@ -42,18 +52,25 @@ impl About {
     const fn facts(self) -> &'static [&'static str] {
         match self {
             About::Client => &["iprev", "client.name", "reverse_mx.ptr"],
+            About::Ptr => &["reverse_mx.ptr"],
             About::SpfHelo => &["spf.helo"],
             About::SpfMailFrom => &["spf.mail_from"],
             About::MxMailFrom => &["reverse_mx.mail_from"],
             About::MxFrom => &["reverse_mx.from"],
             About::MxReplyTo => &["reverse_mx.reply_to"],
+            About::Helo => &["helo_check"],
+            // told apart by their kind, see below
+            About::Lists(_) => &[],
             About::Cache => &[],
         }
     }
 
     /// Whether any of its facts is in the set.
     fn is_in(self, needs: FactSet) -> bool {
-        self.facts().iter().any(|group| needs.touches(group))
+        match self {
+            About::Lists(kind) => needs.asks_lists(kind),
+            _ => self.facts().iter().any(|group| needs.touches(group)),
+        }
     }
 }
 
@@ -119,12 +136,18 @@ impl Found {
             Found::MxMailFrom(found) => facts.reverse_mx.mail_from.clone_from(found),
             Found::MxFrom(found) => facts.reverse_mx.from.clone_from(found),
             Found::MxReplyTo(found) => facts.reverse_mx.reply_to.clone_from(found),
+            Found::Helo(found) => facts.helo_check.clone_from(found),
+            Found::ClientListed(found) | Found::Listed(found) => {
+                for (zone, list) in found {
+                    facts.block_lists.entry(zone.clone()).or_default().add(list);
+                }
+            }
             Found::Warmed => {}
         }
     }
 
     /// Whether it is about the client or its HELO, and so holds for the later transactions of the session.
     pub(super) fn is_of_session(&self) -> bool {
-        matches!(self, Found::Iprev(_) | Found::Ptr(_) | Found::SpfHelo(_))
+        matches!(self, Found::Iprev(_) | Found::Ptr(_) | Found::SpfHelo(_) | Found::Helo(_) | Found::ClientListed(_))
     }
 }

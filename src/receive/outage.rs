@@ -1,7 +1,7 @@
 //! While our own DNS is out of order, nobody's mail is decided by what it could not say: a decision that leaned on such evidence
 //! becomes a 451, whichever way it went. A stranger's broken zone is no such case: there the rules decide on temperror.
 
-use crate::facts::word::{ArcResult, DmarcResult, IprevResult, MethodResult, ReverseMxResult};
+use crate::facts::word::{ArcResult, DmarcResult, HeloResult, IprevResult, MethodResult, ReverseMxResult};
 use crate::facts::{Facts, ReverseMx, Spf};
 use crate::policy::{Judgement, Policy, Verdict};
 use crate::smtp::reply;
@@ -43,8 +43,8 @@ fn doubtful(facts: &Facts) -> Vec<&'static str> {
         ("dkim", facts.dkim.iter().any(|signature| signature.result == MethodResult::TempError)),
         ("dmarc", facts.dmarc.result == DmarcResult::TempError),
         ("arc", facts.arc.result == ArcResult::TempError),
-        // a list that can't be asked says "not listed", so its word is never more than a guess now
-        ("block_lists", !facts.client.trusted),
+        ("helo_check", facts.helo_check.result == HeloResult::TempError),
+        ("block_lists", facts.block_lists.values().any(|list| list.temperror)),
     ];
     all.into_iter().filter(|(_, in_doubt)| *in_doubt).map(|(group, _)| group).collect()
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::authenticate::Authenticator;
 use crate::facts::record::{Recipient, RuleRecord};
 use crate::facts::word::Action;
-use crate::facts::{Facts, Role, Stage};
+use crate::facts::{Facts, Rcpt, Role, Stage};
 use crate::message::author::Author;
 use crate::policy::{Judgement, Policy, Rule};
 use crate::recipients::MailboxName;
@@ -132,6 +132,8 @@ pub(super) struct Refusal {
     pub reply: Reply,
     pub rules: Vec<RuleRecord>,
     pub score: f64,
+    /// What rules could read of the recipient.
+    pub rcpt: Rcpt,
 }
 
 impl Transaction {

@@ -163,6 +163,14 @@ impl Connection {
                 self.verb = Verb::Rcpt;
                 Box::pin(self.inquiry.recipient(forward_path)).await
             }
+            Question::TooBig { reverse_path } => {
+                self.verb = Verb::Mail;
+                self.inquiry.refused_mail(reverse_path, reply::too_big())
+            }
+            Question::TooManyRecipients { forward_path } => {
+                self.verb = Verb::Rcpt;
+                self.inquiry.refused_recipient(&forward_path, reply::too_many_recipients())
+            }
             Question::Data => {
                 self.verb = Verb::Data;
                 self.inquiry.data()

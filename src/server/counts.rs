@@ -1,13 +1,18 @@
 //! Hands what the stages count to the metrics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use arc_swap::ArcSwap;
 
 use crate::deliver::{Counters as Delivered, Writers};
 use crate::observe::journal::Journal;
 use crate::observe::log::Log;
-use crate::observe::metrics::label::{DeliverErrorKind, DirectorySync, DnsOutcome};
-use crate::observe::metrics::{Metrics, MetricsError};
+use crate::observe::metrics::label::{DeliverErrorKind, DirectorySync, DnsOutcome, ListOutcome};
+use crate::observe::metrics::{ListCount, Metrics, MetricsError};
 use crate::receive::Receiver;
+
+use super::connection::Generation;
 
 /// Registers the counters of the resolver, the writers, the journal and the log.
 ///
@@ -35,6 +40,7 @@ pub(super) fn register(
     metrics.register_counter("gatepost_deliver_bytes_total", &[], delivered(|all| &all.bytes))?;
     metrics.register_counter("gatepost_deliver_taken_back_total", &[], delivered(|all| &all.taken_back))?;
     metrics.register_counter("gatepost_deliver_left_behind_total", &[], delivered(|all| &all.left_behind))?;
+    metrics.register_counter("gatepost_deliver_panics_total", &[], delivered(|all| &all.panics))?;
     metrics.register_deliver_errors(DeliverErrorKind::Full, delivered(|all| &all.full))?;
     metrics.register_deliver_errors(DeliverErrorKind::Io, delivered(|all| &all.io))?;
     metrics.register_deliver_errors(DeliverErrorKind::Busy, delivered(|all| &all.busy))?;
@@ -42,4 +48,34 @@ pub(super) fn register(
     metrics.register_directory_syncs(DirectorySync::Shared, delivered(|all| &all.directory_syncs_shared))?;
     metrics.register_journal(journal)?;
     log.map_or(Ok(()), |log| metrics.register_log(log))
+}
+
+/// Registers the block lists that are in force, whichever those are when somebody asks.
+///
+/// # Errors
+/// They are registered already.
+pub(super) fn register_block_lists(
+    metrics: &Metrics,
+    generation: &Arc<ArcSwap<Generation>>,
+) -> Result<(), MetricsError> {
+    let generation = Arc::clone(generation);
+    metrics.register_block_lists(move || {
+        let generation = generation.load();
+        let lists = generation.receiver.authenticator.block_lists().iter();
+        let count = lists.map(|list| {
+            let counters = list.counters();
+            let queries = ListOutcome::ALL.iter().map(|outcome| {
+                let counter = match outcome {
+                    ListOutcome::Listed => &counters.listed,
+                    ListOutcome::Unlisted => &counters.unlisted,
+                    ListOutcome::Unmapped => &counters.unmapped,
+                    ListOutcome::Refused => &counters.refused,
+                    ListOutcome::Error => &counters.errors,
+                };
+                (*outcome, counter.load(Relaxed))
+            });
+            ListCount { zone: list.zone().to_owned(), up: list.is_up(), queries: queries.collect() }
+        });
+        count.collect()
+    })
 }

@@ -8,6 +8,7 @@ mod connection;
 mod counts;
 mod dns;
 mod listener;
+mod lists;
 mod private;
 mod privileges;
 mod reload;
@@ -19,6 +20,7 @@ mod wire;
 
 pub use dns::asking;
 pub use listener::{Denied, Permit, Permits};
+pub use lists::block_lists;
 pub use privileges::is_root;
 pub use shutdown::{DRAIN, Shutdown};
 pub use signals::Signals;

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::observe::metrics::label::ReloadOutcome;
 use crate::receive::Receiver;
 
+use super::lists::block_lists;
 use super::start::{Lasting, StartError, certificates, generation, policies};
 
 /// One reload.
@@ -62,22 +63,20 @@ impl Reload {
             tracing::warn!(keys = %restart.join(", "), "these keys have changed and need a restart; the old values stay");
         }
         let was = &self.lasting.receiver;
+        let in_force = self.lasting.generation.load();
         let receiver = Arc::new(Receiver {
             hostname: config.hostname.as_str().to_owned(),
             authserv_id: config.authserv_id.clone(),
             trusted: config.smtp.trusted.clone(),
             soft_reject: config.smtp.soft_reject,
             directory: Arc::clone(&config.directory),
-            policies: Arc::clone(&was.policies),
-            authenticator: was.authenticator.clone(),
-            carrier: was.carrier.clone(),
-            journal: was.journal.clone(),
-            metrics: Arc::clone(&was.metrics),
-            memory: Arc::clone(&was.memory),
+            authenticator: in_force.receiver.authenticator.with_block_lists(block_lists(&config)),
+            ..Receiver::clone(was)
         });
         was.metrics.soft_reject(config.smtp.soft_reject);
         was.policies.store(Arc::new(policies(&config)));
         self.lasting.generation.store(Arc::new(generation(&config, receiver, acceptor)));
+        self.lasting.reloaded.notify_one();
         Ok(config)
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -30,6 +30,7 @@ use super::connection::{self, Generation};
 use super::counts;
 use super::dns;
 use super::listener::{self, Denied, Permits};
+use super::lists;
 use super::private::PrivateClients;
 use super::privileges::{become_account, is_root, make_directory};
 use super::reload::Reload;
@@ -139,6 +140,8 @@ pub(super) struct Lasting {
     pub receiver: Arc<Receiver>,
     pub metrics: Arc<Metrics>,
     pub generation: Arc<ArcSwap<Generation>>,
+    /// Told after each reload.
+    pub reloaded: Notify,
 }
 
 /// A server that accepts mail.
@@ -182,7 +185,8 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         directory: Arc::clone(&config.directory),
         policies: Arc::new(ArcSwap::from_pointee(policies)),
         authenticator: authenticator(&dns::asking(&config))
-            .map_err(|error| StartError::Machine(format!("dns: {error}")))?,
+            .map_err(|error| StartError::Machine(format!("dns: {error}")))?
+            .with_block_lists(lists::block_lists(&config)),
         carrier: Carrier::Maildirs(Arc::clone(&writers)),
         journal: Some(Arc::clone(&journal)),
         metrics: Arc::clone(&metrics),
@@ -191,12 +195,15 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     counts::register(&metrics, &receiver, &writers, &journal, log.as_ref()).map_err(machine)?;
     metrics.soft_reject(config.smtp.soft_reject);
     let generation = generation(&config, Arc::clone(&receiver), bound.acceptor);
-    let lasting = Arc::new(Lasting { receiver, metrics, generation: Arc::new(ArcSwap::from_pointee(generation)) });
+    let generation = Arc::new(ArcSwap::from_pointee(generation));
+    counts::register_block_lists(&metrics, &generation).map_err(machine)?;
+    let lasting = Arc::new(Lasting { receiver, metrics, generation, reloaded: Notify::new() });
 
     let shutdown = Shutdown::default();
     let (smtp, mut tasks) = accept(bound.smtp, &config, &lasting, &shutdown).map_err(machine)?;
     let dns_works = Arc::new(AtomicBool::new(true));
     tasks.push(tokio::spawn(dns::watch(Arc::clone(&lasting), Arc::clone(&dns_works))));
+    tasks.push(tokio::spawn(lists::watch(Arc::clone(&lasting))));
     tasks.push(tokio::spawn(clean(config.maildir.root.clone())));
     let pages = pages(&lasting, &journal, &shutdown, dns_works);
     let (stop_http, stopped) = oneshot::channel();

@@ -63,8 +63,21 @@ enum Phase {
 #[derive(Debug)]
 enum Waiting {
     Mail(Envelope),
-    Recipient { envelope: Envelope, accepted: usize },
-    Data { envelope: Envelope, accepted: usize },
+    Recipient {
+        envelope: Envelope,
+        accepted: usize,
+    },
+    Data {
+        envelope: Envelope,
+        accepted: usize,
+    },
+    /// MAIL announced more octets than a message may have.
+    TooBig,
+    /// RCPT came after as many as there may be.
+    TooMany {
+        envelope: Envelope,
+        accepted: usize,
+    },
     Message,
 }
 
@@ -125,7 +138,11 @@ impl Session {
             return;
         }
         // An answer of a kind that the question does not know would leave the client in another phase than us.
-        let fits = !reply.is_positive() || (reply.code() == 354) == matches!(waiting, Waiting::Data { .. });
+        let fits = match waiting {
+            _ if !reply.is_positive() => true,
+            Waiting::TooBig | Waiting::TooMany { .. } => false,
+            _ => (reply.code() == 354) == matches!(waiting, Waiting::Data { .. }),
+        };
         let reply = if fits { reply } else { reply::internal_error() };
         self.phase = waiting.after(reply.is_positive(), self.capabilities.limits.message);
         self.steps.push_back(Step::Reply(reply));
@@ -240,12 +257,12 @@ impl Session {
             Ok(reverse_path) => reverse_path,
             Err(error) => return self.mistake(Phase::Identified, reply::bad_reverse_path(error)),
         };
-        if size.is_some_and(|size| size > self.capabilities.limits.message) {
-            return self.reply(Phase::Identified, reply::too_big());
-        }
         self.counts.transactions = self.counts.transactions.saturating_add(1);
         if self.counts.transactions > self.capabilities.limits.transactions {
             return self.close(Phase::Identified, reply::too_many_transactions());
+        }
+        if size.is_some_and(|size| size > self.capabilities.limits.message) {
+            return self.ask(Waiting::TooBig, Question::TooBig { reverse_path });
         }
         self.ask(Waiting::Mail(Envelope { smtputf8 }), Question::Mail { reverse_path, size, body, smtputf8 })
     }
@@ -256,7 +273,7 @@ impl Session {
             Err(error) => return self.mistake(Phase::collecting(envelope, accepted), reply::bad_forward_path(error)),
         };
         if accepted >= self.capabilities.limits.recipients {
-            return self.reply(Phase::collecting(envelope, accepted), reply::too_many_recipients());
+            return self.ask(Waiting::TooMany { envelope, accepted }, Question::TooManyRecipients { forward_path });
         }
         self.ask(Waiting::Recipient { envelope, accepted }, Question::Recipient { forward_path })
     }
@@ -310,7 +327,8 @@ impl Waiting {
     fn after(self, positive: bool, message_limit: u64) -> Phase {
         match self {
             Waiting::Mail(envelope) if positive => Phase::Mail(envelope),
-            Waiting::Mail(_) | Waiting::Message => Phase::Identified,
+            Waiting::Mail(_) | Waiting::TooBig | Waiting::Message => Phase::Identified,
+            Waiting::TooMany { envelope, accepted } => Phase::collecting(envelope, accepted),
             Waiting::Recipient { envelope, accepted } => Phase::collecting(envelope, accepted + usize::from(positive)),
             Waiting::Data { .. } if positive => Phase::Data(Framer::new(message_limit)),
             Waiting::Data { envelope, accepted } => Phase::collecting(envelope, accepted),

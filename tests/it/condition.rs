@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use gatepost::facts::table::{self, Fact, FactSource, Given, Type, Value};
 use gatepost::facts::word::{Action, Outcome, Stage};
-use gatepost::facts::{Dkim, Facts, MethodResult};
+use gatepost::facts::{BlockList, Dkim, Facts, MethodResult};
 use gatepost::policy::{Judgement, MAX_CONDITION_BYTES, MAX_CONDITION_DEPTH, Verdict};
 use proptest::prelude::*;
 
@@ -23,6 +23,9 @@ fn conditions_mean_what_they_say() {
     facts.from.addresses = vec!["a@example.org".into(), "b@example.org".into()];
     facts.dkim = vec![signature(MethodResult::Fail, "example.org"), signature(MethodResult::Pass, "example.net")];
     facts.score = 99.0;
+    let codes = vec!["sbl".to_owned()];
+    let names = vec!["192.0.2.7".to_owned()];
+    facts.block_lists.insert("zen.example".into(), BlockList { listed: true, codes, names, temperror: false });
     for (when, holds) in [
         ("dkim.exists(d, d.result == 'pass')", true),
         ("dkim.exists(d, d.result == 'pass' && d.domain == from.domain)", false),
@@ -50,6 +53,11 @@ fn conditions_mean_what_they_say() {
         ("message.bytes == 0 && 1 / 0 == 1", false),
         ("true // whatever && false", true),
         ("client.ip in lists.networks", true),
+        ("block_lists['zen.example'].listed", true),
+        ("block_lists[\"zen.example\"] . listed && !block_lists['dbl.example'].listed", true),
+        ("'sbl' in block_lists['zen.example'].codes && !('pbl' in block_lists['zen.example'].codes)", true),
+        ("client.ip in block_lists['zen.example'].names", true),
+        ("size(block_lists['dbl.example'].codes) == 0", true),
         ("client.name in lists.names && !(helo in lists.names)", true),
     ] {
         let lists = "[lists]\nnames = ['.lists.example.org']\nnetworks = ['192.0.2.0/24']\n";
@@ -77,6 +85,16 @@ fn any_value(ty: Type) -> BoxedStrategy<Value<'static>> {
             let record: Vec<_> =
                 fields.iter().map(|(name, ty)| any_value(*ty).prop_map(move |v| ((*name).into(), v))).collect();
             proptest::collection::vec(record.prop_map(Value::Map), 0..4).prop_map(Value::List).boxed()
+        }
+        Type::RecordMap(fields) => {
+            let record = || {
+                let values = fields.iter().map(|(name, ty)| any_value(*ty).prop_map(move |v| ((*name).into(), v)));
+                values.collect::<Vec<_>>().prop_map(Value::Map)
+            };
+            let entry =
+                |zone: &'static str| proptest::option::of(record()).prop_map(move |r| r.map(|r| (zone.into(), r)));
+            let entries = (entry("zen.example"), entry("dbl.example"), entry("forgotten.example"));
+            entries.prop_map(|(a, b, c)| Value::Map([a, b, c].into_iter().flatten().collect())).boxed()
         }
     }
 }
@@ -106,8 +124,8 @@ fn any_text() -> BoxedStrategy<String> {
 
 fn any_number() -> BoxedStrategy<String> {
     let fact = fact_of(|ty| matches!(ty, Type::Int | Type::Double));
-    let size =
-        fact_of(|ty| !matches!(ty, Type::Bool | Type::Int | Type::Double)).prop_map(|fact| format!("size({fact})"));
+    let size = fact_of(|ty| !matches!(ty, Type::Bool | Type::Int | Type::Double | Type::RecordMap(_)))
+        .prop_map(|fact| format!("size({fact})"));
     prop_oneof![(0..1000i64).prop_map(|n| n.to_string()), Just("2.5".to_owned()), fact, size].boxed()
 }
 
@@ -134,6 +152,9 @@ fn any_condition() -> BoxedStrategy<String> {
         any_text().prop_map(|text| format!("{text} in from.addresses")),
         any_text().prop_map(|text| format!("{text} in lists.names")),
         Just("client.ip in lists.networks".to_owned()),
+        Just("block_lists['zen.example'].listed && !block_lists[\"dbl.example\"].temperror".to_owned()),
+        Just("'sbl' in block_lists['zen.example'].codes".to_owned()),
+        any_text().prop_map(|text| format!("{text} in block_lists['dbl.example'].names")),
         (proptest::sample::select(vec!["exists", "all", "exists_one"]), any_text())
             .prop_map(|(f, text)| format!("dkim.{f}(d, d.domain == {text} && d.result != 'none')")),
         any_text().prop_map(|text| format!("from.addresses.exists(x, x.endsWith({text}))")),

@@ -13,6 +13,7 @@ use gatepost::config::dns::{Server, Transport, parse_server};
 use gatepost::config::keys::{self, Absent};
 use gatepost::config::value::{parse_duration, parse_listener, parse_network, parse_size};
 use gatepost::config::{Config, list_reader};
+use gatepost::policy::ListKind;
 use gatepost::problem::{Problems, Source};
 use gatepost::recipients::{MailboxName, Resolution};
 use gatepost::smtp::address::{Domain, ForwardPath};
@@ -73,6 +74,14 @@ fn every_key_is_read() {
         (config.security.user.as_deref(), config.security.group.as_deref()),
         (Some("gatepost-mail"), Some("mail"))
     );
+    let [zen, dbl] = config.block_lists.as_slice() else { panic!("{:?}", config.block_lists) };
+    assert_eq!((zen.zone.as_str(), zen.kind), ("zen.example", ListKind::Address));
+    assert_eq!((zen.listed_probe.as_deref(), zen.unlisted_probe.as_deref()), (Some("192.0.2.99"), Some("192.0.2.1")));
+    let codes = zen.codes.as_ref().unwrap().iter().map(|code| format!("{}&{} {}", code.address, code.mask, code.name));
+    let codes: BTreeSet<String> = codes.collect();
+    let expected = ["127.0.0.2&255.255.255.255 sbl", "127.0.0.4&255.255.255.252 xbl", "127.0.0.9&255.255.0.255 drop"];
+    assert_eq!(codes, expected.map(str::to_owned).into());
+    assert_eq!((dbl.zone.as_str(), dbl.kind, dbl.codes.is_none()), ("dbl.example", ListKind::Domain, true));
     let limits = &config.limits;
     assert_eq!((limits.command_line, limits.message, limits.recipients), (4096, 25_000_000, 200));
     assert_eq!((limits.errors, limits.commands, limits.transactions), (5, 400, 50));
@@ -190,7 +199,9 @@ fn paths(value: &toml::Value, path: &str, found: &mut BTreeSet<String>) {
             table.iter().for_each(|(name, value)| paths(value, &below(if any { "*" } else { name }), found));
         }
         toml::Value::Array(items) => {
-            found.insert(path.to_owned());
+            if keys::find(path).is_some() || !items.iter().all(toml::Value::is_table) {
+                found.insert(path.to_owned());
+            }
             items.iter().filter(|item| item.is_table()).for_each(|item| paths(item, &below("*"), found));
         }
         _ => drop(found.insert(path.to_owned())),

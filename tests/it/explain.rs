@@ -7,7 +7,7 @@ use gatepost::facts::record::{DecisionRecord, DeliveryRecord, PolicyRecord, Reci
 use gatepost::facts::word::{
     Action, ArcResult, DmarcPolicy, DmarcResult, IprevResult, MethodResult, Mx, Outcome, ReverseMxResult, Stage,
 };
-use gatepost::facts::{Address, BlockList, Dkim, Dmarc, Facts, ReverseMx, Spf, Tls};
+use gatepost::facts::{Address, BlockList, Dkim, Dmarc, Facts, HeloCheck, HeloKind, HeloResult, ReverseMx, Spf, Tls};
 use gatepost::observe::escape::{cut, shown};
 use gatepost::observe::explain::{story, summary};
 use proptest::prelude::*;
@@ -409,7 +409,7 @@ fn a_reverse_path_that_can_receive_nothing() {
 fn a_client_on_a_block_list() {
     let mut record = refused_at(Stage::Connect, Action::Reject, "listed", "550 5.7.1 no");
     let codes = vec!["spam source".into(), "proxy".into()];
-    record.facts.block_lists.insert("zen.example".into(), BlockList { listed: true, codes });
+    record.facts.block_lists.insert("zen.example".into(), BlockList { listed: true, codes, ..BlockList::default() });
     record.facts.block_lists.insert("other.example".into(), BlockList::default());
     record.facts.reverse_mx = Default::default();
     record.facts.spf = Default::default();
@@ -422,6 +422,53 @@ fn a_client_on_a_block_list() {
         ],
     );
     assert!(!story(&record).contains("reverse-path"), "at connect there is no reverse-path yet");
+}
+
+#[test]
+fn domains_on_lists_and_lists_in_trouble() {
+    let mut record = refused_at(Stage::Mail, Action::Reject, "listed", "550 5.7.1 no");
+    let listed = |names: &[&str], codes: &[&str]| BlockList {
+        listed: true,
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        codes: codes.iter().map(|code| (*code).to_owned()).collect(),
+        temperror: false,
+    };
+    for (zone, list) in [
+        ("a.example", listed(&["x.example", "y.example"], &["phish"])),
+        ("b.example", listed(&["x.example", "y.example"], &[])),
+        ("c.example", BlockList { temperror: true, ..BlockList::default() }),
+    ] {
+        record.facts.block_lists.insert(zone.into(), list);
+    }
+    check_says(
+        &record,
+        &[
+            "  block lists     a.example: lists x.example and y.example as phish",
+            "                  b.example: lists x.example and y.example",
+            "                  c.example: could not be asked: DNS trouble, or it refuses our resolver",
+        ],
+    );
+    let story = story(&record);
+    assert!(story.contains("x.example and y.example are listed by a.example and b.example"), "{story}");
+}
+
+#[test]
+fn what_helo_is_worth() {
+    use HeloKind::{Domain, Invalid, Literal};
+    for (kind, result, matches_ptr, expected) in [
+        (Domain, HeloResult::Pass, true, "h.example has the client's address, and is its reverse name"),
+        (Domain, HeloResult::Fail, false, "h.example has other addresses than the client's"),
+        (Domain, HeloResult::PermError, false, "h.example does not exist, or has no address"),
+        (Domain, HeloResult::TempError, false, "h.example could not be looked up: DNS trouble"),
+        (Literal, HeloResult::Pass, false, "h.example is the client's address"),
+        (Literal, HeloResult::Fail, false, "h.example is not the client's address"),
+        (Invalid, HeloResult::None, false, "h.example is neither a full domain name nor an address literal"),
+    ] {
+        let mut record = forged();
+        record.facts.helo = "h.example".into();
+        record.facts.helo_check = HeloCheck { kind, result, matches_ptr };
+        check_says(&record, &[&format!("  HELO            {expected}")]);
+    }
 }
 
 #[test]
@@ -661,7 +708,8 @@ fn the_command_says_in_one_line_what_it_can_not_do() {
     check_exit(
         &gatepost(directory.path(), &["explain", "06H05F87B4000001"]),
         2,
-        "gatepost: the journal in journal cannot be read: No such file or directory (os error 2)\n",
+        "gatepost: the journal in journal cannot be read: No such file or directory (os error 2); name the configuration that \
+         says where the journal is: --config FILE\n",
     );
     check_exit(
         &gatepost(directory.path(), &["explain", "no\u{1b}[2Jref"]),

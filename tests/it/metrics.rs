@@ -14,10 +14,10 @@ use gatepost::observe::journal::Journal;
 use gatepost::observe::log::Log;
 use gatepost::observe::metrics::declared::{DECLARED, Kind};
 use gatepost::observe::metrics::label::{
-    CODES, ConnectionOutcome, DeliverErrorKind, DirectorySync, DnsOutcome, HandshakeOutcome, Method, ReloadOutcome,
-    SessionTls, Verb,
+    CODES, ConnectionOutcome, DeliverErrorKind, DirectorySync, DnsOutcome, HandshakeOutcome, ListOutcome, Method,
+    ReloadOutcome, SessionTls, Verb,
 };
-use gatepost::observe::metrics::{Metrics, MetricsError};
+use gatepost::observe::metrics::{ListCount, Metrics, MetricsError};
 
 use crate::journal::record;
 
@@ -51,11 +51,17 @@ fn full() -> Metrics {
     for kind in DeliverErrorKind::ALL {
         metrics.register_deliver_errors(*kind, || 4).unwrap();
     }
+    metrics
+        .register_block_lists(|| {
+            let queries = ListOutcome::ALL.iter().map(|outcome| (*outcome, 2)).collect();
+            vec![ListCount { zone: "zen.example".to_owned(), up: true, queries }]
+        })
+        .unwrap();
     metrics.register_log(&Log::to(Box::new(std::io::sink()))).unwrap();
     for outcome in DirectorySync::ALL {
         metrics.register_directory_syncs(*outcome, || 6).unwrap();
     }
-    for noun in ["files", "bytes", "messages", "taken_back", "left_behind"] {
+    for noun in ["files", "bytes", "messages", "taken_back", "left_behind", "panics"] {
         let name = &format!("gatepost_deliver_{noun}_total");
         metrics.register_counter(name, &[], || 5).unwrap();
     }
@@ -116,7 +122,8 @@ fn the_page_of_metrics_and_the_code_say_the_same() {
 #[test]
 fn the_page_of_metrics_names_every_label_value() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
-    let sets: [(&str, &[&str]); 13] = [
+    let sets: [(&str, &[&str]); 14] = [
+        ("block lists `outcome`", ListOutcome::WORDS),
         ("directory syncs `outcome`", DirectorySync::WORDS),
         ("method", Method::WORDS),
         ("result", MethodResult::WORDS),
@@ -128,7 +135,7 @@ fn the_page_of_metrics_names_every_label_value() {
         ("verb", Verb::WORDS),
         ("rules `outcome`", Outcome::WORDS),
         ("tls", SessionTls::WORDS),
-        ("stage", Stage::WORDS),
+        ("stage", &["rcpt", "data"]),
         ("handshakes `outcome`", HandshakeOutcome::WORDS),
     ];
     for (label, words) in sets {

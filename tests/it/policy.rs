@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use gatepost::facts::table::{Given, Value};
 use gatepost::facts::word::{Action, Outcome, Stage};
 use gatepost::facts::{Facts, MethodResult};
-use gatepost::policy::{Judgement, List, Policy, Verdict, shipped};
+use gatepost::policy::{Judgement, List, ListKind, Policy, Verdict, Zone, Zones, shipped};
 use gatepost::problem::{Problems, Source};
 use gatepost::smtp::reply::Reply;
 use proptest::prelude::*;
@@ -22,8 +22,16 @@ pub fn source(name: &str, text: &str) -> Arc<Source> {
     Arc::new(Source { name: name.to_owned(), text: text.to_owned() })
 }
 
+/// The block lists of the configuration that policies are loaded with here: addresses with two codes, and domains without names.
+pub fn zones() -> Zones {
+    let codes = ["sbl", "pbl"].map(str::to_owned).into();
+    let zen = Zone { kind: ListKind::Address, codes: Some(codes) };
+    let dbl = Zone { kind: ListKind::Domain, codes: None };
+    Zones::of([("zen.example".to_owned(), zen), ("dbl.example".to_owned(), dbl)])
+}
+
 pub fn load(text: &str) -> Result<Policy, Problems> {
-    Policy::load(source("policy.toml", text), &mut no_files)
+    Policy::load_with(&zones(), source("policy.toml", text), &mut no_files)
 }
 
 pub fn good(text: &str) -> Policy {
@@ -75,7 +83,7 @@ fn a_bad_policy_is_refused_with_every_problem_at_its_place() {
         let policy = source(name, &std::fs::read_to_string(path).unwrap());
         let mut read =
             |file: &str| std::fs::read_to_string(testdata().join(file)).map_err(|_| "no such file".to_owned());
-        let problems = Policy::load(policy, &mut read).expect_err(name).render(false);
+        let problems = Policy::load_with(&zones(), policy, &mut read).expect_err(name).render(false);
         let expected = path.with_extension("problems");
         if std::env::var_os("UPDATE_EXPECT").is_some() {
             std::fs::write(&expected, &problems).unwrap();
@@ -85,6 +93,44 @@ fn a_bad_policy_is_refused_with_every_problem_at_its_place() {
     }
     assert!(seen >= 8, "only {seen} cases were found");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn without_a_configuration_no_block_list_is_known_and_the_problem_says_where_they_stand() {
+    let text = one_rule("block_lists['zen.example'].listed");
+    let problems =
+        Policy::load(source("policy.toml", &text), &mut no_files).expect_err("nothing is known").render(false);
+    assert!(problems.contains("which block lists there are stands in the configuration"), "{problems}");
+    assert!(problems.contains("mend: check the policy with --config gatepost.toml"), "{problems}");
+}
+
+#[test]
+fn a_stage_waits_for_lists_of_the_kind_that_its_rules_name() {
+    let rule = |at: &str, when: &str| format!("[[rule]]\nname = '{at}'\nat = '{at}'\nscore = 1\nwhen = \"{when}\"\n");
+    let policy = good(&format!(
+        "{}{}{}",
+        rule("connect", "block_lists['zen.example'].listed"),
+        rule("mail", "helo == 'x'"),
+        rule("rcpt", "'x.example' in block_lists['dbl.example'].names")
+    ));
+    let asks = |stage, kind| policy.needs(stage).asks_lists(kind);
+    assert!(asks(Stage::Connect, ListKind::Address) && !asks(Stage::Connect, ListKind::Domain));
+    assert!(!asks(Stage::Mail, ListKind::Address) && !asks(Stage::Mail, ListKind::Domain));
+    assert!(!asks(Stage::Rcpt, ListKind::Address) && asks(Stage::Rcpt, ListKind::Domain));
+    assert!(policy.needs(Stage::Rcpt).contains("block_lists") && !policy.needs(Stage::Mail).contains("block_lists"));
+}
+
+#[test]
+fn a_test_gives_block_lists_in_two_spellings() {
+    let rule = one_rule("'sbl' in block_lists['zen.example'].codes && block_lists['dbl.example'].listed");
+    let test = |given: &str, action: &str| {
+        format!("[[test]]\nname = '{action} {}'\ngiven = {given}\nexpect = {{ action = '{action}' }}\n", given.len())
+    };
+    let both = r#"{ "block_lists['zen.example'].codes" = ["sbl"], "block_lists['dbl.example'].listed" = true }"#;
+    let dotted = r#"{ block_lists."zen.example" = { listed = true, codes = ["pbl", "sbl"] }, block_lists."dbl.example".listed = true }"#;
+    let half = r#"{ "block_lists['zen.example'].codes" = ["sbl"], "block_lists['zen.example'].listed" = true }"#;
+    let text = format!("{rule}{}{}{}", test(both, "quarantine"), test(dotted, "quarantine"), test(half, "accept"));
+    assert!(good(&text).run_tests().passed());
 }
 
 // The shipped policies

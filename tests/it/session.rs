@@ -54,6 +54,8 @@ fn an_answer_that_does_not_fit_its_question_becomes_an_internal_error() {
             let kind = match asked {
                 Question::Mail { .. } => "mail",
                 Question::Recipient { .. } => "recipient",
+                Question::TooBig { .. } => "too big",
+                Question::TooManyRecipients { .. } => "too many",
                 Question::Data => "data",
                 Question::Message { .. } => "message",
             };

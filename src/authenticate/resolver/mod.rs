@@ -291,6 +291,15 @@ impl Resolver {
         .await
     }
 
+    /// IPv4 addresses as the servers tell them now, whatever the cache holds.
+    pub async fn a_afresh(&self, name: &DnsName) -> Answer<Ipv4Addr> {
+        self.ask_servers(name.0.clone(), RecordType::A, |data| match data {
+            RData::A(a) => Some(a.0),
+            _ => None,
+        })
+        .await
+    }
+
     /// IPv6 addresses.
     pub async fn aaaa(&self, name: &DnsName) -> Answer<Ipv6Addr> {
         self.ask(name, RecordType::AAAA, |data| match data {

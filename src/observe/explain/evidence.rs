@@ -3,7 +3,8 @@
 use super::{Line, fit, line, listed, tells_of_message};
 use crate::facts::record::Record;
 use crate::facts::{
-    ArcResult, Dkim, DmarcResult, Facts, IprevResult, MethodResult, Mx, ReverseMx, ReverseMxResult, Spf, Stage,
+    ArcResult, BlockList, Dkim, DmarcResult, Facts, HeloKind, HeloResult, IprevResult, MethodResult, Mx, ReverseMx,
+    ReverseMxResult, Spf, Stage,
 };
 
 /// All checks that had something to look at.
@@ -11,6 +12,7 @@ pub fn lines(record: &Record) -> Vec<Line> {
     let facts = &record.facts;
     let mut lines = vec![line("reverse name", reverse_name(facts))];
     if record.stage != Stage::Connect {
+        lines.extend(helo(facts));
         lines.push(line("SPF", format!("HELO: {}", spf(facts, &facts.spf.helo, "not checked"))));
         let nothing = if facts.mail_from.domain.is_empty() {
             "nothing to check, the reverse-path is null"
@@ -202,14 +204,37 @@ fn block_lists(facts: &Facts) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for (zone, list) in &facts.block_lists {
         let key = if lines.is_empty() { "block lists" } else { "" };
-        let zone = fit(zone);
-        lines.push(match (list.listed, list.codes.as_slice()) {
-            (false, _) => line(key, format!("{zone}: not listed")),
-            (true, []) => line(key, format!("{zone}: listed")),
-            (true, codes) => {
-                line(key, format!("{zone}: listed as {}", listed(codes.iter().map(|code| fit(code)).collect())))
-            }
-        });
+        lines.push(line(key, format!("{}: {}", fit(zone), listing(list))));
     }
     lines
+}
+
+fn listing(list: &BlockList) -> String {
+    let fitted = |texts: &[String]| listed(texts.iter().map(|text| fit(text)).collect());
+    match (list.listed, list.names.as_slice(), list.codes.as_slice()) {
+        (false, ..) if list.temperror => "could not be asked: DNS trouble, or it refuses our resolver".to_owned(),
+        (false, ..) => "not listed".to_owned(),
+        (true, [], []) => "listed".to_owned(),
+        (true, [], codes) => format!("listed as {}", fitted(codes)),
+        (true, names, []) => format!("lists {}", fitted(names)),
+        (true, names, codes) => format!("lists {} as {}", fitted(names), fitted(codes)),
+    }
+}
+
+fn helo(facts: &Facts) -> Option<Line> {
+    let name = fit(&facts.helo);
+    let check = &facts.helo_check;
+    let leads = match (check.kind, check.result) {
+        (HeloKind::Unknown, _) => return None,
+        (HeloKind::Invalid, _) => format!("{name} is neither a full domain name nor an address literal"),
+        (HeloKind::Literal, HeloResult::Pass) => format!("{name} is the client's address"),
+        (HeloKind::Literal, _) => format!("{name} is not the client's address"),
+        (HeloKind::Domain, HeloResult::Pass) => format!("{name} has the client's address"),
+        (HeloKind::Domain, HeloResult::Fail) => format!("{name} has other addresses than the client's"),
+        (HeloKind::Domain, HeloResult::PermError) => format!("{name} does not exist, or has no address"),
+        (HeloKind::Domain, HeloResult::TempError) => format!("{name} could not be looked up: DNS trouble"),
+        (HeloKind::Domain, HeloResult::None) => format!("{name} was not looked up"),
+    };
+    let called = if check.matches_ptr { ", and is its reverse name" } else { "" };
+    Some(line("HELO", format!("{leads}{called}")))
 }

@@ -196,12 +196,28 @@ fn sending_side(facts: &Facts, stage: Stage) -> Vec<String> {
         (ReverseMxResult::TempError, _) => reasons.push(format!("the exchangers of {domain} could not be looked up")),
         _ => {}
     }
-    let listing: Vec<String> =
-        facts.block_lists.iter().filter(|(_, list)| list.listed).map(|(zone, _)| fit(zone)).collect();
-    if !listing.is_empty() {
-        reasons.push(format!("{} is listed by {}", facts.client.ip, listed(listing)));
-    }
+    reasons.extend(listings(facts));
     reasons
+}
+
+/// What block lists list, with the lists that agree on it.
+fn listings(facts: &Facts) -> Vec<String> {
+    let mut listings: Vec<(Vec<String>, Vec<String>)> = Vec::new();
+    for (zone, list) in facts.block_lists.iter().filter(|(_, list)| list.listed) {
+        let names = match list.names.as_slice() {
+            [] => vec![facts.client.ip.to_string()],
+            names => names.iter().map(|name| fit(name)).collect(),
+        };
+        match listings.iter_mut().find(|(known, _)| *known == names) {
+            Some((_, zones)) => zones.push(fit(zone)),
+            None => listings.push((names, vec![fit(zone)])),
+        }
+    }
+    let clause = |(names, zones): (Vec<String>, Vec<String>)| {
+        let verb = if names.len() == 1 { "is" } else { "are" };
+        format!("{} {verb} listed by {}", listed(names), listed(zones))
+    };
+    listings.into_iter().map(clause).collect()
 }
 
 fn score(record: &Record) -> Option<String> {

@@ -4,8 +4,8 @@
 
 use crate::facts::record::{DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, Record, RuleRecord};
 use crate::facts::{
-    Address, Client, Dkim, Dmarc, Facts, From, Iprev, Message, Rcpt, ReplyTo, ReverseMx, ReverseMxFour, Spf, SpfBoth,
-    Tls,
+    Address, BlockList, Client, Dkim, Dmarc, Facts, From, HeloCheck, Iprev, Message, Rcpt, ReplyTo, ReverseMx,
+    ReverseMxFour, Spf, SpfBoth, Tls,
 };
 use crate::observe::escape::{CUT, cut};
 
@@ -110,6 +110,7 @@ impl Bound {
         let Facts {
             client: Client { ip: _, port: _, name, trusted: _ },
             helo,
+            helo_check: HeloCheck { kind: _, result: _, matches_ptr: _ },
             tls,
             mail_from: Address { address, domain },
             rcpt: Rcpt { address: rcpt_address, domain: rcpt_domain, role: _ },
@@ -148,7 +149,10 @@ impl Bound {
         while block_lists.len() > self.entries {
             block_lists.pop_last();
         }
-        block_lists.values_mut().for_each(|list| self.texts(&mut list.codes));
+        for BlockList { listed: _, codes, names, temperror: _ } in block_lists.values_mut() {
+            self.texts(codes);
+            self.texts(names);
+        }
         for ReverseMx { domain, result: _, mx: _, secure: _ } in [mx_mail_from, mx_from, mx_reply_to, mx_ptr] {
             self.text(domain);
         }

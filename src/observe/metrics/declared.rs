@@ -54,6 +54,12 @@ pub const DECLARED: &[Declaration] = &[
         &["method", "result"],
         "Results of each authentication method, by message.",
     ),
+    counter(
+        "gatepost_block_list_queries_total",
+        &["zone", "outcome"],
+        "Questions to a DNS block or allow list, by what it answered.",
+    ),
+    gauge("gatepost_block_list_up", &["zone"], "1 while a DNS block or allow list passes its probe and is asked."),
     gauge("gatepost_build_info", &["version"], "Always 1; its label says which version runs."),
     gauge("gatepost_connections", &[], "Connections that are open now."),
     counter(
@@ -76,6 +82,11 @@ pub const DECLARED: &[Declaration] = &[
         "Copies of deliveries that failed which could not be taken back: a retry of the sender's makes a second one.",
     ),
     counter("gatepost_deliver_messages_total", &[], "Messages that were made durable for all their mailboxes."),
+    counter(
+        "gatepost_deliver_panics_total",
+        &[],
+        "Panics of a writer that were caught; each cost one message a 4yz, and nothing acknowledged.",
+    ),
     histogram("gatepost_deliver_seconds", &[], "Time from the handing over of a message to its being durable."),
     counter(
         "gatepost_deliver_taken_back_total",
@@ -100,7 +111,11 @@ pub const DECLARED: &[Declaration] = &[
     counter("gatepost_rules_total", &["rule", "outcome"], "What each rule did when it was looked at."),
     counter("gatepost_sessions_total", &["tls"], "SMTP sessions that have ended, by their TLS version."),
     gauge("gatepost_soft_reject", &[], "1 while smtp.soft_reject turns every 5yz into a 4yz."),
-    histogram("gatepost_stage_seconds", &["stage"], "Time that a stage took, from its question to its answer."),
+    histogram(
+        "gatepost_stage_seconds",
+        &["stage"],
+        "Time that a stage took, from its question to its answer: rcpt (with the rules of connect and mail) and data.",
+    ),
     counter("gatepost_tls_handshakes_total", &["outcome"], "TLS handshakes after STARTTLS."),
     counter(
         "gatepost_untrusted_private_clients_total",

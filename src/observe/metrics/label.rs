@@ -110,6 +110,21 @@ labels! {
     }
 }
 labels! {
+    /// What a DNS block or allow list answered.
+    ListOutcome {
+        /// It lists what was asked.
+        Listed = "listed",
+        /// It does not.
+        Unlisted = "unlisted",
+        /// An answer that the configuration has no name for.
+        Unmapped = "unmapped",
+        /// An answer that can be no listing.
+        Refused = "refused",
+        /// DNS trouble.
+        Error = "error",
+    }
+}
+labels! {
     /// Why a delivery failed.
     DeliverErrorKind {
         /// The disk or a quota is full.
@@ -144,6 +159,8 @@ labels! {
         Arc = "arc",
         /// The reverse name.
         Iprev = "iprev",
+        /// The name in HELO.
+        Helo = "helo",
         /// Reverse MX of the reverse-path's domain.
         ReverseMxMailFrom = "reverse-mx-mail-from",
         /// Reverse MX of the author domain.

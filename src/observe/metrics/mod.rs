@@ -4,6 +4,7 @@
 //! through typed methods, so that a wrong number of labels can't be written down. What the stages count in atomics of their own is
 //! handed in by [`Metrics::register_counter`] and read when somebody asks.
 
+mod block_lists;
 pub mod declared;
 mod handed_in;
 pub mod label;
@@ -15,6 +16,8 @@ use prometheus::core::Collector;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
+
+pub use block_lists::ListCount;
 
 use crate::facts::record::{Record, RuleRecord};
 use crate::facts::word::Action;
@@ -121,8 +124,8 @@ impl Metrics {
                 let _ = family.get_metric_with_label_values(&[word]);
             }
         }
-        for stage in Stage::WORDS {
-            let _ = self.stage_seconds.get_metric_with_label_values(&[stage]);
+        for stage in [Stage::Rcpt, Stage::Data] {
+            let _ = self.stage_seconds.get_metric_with_label_values(&[stage.as_str()]);
         }
         for action in Action::WORDS {
             let _ = self.decisions.get_metric_with_label_values(&[*action, label::rule("")]);
@@ -185,6 +188,7 @@ impl Metrics {
         count(Method::Dmarc, facts.dmarc.result.as_str());
         count(Method::Arc, facts.arc.result.as_str());
         count(Method::Iprev, facts.iprev.result.as_str());
+        count(Method::Helo, facts.helo_check.result.as_str());
         count(Method::ReverseMxMailFrom, facts.reverse_mx.mail_from.result.as_str());
         count(Method::ReverseMxFrom, facts.reverse_mx.from.result.as_str());
         count(Method::ReverseMxReplyTo, facts.reverse_mx.reply_to.result.as_str());
@@ -275,6 +279,18 @@ impl Metrics {
     pub fn register_log(&self, log: &Log) -> Result<(), MetricsError> {
         let log = log.clone();
         self.register_counter("gatepost_log_dropped_total", &[], move || log.dropped())
+    }
+
+    /// The block lists: `read` is asked at every scrape.
+    ///
+    /// # Errors
+    /// They are registered already.
+    pub fn register_block_lists(
+        &self,
+        read: impl Fn() -> Vec<ListCount> + Send + Sync + 'static,
+    ) -> Result<(), MetricsError> {
+        self.registry.register(Box::new(block_lists::BlockLists::new(read)?))?;
+        Ok(())
     }
 
     /// Look-ups in DNS that ended so.

@@ -12,8 +12,9 @@ use crate::problem::nearest;
 
 use super::super::place::Fault;
 use super::super::template::{known_when, unknown_at};
+use super::super::zones::Zones;
 use super::kind::Kind;
-use super::{Lists, Patterns};
+use super::{Known, Lists, Patterns};
 
 /// Checks a condition and gives the facts that it reads.
 ///
@@ -24,11 +25,12 @@ pub(super) fn check(
     text: &str,
     info: &SourceInfo,
     stage: Stage,
-    lists: &Lists,
+    known: Known<'_>,
     patterns: &mut Patterns,
 ) -> Result<FactSet, Vec<Fault>> {
-    let mut checker =
-        Checker { text, info, stage, lists, patterns, bound: None, reads: FactSet::default(), faults: Vec::new() };
+    let Known { lists, zones } = known;
+    let (reads, faults) = (FactSet::default(), Vec::new());
+    let mut checker = Checker { text, info, stage, lists, zones, patterns, bound: None, reads, faults };
     let kind = checker.kind(expression);
     if !matches!(kind, Kind::Bool | Kind::Unknown) {
         let cause = format!("the condition gives {}, not a bool", kind.describe());
@@ -41,12 +43,13 @@ pub(super) fn check(
 pub(super) struct Checker<'a> {
     text: &'a str,
     info: &'a SourceInfo,
-    stage: Stage,
+    pub(super) stage: Stage,
     lists: &'a Lists,
+    pub(super) zones: &'a Zones,
     pub(super) patterns: &'a mut Patterns,
     /// The variable of the comprehension that we are in.
     pub(super) bound: Option<(&'a str, Kind)>,
-    reads: FactSet,
+    pub(super) reads: FactSet,
     faults: Vec<Fault>,
 }
 
@@ -119,6 +122,9 @@ impl<'a> Checker<'a> {
 
     /// A fact, a field of the bound variable, or a list.
     fn name(&mut self, expression: &'a Expression) -> Kind {
+        if let Some(kind) = self.entry_field(expression) {
+            return kind;
+        }
         let Some(path) = path(expression) else {
             if let Expr::Select(select) = &expression.expr {
                 // What the operand has to say comes first.
@@ -169,6 +175,7 @@ impl<'a> Checker<'a> {
                     let field = name.get(fact.name.len() + 1..).unwrap_or_default();
                     format!("write {}.exists(x, x.{field} == ...)", fact.name)
                 }
+                Kind::ByName => format!("write {}['zen.example'].listed", fact.name),
                 _ => format!("write {}", fact.name),
             };
             return self.fault(expression, format!("{} is {}, which has no fields", fact.name, kind.describe()), mend);
@@ -180,7 +187,7 @@ impl<'a> Checker<'a> {
         self.fault(expression, format!("there is no fact {name}"), mend)
     }
 
-    fn field(&mut self, expression: &Expression, kind: Kind, fields: &[&str]) -> Kind {
+    pub(super) fn field(&mut self, expression: &Expression, kind: Kind, fields: &[&str]) -> Kind {
         match (kind, fields) {
             (kind, []) => kind,
             (Kind::Record(known), [field]) => match known.iter().find(|(name, _)| name == field) {
@@ -236,10 +243,7 @@ impl<'a> Checker<'a> {
                 }
             }
             (operators::IN, None, [a, b]) => self.membership(expression, a, b),
-            (operators::INDEX, None, [_, _]) => {
-                let mend = "write dkim.exists(d, d.result == 'pass')";
-                self.fault(expression, "an entry of a list has no fixed place", mend)
-            }
+            (operators::INDEX, None, [of, key]) => self.index(expression, of, key),
             (name, target, args) => self.function(expression, name, target, args),
         }
     }
@@ -371,7 +375,10 @@ impl<'a> Checker<'a> {
         }
         let kb = self.kind(b);
         match kb {
-            Kind::Texts | Kind::Words(_) if ka.is_text() => self.word(kb.element(), a),
+            Kind::Texts | Kind::Words(_) if ka.is_text() => {
+                self.word(kb.element(), a);
+                self.code(a, b);
+            }
             Kind::Unknown => {}
             _ => {
                 let cause = format!("{} is never in {}", ka.describe(), kb.describe());

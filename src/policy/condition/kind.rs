@@ -15,6 +15,8 @@ pub(super) enum Kind {
     Words(&'static [&'static str]),
     Records(&'static [(&'static str, Type)]),
     Record(&'static [(&'static str, Type)]),
+    /// Records by name, of which one must be named.
+    ByName,
     /// A fault was already found within it: nothing more is said about it.
     Unknown,
 }
@@ -33,6 +35,7 @@ impl Kind {
             Kind::Words(_) => "a list of words",
             Kind::Records(_) => "a list of records",
             Kind::Record(_) => "a record",
+            Kind::ByName => "a record for each name",
             Kind::Unknown => "unknown",
         }
     }
@@ -68,7 +71,7 @@ impl Kind {
             (Kind::Unknown, _) | (_, Kind::Unknown) => true,
             (Kind::Word(a), Kind::Word(b)) => a.iter().any(|word| b.contains(word)),
             (a, b) => {
-                a == b && !a.is_list() && !matches!(a, Kind::Record(_))
+                a == b && !a.is_list() && !matches!(a, Kind::Record(_) | Kind::ByName)
                     || a.is_text() && b.is_text()
                     || a.is_number() && b.is_number()
             }
@@ -88,6 +91,7 @@ impl From<Type> for Kind {
             Type::StringList => Kind::Texts,
             Type::WordList(words) => Kind::Words(words),
             Type::RecordList(fields) => Kind::Records(fields),
+            Type::RecordMap(_) => Kind::ByName,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! CEL has no type checker here, so that a misspelt fact would fail only when a message comes in. Ours ([`check`]) walks the
 //! expression before its macros are expanded, and lets through what can run without surprise.
 
+mod block_list;
 mod check;
 mod function;
 mod kind;
@@ -22,6 +23,7 @@ use crate::facts::word::Stage;
 
 use super::lists::List;
 use super::place::Fault;
+use super::zones::Zones;
 
 pub(super) use run::Runner;
 pub use shape::{MAX_BYTES, MAX_DEPTH};
@@ -30,6 +32,13 @@ pub use shape::{MAX_BYTES, MAX_DEPTH};
 pub(super) type Lists = BTreeMap<String, Arc<List>>;
 /// The patterns of a policy's `matches`, compiled, by their text.
 pub(super) type Patterns = HashMap<String, Regex>;
+
+/// What a condition may name besides facts.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub lists: &'a Lists,
+    pub zones: &'a Zones,
+}
 
 /// A condition that was checked and is ready to run.
 #[derive(Debug)]
@@ -43,7 +52,7 @@ impl Condition {
     ///
     /// # Errors
     /// Every fault in it.
-    pub fn compile(text: &str, at: Stage, lists: &Lists, patterns: &mut Patterns) -> Result<Condition, Vec<Fault>> {
+    pub fn compile(text: &str, at: Stage, known: Known<'_>, patterns: &mut Patterns) -> Result<Condition, Vec<Fault>> {
         if text.trim().is_empty() {
             return Err(vec![Fault::new(
                 0..text.len(),
@@ -56,7 +65,7 @@ impl Condition {
         let plain = Env::default().with_optional_support(false).with_stdlib();
         let (written, info) =
             plain.parser().parse_with_source_info(text).map_err(|errors| syntax_faults(text, &errors))?;
-        let reads = check::check(&written, text, &info, at, lists, patterns)?;
+        let reads = check::check(&written, text, &info, at, known, patterns)?;
         let running = Env::stdlib().with_optional_support(false);
         let expression = running.parser().parse(text).map_err(|errors| syntax_faults(text, &errors))?;
         Ok(Condition { expression, reads })

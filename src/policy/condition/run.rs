@@ -2,6 +2,7 @@
 //! that nothing is built that is not read.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use cel::context::VariableResolver;
 use cel::extractors::This;
 use cel::{Context, Env, ExecutionError};
 
-use crate::facts::table::{self, FactSource, Value};
+use crate::facts::table::{self, FactSource, Type as FactType, Value};
+use crate::facts::value::empty_record;
 
 use super::super::lists::List;
 use super::{Condition, Lists, Patterns};
@@ -21,6 +23,8 @@ use super::{Condition, Lists, Patterns};
 /// What conditions run on: the functions, the patterns and the lists of a policy.
 pub(in super::super) struct Runner {
     root: Context<'static, 'static>,
+    /// The block lists that conditions name: each has a value, asked or not.
+    zones: Vec<String>,
 }
 
 impl fmt::Debug for Runner {
@@ -31,7 +35,7 @@ impl fmt::Debug for Runner {
 
 impl Runner {
     /// The scope of a policy. `None` if the library declares a `matches` of its own, which compiles its pattern on every call.
-    pub fn new(lists: &Lists, patterns: Patterns) -> Option<Runner> {
+    pub fn new(lists: &Lists, zones: Vec<String>, patterns: Patterns) -> Option<Runner> {
         let mut root = Context::with_env(Arc::new(Env::stdlib().with_optional_support(false)));
         let matches =
             move |This(text): This<Arc<String>>, pattern: Arc<String>| -> Result<cel::Value, ExecutionError> {
@@ -44,7 +48,7 @@ impl Runner {
         for (name, list) in lists {
             root.add_variable_as_val(format!("lists.{name}"), Box::new(NamedList(Arc::clone(list))));
         }
-        Some(Runner { root })
+        Some(Runner { root, zones })
     }
 
     /// Whether a condition holds.
@@ -52,7 +56,7 @@ impl Runner {
     /// # Errors
     /// What a checked condition can still run into: a division by zero, an overflow.
     pub fn holds(&self, condition: &Condition, facts: &dyn FactSource, score: f64) -> Result<bool, ExecutionError> {
-        let known = Known { facts, score };
+        let known = Known { facts, score, zones: &self.zones };
         let root: &Context<'_, '_> = &self.root;
         let mut scope = root.new_inner_scope();
         scope.set_variable_resolver(&known);
@@ -67,6 +71,7 @@ impl Runner {
 struct Known<'f> {
     facts: &'f dyn FactSource,
     score: f64,
+    zones: &'f [String],
 }
 
 impl VariableResolver for Known<'_> {
@@ -75,8 +80,23 @@ impl VariableResolver for Known<'_> {
         if fact.name == "score" {
             return Some(CowVal::owned(CelDouble::from(self.score)));
         }
-        Some(CowVal::Owned(boxed(self.facts.value(fact))))
+        let value = self.facts.value(fact);
+        Some(CowVal::Owned(boxed(match fact.ty {
+            FactType::RecordMap(fields) => complete(value, self.zones, fields),
+            _ => value,
+        })))
     }
+}
+
+/// An entry for every name: an empty one where there is none.
+fn complete<'b>(value: Value<'b>, names: &'b [String], fields: &'static [(&'static str, FactType)]) -> Value<'b> {
+    let Value::Map(mut entries) = value else { return value };
+    for name in names {
+        if !entries.iter().any(|(known, _)| known == name) {
+            entries.push((Cow::Borrowed(name.as_str()), empty_record(fields)));
+        }
+    }
+    Value::Map(entries)
 }
 
 fn boxed<'b>(value: Value<'b>) -> Box<dyn Val + 'b> {

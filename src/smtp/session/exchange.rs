@@ -100,6 +100,16 @@ pub enum Question {
         /// The forward-path.
         forward_path: ForwardPath,
     },
+    /// MAIL, with a SIZE over the limit: refused, in whose words? (`reply::too_big`)
+    TooBig {
+        /// The reverse-path.
+        reverse_path: ReversePath,
+    },
+    /// RCPT, after as many recipients as there may be: refused, in whose words? (`reply::too_many_recipients`)
+    TooManyRecipients {
+        /// The forward-path.
+        forward_path: ForwardPath,
+    },
     /// DATA, with at least one recipient: may the message come? 354 (`reply::start_data`) lets it, a refusal leaves the
     /// transaction as it was.
     Data,

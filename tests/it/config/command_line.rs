@@ -149,6 +149,33 @@ fn policies_are_checked_and_tested() {
 }
 
 #[test]
+fn block_lists_of_a_policy_are_those_of_the_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        std::fs::write(directory.path().join(name), text).unwrap();
+        directory.path().join(name).display().to_string()
+    };
+    let rule = |zone: &str| {
+        format!(
+            "[[rule]]\nname = 'l'\nat = 'connect'\nscore = 1\nwhen = \"block_lists['{zone}'].listed\"\n[[test]]\nname = 't'\n\
+             at = 'connect'\ngiven = {{ block_lists.'{zone}'.listed = true }}\nexpect = {{ score = 1 }}\n"
+        )
+    };
+    let good = write("good.toml", &rule("zen.example"));
+    let bad = write("bad.toml", &rule("zem.example"));
+    let list = "[[block_lists]]\nzone = 'zen.example'\nkind = 'address'\n";
+    let config = |policy: &str| format!("{TOP}[policy]\nfile = '{policy}'\n{list}{DOMAIN}");
+    let (with_good, with_bad) = (write("a.toml", &config("good.toml")), write("b.toml", &config("bad.toml")));
+    for verb in ["check", "test"] {
+        run(&["policy", verb, &good, "--config", &with_good], 0, "1", "");
+        run(&["policy", verb, &good], 1, "", "mend: check the policy with --config gatepost.toml");
+        // also where this very policy is what is wrong with the configuration
+        run(&["policy", verb, &bad, "--config", &with_bad], 1, "", "did you mean 'zen.example'?");
+    }
+    run(&["config", "check", &with_bad], 1, "", "bad.toml:5:21: rule \"l\".when: the configuration has no block list");
+}
+
+#[test]
 fn the_table_of_facts_has_each_fact_and_json_too() {
     let (table, _) = run(&["facts"], 0, "dmarc.result", "");
     let (json, _) = run(&["facts", "--json"], 0, "\"name\": \"dmarc.result\"", "");

@@ -60,9 +60,90 @@ fn mistakes_of_keys_and_types() {
 }
 
 #[test]
+fn mistakes_of_block_lists() {
+    let list = |more: &str| format!("[[block_lists]]\nzone = 'zen.example'\nkind = 'address'\n{more}");
+    check(&list(""), &[]);
+    check(
+        "[[block_lists]]\ncode = 1",
+        &[
+            "2:1 block_lists.zone: this key is missing | it must be a domain name",
+            "2:1 block_lists.kind: this key is missing | it must be \"address\" or \"domain\"",
+            "3:1 block_lists.code: unknown key | did you mean \"codes\"?",
+        ],
+    );
+    check(
+        &format!("{}{}", list(""), list("").replace("zen", "ZEN")),
+        &["6:8 block_lists.zone: the zone zen.example is here already | leave one out"],
+    );
+    check(
+        "[[block_lists]]\nzone = 'zen.example.'\nkind = 'adress'",
+        &[
+            "3:8 block_lists.zone: a domain name is written without a dot at its end | write \"zen.example\"",
+            "4:8 block_lists.kind: \"adress\" is no kind of list | did you mean \"address\"?",
+        ],
+    );
+    check("block_lists = { zone = 'x' }", &["2:15 block_lists: must be a list of tables, not a table"]);
+    check(
+        &list("codes = ['127.0.0.2']"),
+        &[
+            "5:9 block_lists.codes: must be a table of answers and what they are called, not an array | write { \"127.0.0.2\" = \"spam\" }",
+        ],
+    );
+    check(
+        &list("codes = {}"),
+        &[
+            "5:9 block_lists.codes: names no answer: nothing would ever be listed | leave the key out to take every answer",
+        ],
+    );
+    for (pattern, cause) in [
+        ("127.0.0.300", "is not an answer of a list | write it as \"127.0.0.2\", \"127.0.0.4/30\" or \"127.0.*.2\""),
+        ("127.0.0", "is not an answer of a list | write it as \"127.0.0.2\", \"127.0.0.4/30\" or \"127.0.*.2\""),
+        ("127.0.*", "is not an answer of a list | write it as \"127.0.0.2\", \"127.0.0.4/30\" or \"127.0.*.2\""),
+        ("127.0.0.2/29", "has bits set beyond its prefix | write \"127.0.0.0/29\""),
+        ("192.0.2.1", "never lists: lists answer within 127.0.0.0/8 | RFC 5782 §2.1"),
+        ("*.0.0.2", "never lists: lists answer within 127.0.0.0/8 | RFC 5782 §2.1"),
+        ("126.0.0.0/7", "never lists: lists answer within 127.0.0.0/8 | RFC 5782 §2.1"),
+        ("127.255.255.254", "never lists: operators refuse to answer with 127.255.255.0/24 | leave it out"),
+        ("127.255.255.*", "never lists: operators refuse to answer with 127.255.255.0/24 | leave it out"),
+    ] {
+        let expected = format!("5:11 block_lists.codes: {pattern:?} {cause}");
+        check(&list(&format!("codes = {{ {pattern:?} = 'spam' }}")), &[&expected]);
+    }
+    check(
+        &list("codes = { '127.0.0.2' = 'two words', '127.0.0.3' = 5, '127.0.0.4/32' = 'a', '127.0.0.4' = 'b' }"),
+        &[
+            "5:25 block_lists.codes: \"two words\" is not the name of a code | name it with letters, digits, . _ and -, at most 64 of them",
+            "5:52 block_lists.codes: must be a string, not an integer",
+            "5:55 block_lists.codes: this answer is here twice | leave one out",
+        ],
+    );
+    check(
+        &list("listed_probe = 'TEST'\nunlisted_probe = 5"),
+        &[
+            "5:16 block_lists.listed_probe: \"TEST\" is not an address | an address list is probed with one: \"127.0.0.2\"",
+            "6:18 block_lists.unlisted_probe: must be a string, not an integer",
+        ],
+    );
+    check(
+        &list("listed_probe = '127.0.0.2'\nunlisted_probe = '127.0.0.2'"),
+        &[
+            "6:18 block_lists.unlisted_probe: is the same as listed_probe: the list would always be switched off | name something else",
+        ],
+    );
+    check(
+        "[[block_lists]]\nzone = 'dbl.example'\nkind = 'domain'\nlisted_probe = '192.0.2.1'",
+        &["5:16 block_lists.listed_probe: \"192.0.2.1\" is not a domain name"],
+    );
+    let many: String = (0..33).map(|n| format!("[[block_lists]]\nzone = 'l{n}.example'\nkind = 'domain'\n")).collect();
+    check(
+        &many,
+        &["98:1 block_lists: there are more than 32 lists | each is asked about every message: leave some out"],
+    );
+}
+
+#[test]
 fn keys_that_are_for_later_say_so() {
     check("[state]\nx = 1", &["2:2 state: this key is not there yet | leave it out for now"]);
-    check("[[block_lists]]\nzone = 'x'", &["2:3 block_lists: this key is not there yet | leave it out for now"]);
     check(
         "smtp.proxy_from = []",
         &["2:6 smtp.proxy_from: this key is not there yet | let clients connect directly for now"],

@@ -7,7 +7,7 @@ use gatepost::facts::word::{Action, Stage};
 use gatepost::facts::{IprevResult, MethodResult, Mx, ReverseMx, ReverseMxResult, Spf};
 
 use crate::support::dns::{Fault, RecordType, Zone};
-use crate::support::site::{Site, message};
+use crate::support::site::{Setup, Site, message};
 
 const SCORING: &str = r#"
 description = "scores a reverse-path"
@@ -103,7 +103,7 @@ fn there_is_one_record_a_transaction_and_none_for_a_session_without() {
     let domains: Vec<&str> = records.iter().map(|record| record.facts.mail_from.domain.as_str()).collect();
     assert_eq!(domains, ["one.example", "two.example", "three.example", "four.example", "five.example"]);
     let stages: Vec<Stage> = records.iter().map(|record| record.stage).collect();
-    assert_eq!(stages, [Stage::Mail, Stage::Mail, Stage::Data, Stage::Mail, Stage::Data]);
+    assert_eq!(stages, [Stage::Mail, Stage::Mail, Stage::Data, Stage::Rcpt, Stage::Data]);
     assert_eq!(site.all_files().len(), 1);
 }
 
@@ -195,4 +195,18 @@ fn what_is_found_of_the_client_late_holds_for_later_transactions() {
     let facts = site.record(&client.data(message("c@sender.example"))).facts;
     assert_eq!(facts.iprev.result, IprevResult::Pass);
     assert_eq!(site.dns.count("8.0.0.127.in-addr.arpa", RecordType::PTR), asked, "once a session is enough");
+}
+
+/// What the session's own bounds refuse is told like any other refusal: with a ref that the journal knows.
+#[test]
+fn a_message_announced_too_large_is_refused_at_mail_and_recorded() {
+    let site = Site::start(Setup { more: "[limits]\nmessage = 100000\n", ..Setup::default() });
+    let mut client = site.dial();
+    client.expect("EHLO client.example", "250");
+    let reply = client.say("MAIL FROM:<a@one.example> SIZE=100001");
+    reply.is("552 5.3.4");
+    let record = site.record(&reply);
+    assert_eq!((record.stage, record.decision.action), (Stage::Mail, Action::Reject));
+    assert_eq!(record.facts.mail_from.domain, "one.example");
+    client.expect("RCPT TO:<alice@local.example>", "503");
 }

@@ -18,6 +18,8 @@ pub fn accept(question: &Question) -> Reply {
     match question {
         Question::Mail { .. } => reply::mail_ok(),
         Question::Recipient { .. } => reply::rcpt_ok(),
+        Question::TooBig { .. } => reply::too_big(),
+        Question::TooManyRecipients { .. } => reply::too_many_recipients(),
         Question::Data => reply::start_data(),
         Question::Message { defect: None } => reply::accepted("REF"),
         Question::Message { defect: Some(defect) } => reply::data_defect(*defect),
@@ -152,6 +154,8 @@ fn question_text(question: &Question) -> String {
             format!("mail <{reverse_path}>{size}{body}{}", if *smtputf8 { " smtputf8" } else { "" })
         }
         Question::Recipient { forward_path } => format!("recipient <{forward_path}>"),
+        Question::TooBig { reverse_path } => format!("too big <{reverse_path}>"),
+        Question::TooManyRecipients { forward_path } => format!("too many <{forward_path}>"),
         Question::Data => "data".to_owned(),
         Question::Message { defect: None } => "message".to_owned(),
         Question::Message { defect: Some(defect) } => format!("message {defect:?}"),

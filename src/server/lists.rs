@@ -1,0 +1,38 @@
+//! Block lists: from the configuration to what gathers the evidence, probed at start, every ten minutes and after a reload.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{BlockList, Config, ListCode};
+use crate::receive::{Code, ListSetup};
+
+use super::start::Lasting;
+
+/// How often lists are probed.
+const PROBING: Duration = Duration::from_secs(600);
+
+/// The lists of a configuration.
+pub fn block_lists(config: &Config) -> Vec<ListSetup> {
+    let code =
+        |ListCode { address, mask, name }: &ListCode| Code { address: *address, mask: *mask, name: name.clone() };
+    let setup = |list: &BlockList| ListSetup {
+        zone: list.zone.clone(),
+        kind: list.kind,
+        codes: list.codes.as_ref().map(|codes| codes.iter().map(code).collect()),
+        listed_probe: list.listed_probe.clone(),
+        unlisted_probe: list.unlisted_probe.clone(),
+    };
+    config.block_lists.iter().map(setup).collect()
+}
+
+/// Probes the lists that are in force.
+pub(super) async fn watch(lasting: Arc<Lasting>) {
+    loop {
+        let authenticator = lasting.generation.load().receiver.authenticator.clone();
+        authenticator.probe_block_lists().await;
+        tokio::select! {
+            () = tokio::time::sleep(PROBING) => {}
+            () = lasting.reloaded.notified() => {}
+        }
+    }
+}

@@ -1,0 +1,465 @@
+//! DNS block and allow lists (RFC 5782): what is asked, what counts, when a list is switched off, and over a whole session.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use gatepost::authenticate::Authenticator;
+use gatepost::authenticate::block_lists::{Code, ListSetup};
+use gatepost::config::{Config, parse_code};
+use gatepost::facts::{BlockList, ListKind, table};
+use gatepost::observe::explain::story;
+use gatepost::policy::Policy;
+use gatepost::problem::Source;
+use nix::sys::signal::Signal;
+
+use crate::support::dns::*;
+use crate::support::server::{self, Server};
+use crate::support::site::{Setup, Site, message};
+
+fn list(zone: &str, kind: ListKind) -> ListSetup {
+    ListSetup { zone: zone.to_owned(), kind, codes: None, listed_probe: None, unlisted_probe: None }
+}
+
+fn with_codes(setup: ListSetup, codes: &[(&str, &str)]) -> ListSetup {
+    let code = |(pattern, name): &(&str, &str)| {
+        let (address, mask) = parse_code(pattern).unwrap();
+        Code { address, mask, name: (*name).to_owned() }
+    };
+    ListSetup { codes: Some(codes.iter().map(code).collect()), ..setup }
+}
+
+const V6_LISTED: &str = "2.0.0.0.0.0.f.7.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0";
+const V6_UNLISTED: &str = "1.0.0.0.0.0.f.7.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0";
+
+/// Lists in order: zen.example of addresses of both families, dbl.example of domains.
+fn zone() -> Zone {
+    Zone::new()
+        .a("2.0.0.127.zen.example", [127, 0, 0, 2])
+        .a(&format!("{V6_LISTED}.zen.example"), [127, 0, 0, 2])
+        .a("test.dbl.example", [127, 0, 1, 2])
+}
+
+async fn asking(zone: Zone, lists: Vec<ListSetup>) -> (DnsServer, Authenticator) {
+    let (server, authenticator) = authenticator(zone).await;
+    let authenticator = authenticator.with_block_lists(lists);
+    authenticator.probe_block_lists().await;
+    (server, authenticator)
+}
+
+fn both() -> Vec<ListSetup> {
+    vec![list("zen.example", ListKind::Address), list("dbl.example", ListKind::Domain)]
+}
+
+fn listed(codes: &[&str], names: &[&str]) -> BlockList {
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    BlockList { listed: true, codes: owned(codes), names: owned(names), temperror: false }
+}
+
+fn ups(authenticator: &Authenticator) -> Vec<bool> {
+    authenticator.block_lists().iter().map(|list| list.is_up()).collect()
+}
+
+#[tokio::test]
+async fn clients_are_asked_for_by_their_octets_and_nibbles() {
+    let v6 = "b.a.9.8.7.6.5.4.3.2.1.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2";
+    let zone = zone().a("99.2.0.192.zen.example", [127, 0, 0, 3]).a(&format!("{v6}.zen.example"), [127, 0, 0, 4]);
+    let (server, authenticator) = asking(zone, both()).await;
+    for (ip, expected) in [
+        ("192.0.2.99", listed(&["127.0.0.3"], &["192.0.2.99"])),
+        ("::ffff:192.0.2.99", listed(&["127.0.0.3"], &["192.0.2.99"])),
+        ("192.0.2.98", BlockList::default()),
+        ("2001:db8::123:4567:89ab", listed(&["127.0.0.4"], &["2001:db8::123:4567:89ab"])),
+        ("2001:db8::1", BlockList::default()),
+    ] {
+        let got = authenticator.address_lists(ip.parse().unwrap()).await;
+        assert_eq!(got.into_iter().collect::<Vec<_>>(), [("zen.example".to_owned(), expected)], "{ip}");
+    }
+    assert!(server.asked().keys().all(|(name, kind)| *kind == RecordType::A && !name.contains("192.dbl")));
+}
+
+#[tokio::test]
+async fn an_answer_counts_by_the_names_that_the_configuration_gives() {
+    let codes = [("127.0.0.2", "sbl"), ("127.0.0.4/30", "xbl"), ("127.0.*.9", "drop"), ("127.0.0.9", "also")];
+    let named = with_codes(list("zen.example", ListKind::Address), &codes);
+    let plain = list("plain.example", ListKind::Address);
+    let cases: [(&[u32], &[&str], &[&str]); 8] = [
+        (&[2], &["sbl"], &["127.0.0.2"]),
+        (&[7], &["xbl"], &["127.0.0.7"]),
+        (&[4, 2], &["sbl", "xbl"], &["127.0.0.2", "127.0.0.4"]),
+        (&[4, 5], &["xbl"], &["127.0.0.4", "127.0.0.5"]),
+        (&[0x1109], &["drop"], &["127.0.17.9"]),
+        (&[9], &["also", "drop"], &["127.0.0.9"]),
+        (&[3], &[], &["127.0.0.3"]),
+        // refuses or means nothing (RFC 5782 §5)
+        (&[1], &[], &[]),
+    ];
+    let mut zone = zone().a("2.0.0.127.plain.example", [127, 0, 0, 2]);
+    for (n, (answers, ..)) in cases.iter().enumerate() {
+        for answer in *answers {
+            for list in ["zen.example", "plain.example"] {
+                zone = zone.a(&format!("{n}.2.0.192.{list}"), Ipv4Addr::from_bits((127 << 24) + answer));
+            }
+        }
+    }
+    let (_server, authenticator) = asking(zone, vec![named, plain]).await;
+    for (n, (_, named, plain)) in cases.iter().enumerate() {
+        let ip = format!("192.0.2.{n}");
+        let got = authenticator.address_lists(ip.parse().unwrap()).await;
+        let expected =
+            |codes: &[&str]| if codes.is_empty() { BlockList::default() } else { listed(codes, &[ip.as_str()]) };
+        assert_eq!(got["zen.example"], expected(named), "{ip} named");
+        assert_eq!(got["plain.example"], expected(plain), "{ip} plain");
+    }
+    let counters = authenticator.block_lists()[0].counters();
+    assert_eq!(counters.listed.load(Ordering::Relaxed), 6);
+    assert_eq!(counters.unmapped.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn domains_are_asked_for_once_as_a_labels_and_addresses_never() {
+    let zone =
+        zone().a("xn--bcher-kva.example.dbl.example", [127, 0, 1, 2]).a("spam.example.dbl.example", [127, 0, 1, 4]);
+    let (server, authenticator) = asking(zone, both()).await;
+    let before = server.queries();
+    let names = ["Spam.Example", "spam.example", "SPAM.example.", "bücher.example", "fine.example", "a_b.example"];
+    let got = authenticator.domain_lists(&names).await;
+    let expected = listed(&["127.0.1.2", "127.0.1.4"], &["spam.example", "xn--bcher-kva.example"]);
+    assert_eq!(got.into_iter().collect::<Vec<_>>(), [("dbl.example".to_owned(), expected)]);
+    assert_eq!(server.queries() - before, 4, "{:?}", server.asked());
+
+    let long = format!("{}.example", ["a".repeat(60).as_str(); 4].join("."));
+    let before = server.queries();
+    let nothing =
+        ["", "[192.0.2.1]", "[IPv6:2001:db8::1]", "192.0.2.1", "2001:db8::1", "TEST", "localhost", "a..b", &long];
+    let got = authenticator.domain_lists(&nothing).await;
+    assert!(got.values().all(|list| *list == BlockList::default()), "{got:?}");
+    assert_eq!(server.queries(), before, "{:?}", server.asked());
+}
+
+#[tokio::test]
+async fn trouble_lists_nobody_and_is_said() {
+    let zone = zone()
+        .failing("9.2.0.192.zen.example", RecordType::A, Fault::ServFail)
+        .failing("slow.example.dbl.example", RecordType::A, Fault::NoAnswer)
+        .a("spam.example.dbl.example", [127, 0, 1, 2]);
+    let (_server, authenticator) = asking(zone, both()).await;
+    let trouble = BlockList { temperror: true, ..BlockList::default() };
+    assert_eq!(authenticator.address_lists([192, 0, 2, 9].into()).await["zen.example"], trouble);
+    let got = authenticator.domain_lists(&["slow.example", "spam.example"]).await;
+    assert_eq!(got["dbl.example"], BlockList { temperror: true, ..listed(&["127.0.1.2"], &["spam.example"]) });
+    assert_eq!(ups(&authenticator), [true, true], "one name's trouble is not the list's");
+}
+
+#[tokio::test]
+async fn a_list_is_asked_only_once_a_probe_has_found_it_in_order() {
+    let (server, authenticator) = authenticator(zone()).await;
+    let authenticator = authenticator.with_block_lists(both());
+    assert_eq!(ups(&authenticator), [false, false]);
+    assert!(authenticator.address_lists([192, 0, 2, 9].into()).await.is_empty());
+    assert_eq!(server.queries(), 0);
+    authenticator.probe_block_lists().await;
+    assert_eq!(ups(&authenticator), [true, true]);
+    for name in ["2.0.0.127.zen.example", "1.0.0.127.zen.example", "test.dbl.example", "invalid.dbl.example"] {
+        assert_eq!(server.count(name, RecordType::A), 1, "{name}");
+    }
+    assert_eq!(server.count(&format!("{V6_LISTED}.zen.example"), RecordType::A), 1);
+    assert_eq!(server.count(&format!("{V6_UNLISTED}.zen.example"), RecordType::A), 1);
+}
+
+/// What the DNS says in place of a list in order.
+fn broken() -> Vec<(&'static str, Zone)> {
+    let wildcard = |answer: [u8; 4]| Zone::new().a("*.zen.example", answer).a("*.dbl.example", answer);
+    let silent = |fault| {
+        let zone = Zone::new().failing("2.0.0.127.zen.example", RecordType::A, fault);
+        zone.failing("test.dbl.example", RecordType::A, fault)
+    };
+    vec![
+        ("nothing is listed", Zone::new()),
+        ("everything is listed", wildcard([127, 0, 0, 2])),
+        ("the operator refuses", wildcard([127, 255, 255, 254])),
+        ("the domain was sold", wildcard([203, 0, 113, 7])),
+        (
+            "the test entry is refused",
+            Zone::new().a("2.0.0.127.zen.example", [127, 255, 255, 252]).a("test.dbl.example", [127, 255, 255, 252]),
+        ),
+        ("it fails", silent(Fault::ServFail)),
+        ("it is silent", silent(Fault::NoAnswer)),
+    ]
+}
+
+#[tokio::test]
+async fn a_list_that_fails_its_probe_is_switched_off_and_comes_back_by_itself() {
+    let client: IpAddr = [192, 0, 2, 99].into();
+    let good = || zone().a("99.2.0.192.zen.example", [127, 0, 0, 2]).a("spam.example.dbl.example", [127, 0, 1, 2]);
+    for (what, zone) in broken() {
+        let (server, authenticator) = asking(good(), both()).await;
+        assert_eq!(ups(&authenticator), [true, true], "{what}");
+        server.replace(zone);
+        authenticator.probe_block_lists().await;
+        assert_eq!(ups(&authenticator), [false, false], "{what}");
+        let before = server.queries();
+        assert!(authenticator.address_lists(client).await.is_empty(), "{what}");
+        assert!(authenticator.domain_lists(&["spam.example"]).await.is_empty(), "{what}");
+        assert_eq!(server.queries(), before, "{what}: it is not asked");
+        server.replace(good());
+        authenticator.probe_block_lists().await;
+        assert_eq!(ups(&authenticator), [true, true], "{what}: nothing is cached of its bad days");
+        assert!(authenticator.address_lists(client).await["zen.example"].listed, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_listing_switches_the_list_off_at_once() {
+    for answer in [[127, 255, 255, 254], [192, 0, 2, 1], [126, 0, 0, 2], [128, 0, 0, 2]] {
+        let zone = zone().a("99.2.0.192.zen.example", [127, 0, 0, 2]).a("99.2.0.192.zen.example", answer);
+        let (_server, authenticator) = asking(zone, both()).await;
+        let got = authenticator.address_lists([192, 0, 2, 99].into()).await;
+        assert_eq!(got["zen.example"], BlockList { temperror: true, ..BlockList::default() }, "{answer:?}");
+        assert_eq!(ups(&authenticator), [true, true], "IPv6 is still asked");
+        assert!(authenticator.address_lists([192, 0, 2, 98].into()).await.is_empty(), "{answer:?}");
+        assert_eq!(authenticator.block_lists()[0].counters().refused.load(Ordering::Relaxed), 1);
+        authenticator.probe_block_lists().await;
+        assert_eq!(authenticator.address_lists([192, 0, 2, 98].into()).await.len(), 1, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_one_family_is_in_order_and_not_asked_for_the_other() {
+    let v4 = Zone::new().a("2.0.0.127.zen.example", [127, 0, 0, 2]);
+    let v6 = Zone::new().a(&format!("{V6_LISTED}.zen.example"), [127, 0, 0, 2]);
+    let all_v6 = Zone::new().a("2.0.0.127.zen.example", [127, 0, 0, 2]).a("*.f.zen.example", [127, 0, 0, 2]);
+    for (zone, asked) in [(v4, (1, 0)), (v6, (0, 1)), (all_v6, (1, 0))] {
+        let (_server, authenticator) = asking(zone, vec![list("zen.example", ListKind::Address)]).await;
+        assert_eq!(ups(&authenticator), [true]);
+        let got = (
+            authenticator.address_lists([192, 0, 2, 1].into()).await.len(),
+            authenticator.address_lists("2001:db8::1".parse().unwrap()).await.len(),
+        );
+        assert_eq!(got, asked);
+    }
+}
+
+#[tokio::test]
+async fn probes_of_the_administrators_own_take_the_place_of_the_default() {
+    let own = |zone: &str, kind, listed: &str, unlisted: &str| ListSetup {
+        listed_probe: Some(listed.to_owned()),
+        unlisted_probe: Some(unlisted.to_owned()),
+        ..list(zone, kind)
+    };
+    let lists = vec![
+        own("own.example", ListKind::Address, "192.0.2.66", "192.0.2.1"),
+        own("names.example", ListKind::Domain, "bad.example", "good.example"),
+    ];
+    let zone = Zone::new().a("66.2.0.192.own.example", [127, 0, 0, 2]).a("bad.example.names.example", [127, 0, 0, 2]);
+    let (_server, authenticator) = asking(zone, lists).await;
+    assert_eq!(ups(&authenticator), [true, true]);
+}
+
+#[tokio::test]
+async fn a_new_configuration_keeps_what_is_known_of_lists_that_stay() {
+    let (_server, authenticator) = asking(zone(), both()).await;
+    authenticator.address_lists([192, 0, 2, 1].into()).await;
+    let dbl = with_codes(list("dbl.example", ListKind::Domain), &[("127.0.1.2", "spam")]);
+    let newer = authenticator.with_block_lists(vec![dbl, list("zen.example", ListKind::Address)]);
+    assert_eq!(ups(&newer), [false, true], "a list that changed is probed anew");
+    assert_eq!(newer.block_lists()[1].counters().unlisted.load(Ordering::Relaxed), 1);
+    newer.probe_block_lists().await;
+    assert_eq!(ups(&newer), [true, true]);
+    assert!(newer.with_block_lists(Vec::new()).address_lists([192, 0, 2, 1].into()).await.is_empty());
+}
+
+// Over a whole session
+
+const LISTS: &str = r#"
+[[block_lists]]
+zone = "zen.example"
+kind = "address"
+codes = { "127.0.0.2" = "sbl", "127.0.0.10" = "pbl" }
+[[block_lists]]
+zone = "dbl.example"
+kind = "domain"
+[[block_lists]]
+zone = "gone.example"
+kind = "address"
+"#;
+
+const POLICY: &str = r#"
+[[rule]]
+name = "listed-client"
+at = "connect"
+when = "'sbl' in block_lists['zen.example'].codes"
+action = "reject"
+reply = "550 5.7.1 {client.ip} is listed by zen.example"
+[[rule]]
+name = "listed-helo"
+at = "mail"
+when = "helo in block_lists['dbl.example'].names"
+action = "defer"
+[[rule]]
+name = "listed-domain"
+at = "data"
+when = "block_lists['dbl.example'].listed"
+action = "reject"
+reply = "550 5.7.1 a domain of this message is listed by dbl.example"
+[[rule]]
+name = "gone"
+at = "data"
+when = "block_lists['gone.example'].listed || block_lists['gone.example'].temperror"
+action = "reject"
+[[test]]
+name = "a listed client"
+at = "connect"
+given = { "block_lists['zen.example'].codes" = ["sbl"] }
+expect = { action = "reject", rule = "listed-client" }
+"#;
+
+fn site() -> Site {
+    let zone = zone()
+        .a("66.0.0.127.zen.example", [127, 0, 0, 2])
+        .a("67.0.0.127.zen.example", [127, 0, 0, 10])
+        .a("author.example.dbl.example", [127, 0, 1, 2])
+        .a("helo.example.dbl.example", [127, 0, 1, 2])
+        .a("path.example.dbl.example", [127, 0, 1, 4])
+        .a("ptr.example.dbl.example", [127, 0, 1, 2])
+        .ptr([127, 0, 0, 68], "ptr.example")
+        .a("ptr.example", [127, 0, 0, 68])
+        .a("77.0.0.127.zen.example", [127, 0, 0, 2]);
+    let smtp = "postmaster = \"alice@local.example\"\ntrusted = [\"127.0.0.77\"]";
+    let site = Site::start(Setup { zone, policy: POLICY, more: LISTS, smtp, ..Setup::default() });
+    for list in ["zen.example", "dbl.example"] {
+        site.wait_for_metric("gatepost_block_list_up", &[&format!("zone=\"{list}\"")], 1.0);
+    }
+    site
+}
+
+#[test]
+fn an_address_list_refuses_at_rcpt_and_everybody_is_told_why() {
+    let site = site();
+    let mut client = site.dial_from([127, 0, 0, 66]);
+    client.expect("EHLO client.example", "250");
+    client.expect("MAIL FROM:<a@sender.example>", "250");
+    let refused = client.expect("RCPT TO:<alice@local.example>", "550 5.7.1 127.0.0.66 is listed by zen.example");
+    client.expect("QUIT", "221");
+    let record = site.record(&refused);
+    assert_eq!(record.facts.block_lists["zen.example"], listed(&["sbl"], &["127.0.0.66"]));
+    assert_eq!(record.decision.rule, "listed-client");
+    assert!(!record.facts.block_lists.contains_key("gone.example"), "a list that is switched off is not asked");
+    let story = story(&record);
+    assert!(story.starts_with("Refused by rule listed-client: "), "{story}");
+    assert!(story.contains(" and 127.0.0.66 is listed by zen.example.\n"), "{story}");
+    assert!(story.contains("zen.example: lists 127.0.0.66 as sbl\n"), "{story}");
+    let zen = "zone=\"zen.example\"";
+    site.wait_for_metric("gatepost_block_list_queries_total", &[zen, "outcome=\"listed\""], 1.0);
+    site.wait_for_metric("gatepost_block_list_up", &["zone=\"gone.example\""], 0.0);
+}
+
+#[test]
+fn lists_of_domains_look_at_all_four_names() {
+    let site = site();
+    for (ip, helo, path, author, expected) in [
+        ([127, 0, 0, 9], "client.example", "sender.example", "other.example", None),
+        ([127, 0, 0, 67], "client.example", "sender.example", "other.example", None), // pbl: no rule names it
+        ([127, 0, 0, 9], "client.example", "sender.example", "author.example", Some("author.example")),
+        ([127, 0, 0, 9], "client.example", "path.example", "other.example", Some("path.example")),
+        ([127, 0, 0, 68], "client.example", "sender.example", "other.example", Some("ptr.example")),
+    ] {
+        let mut client = site.dial_from(ip);
+        client.expect(&format!("EHLO {helo}"), "250");
+        client.expect(&format!("MAIL FROM:<a@{path}>"), "250");
+        client.expect("RCPT TO:<alice@local.example>", "250");
+        let reply = client.data(message(&format!("b@{author}")));
+        let code = if expected.is_some() { "550 5.7.1 a domain of this message is listed" } else { "250" };
+        let record = site.record(reply.is(code));
+        let names: Vec<&str> = expected.into_iter().collect();
+        assert_eq!(record.facts.block_lists["dbl.example"].names, names, "{helo} {path} {author}");
+    }
+    let mut client = site.dial_from([127, 0, 0, 9]);
+    client.expect("EHLO helo.example", "250");
+    client.expect("MAIL FROM:<a@sender.example>", "250");
+    client.expect("RCPT TO:<alice@local.example>", "451 4.7.1");
+    // what is known of the name in HELO is gone with it
+    client.expect("EHLO client.example", "250");
+    client.expect("MAIL FROM:<a@sender.example>", "250");
+    client.expect("RCPT TO:<alice@local.example>", "250");
+}
+
+#[test]
+fn a_trusted_client_is_not_looked_up() {
+    let site = site();
+    let mut client = site.dial_from([127, 0, 0, 77]);
+    client.expect("EHLO helo.example", "250");
+    client.expect("MAIL FROM:<a@path.example>", "250");
+    client.expect("RCPT TO:<alice@local.example>", "250");
+    let record = site.record(client.data(message("b@author.example")).is("250"));
+    assert!(record.facts.block_lists.is_empty(), "{:?}", record.facts.block_lists);
+    assert_eq!(site.dns.count("77.0.0.127.zen.example", RecordType::A), 0);
+}
+
+#[test]
+fn a_reload_brings_lists_and_takes_them_away_and_the_log_says_which_fail() {
+    let mut server = Server::start(server::Setup { zone: zone(), ..server::Setup::default() });
+    let reload = |server: &Server, lists: &str| {
+        server.write_config(lists);
+        server.signal(Signal::SIGHUP);
+    };
+    reload(&server, LISTS);
+    let up = |server: &Server, zone: &str, value: f64| {
+        let line = format!("gatepost_block_list_up{{zone=\"{zone}\"}} {value}");
+        server::wait_for(&line, || server.metrics().lines().any(|other| other == line).then_some(()));
+    };
+    up(&server, "zen.example", 1.0);
+    up(&server, "dbl.example", 1.0);
+    up(&server, "gone.example", 0.0);
+    let says = |server: &Server| {
+        let log = server.log();
+        log.lines().find(|line| line.contains("gone.example") && line.contains("switched off")).map(str::to_owned)
+    };
+    let line = server::wait_for("a line of the log", || says(&server));
+    assert!(line.contains("it does not list its own test entry"), "{line}");
+    reload(&server, "");
+    server::wait_for("no lists", || (!server.metrics().contains("gatepost_block_list_up")).then_some(()));
+    server.signal(Signal::SIGTERM);
+    assert!(server.wait().success());
+}
+
+/// The indented blocks of a page that have this table.
+fn examples(page: &str, table: &str) -> String {
+    let lines =
+        page.lines().map(|line| if line.is_empty() { line } else { line.strip_prefix("    ").unwrap_or("#end") });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    text.split("#end").filter(|block| block.contains(table)).collect()
+}
+
+#[test]
+fn the_examples_of_the_pages_are_taken() {
+    let page = include_str!("../../docs/block-lists.md");
+    let lists = examples(page, "[[block_lists]]");
+    let text = format!(
+        "hostname = 'mx.example.com'\nsecurity.user = 'vmail'\n[domains.'example.com']\nmailboxes = ['postmaster']\n{lists}"
+    );
+    let source = |text: String| Arc::new(Source { name: "example".to_owned(), text });
+    let config = Config::parse(source(text), Path::new("/nowhere")).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.block_lists.len(), 2);
+    for (page, rules) in [(page, 2), (include_str!("../../docs/helo.md"), 2)] {
+        let policy =
+            Policy::load_with(&config.zones(), source(examples(page, "[[rule]]")), &mut |_| Err(String::new()));
+        assert_eq!(policy.unwrap_or_else(|problems| panic!("{problems}")).rules().len(), rules);
+    }
+}
+
+#[test]
+fn the_pages_name_every_fact_and_word_of_theirs() {
+    let lists = include_str!("../../docs/block-lists.md");
+    for (field, _) in table::BLOCK_LIST_FIELDS {
+        assert!(lists.contains(&format!("| `block_lists['Z'].{field}` |")), "{field}");
+    }
+    let helo = include_str!("../../docs/helo.md");
+    for fact in table::TABLE.iter().filter(|fact| fact.name.starts_with("helo")) {
+        assert!(helo.contains(&format!("| `{}` |", fact.name)), "{}", fact.name);
+        for word in fact.ty.words() {
+            assert!(helo.contains(&format!("`{word}`")) || word.is_empty(), "{word}");
+        }
+    }
+}
