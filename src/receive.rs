@@ -16,6 +16,7 @@ mod incoming;
 mod judge;
 mod lookups;
 mod memory;
+mod outage;
 mod transaction;
 
 use std::net::{IpAddr, SocketAddr};
@@ -28,7 +29,7 @@ use futures_util::future::join;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use crate::authenticate::{AuthenticateError, Authenticator, Dns};
+use crate::authenticate::{AuthenticateError, Authenticator};
 use crate::facts::record::Record;
 use crate::facts::table::FactSet;
 use crate::facts::word::Action;
@@ -44,11 +45,14 @@ use crate::smtp::address::{ForwardPath, ReversePath};
 use crate::smtp::data::DataDefect;
 use crate::smtp::reply::{self, Reply};
 
+pub use crate::authenticate::Dns;
 pub use crate::authenticate::block_lists::{Code, ListSetup};
+pub use crate::authenticate::resolver::{DnsName, Server as DnsServer, Transport as DnsTransport};
 pub use crate::facts::ListKind;
 use account::{End, Watch};
 pub use carry_out::Carrier;
 use ending::by_protocol;
+use evidence::{start_domain_lists, start_reverse_mx};
 use incoming::{Arrived, Incoming};
 use lookups::{About, Found, Lookups, Panicked};
 pub use memory::{Memory, network};
@@ -89,12 +93,12 @@ pub struct Receiver {
     pub memory: Arc<Memory>,
 }
 
-/// What gathers the evidence, asking these DNS servers, or the system's where none is named. Nothing is asked yet.
+/// What gathers the evidence, asking the DNS so. Nothing is asked yet.
 ///
 /// # Errors
-/// The system's DNS configuration can't be used.
-pub fn authenticator(servers: &[SocketAddr]) -> Result<Authenticator, AuthenticateError> {
-    Authenticator::new(&Dns { servers: servers.to_vec(), ..Dns::default() })
+/// The system's DNS configuration, or a file that this one names, can't be used.
+pub fn authenticator(dns: &Dns) -> Result<Authenticator, AuthenticateError> {
+    Authenticator::new(dns)
 }
 
 impl Receiver {
@@ -107,6 +111,8 @@ impl Receiver {
 /// One session's way through the stages.
 pub struct Inquiry {
     receiver: Arc<Receiver>,
+    /// Bounds what is looked up about the client and its HELO.
+    authenticator: Authenticator,
     /// What is known of the client; each transaction begins with a copy.
     session: Facts,
     extended: bool,
@@ -124,14 +130,16 @@ impl Inquiry {
     pub fn connect(receiver: Arc<Receiver>, client: SocketAddr) -> Self {
         let ip = client.ip().to_canonical();
         let trusted = receiver.trusts(ip);
+        let authenticator = receiver.authenticator.for_session();
         let mut client_lookups = Lookups::default();
         if !trusted {
-            let authenticator = receiver.authenticator.clone();
-            client_lookups.start(About::Client, async move { vec![Found::Iprev(authenticator.iprev(ip).await)] });
-            evidence::start_client_lists(&mut client_lookups, &receiver.authenticator, ip);
+            let of_client = authenticator.clone();
+            client_lookups.start(About::Client, async move { vec![Found::Iprev(of_client.iprev(ip).await)] });
+            evidence::start_client_lists(&mut client_lookups, &authenticator, ip);
         }
         Inquiry {
             receiver,
+            authenticator,
             session: Facts::new(ip, client.port(), trusted),
             extended: false,
             client_lookups,
@@ -157,8 +165,7 @@ impl Inquiry {
         self.session.spf.helo = Default::default();
         self.session.helo_check = Default::default();
         if !name.is_empty() && !self.session.client.trusted {
-            let (authenticator, ip, name) =
-                (self.receiver.authenticator.clone(), self.session.client.ip, name.to_owned());
+            let (authenticator, ip, name) = (self.authenticator.clone(), self.session.client.ip, name.to_owned());
             let (again, its_name) = (authenticator.clone(), name.clone());
             let lookup = async move { vec![Found::SpfHelo(authenticator.spf_helo(ip, &name).await)] };
             self.helo_lookups.start(About::SpfHelo, lookup);
@@ -172,15 +179,16 @@ impl Inquiry {
         self.end_transaction();
         let domain = reverse_path.domain_text();
         let address = reverse_path.to_string();
+        let authenticator = self.authenticator.for_message();
         let mut lookups = Lookups::default();
         if !self.session.client.trusted {
             let (ip, helo) = (self.session.client.ip, self.session.helo.clone());
-            let (authenticator, path) = (self.receiver.authenticator.clone(), reverse_path.clone());
+            let (spf, path) = (authenticator.clone(), reverse_path.clone());
             lookups.start(About::SpfMailFrom, async move {
-                vec![Found::SpfMailFrom(authenticator.spf_mail_from(ip, &helo, &path).await)]
+                vec![Found::SpfMailFrom(spf.spf_mail_from(ip, &helo, &path).await)]
             });
-            self.start_reverse_mx(&mut lookups, About::MxMailFrom, domain.clone(), Found::MxMailFrom);
-            self.start_domain_lists(&mut lookups, vec![self.session.helo.clone(), domain.clone()]);
+            start_reverse_mx(&authenticator, ip, &mut lookups, About::MxMailFrom, &domain, Found::MxMailFrom);
+            start_domain_lists(&authenticator, &mut lookups, vec![self.session.helo.clone(), domain.clone()]);
         }
         self.transaction = Some(Box::new(Transaction {
             reference: new_reference(),
@@ -189,6 +197,7 @@ impl Inquiry {
             reverse_path,
             smtputf8,
             facts: Facts { mail_from: Address { address, domain }, ..self.session.clone() },
+            authenticator,
             lookups,
             accepted: Vec::new(),
             tried: Vec::new(),
@@ -234,7 +243,7 @@ impl Inquiry {
             domain: local.domain.as_str().to_owned(),
             role: Role::from_word(local.role.as_str()).unwrap_or_default(),
         };
-        let judged = judge::recipient(&policy, &transaction.facts);
+        let judged = judge::recipient(&policy, &transaction.facts, transaction.authenticator.met_outage());
         self.receiver.metrics.stage(Stage::Rcpt, watch.read());
         match judged {
             Err(refusal) => self.refuse_recipient(&path, Some(&local), *refusal),
@@ -279,15 +288,16 @@ impl Inquiry {
         facts.from.defects = author.defects.iter().map(|defect| (*defect).to_owned()).collect();
         facts.reply_to.domain = reply_to.map(|domain| domain.as_str().to_owned()).unwrap_or_default();
         facts.message.message_id = message_id;
-        let (from, reply_to) = (facts.from.domain.clone(), facts.reply_to.domain.clone());
+        let (ip, authenticator) = (facts.client.ip, transaction.authenticator.clone());
         if !facts.client.trusted {
             let authors = author.domains.iter().take(MOST_AUTHORS).map(|domain| domain.as_str().to_owned()).collect();
-            self.start_domain_lists(&mut transaction.lookups, authors);
-            self.start_reverse_mx(&mut transaction.lookups, About::MxFrom, from, Found::MxFrom);
-            self.start_reverse_mx(&mut transaction.lookups, About::MxReplyTo, reply_to, Found::MxReplyTo);
+            let (from, reply_to) = (&facts.from.domain, &facts.reply_to.domain);
+            let lookups = &mut transaction.lookups;
+            start_domain_lists(&authenticator, lookups, authors);
+            start_reverse_mx(&authenticator, ip, lookups, About::MxFrom, from, Found::MxFrom);
+            start_reverse_mx(&authenticator, ip, lookups, About::MxReplyTo, reply_to, Found::MxReplyTo);
         }
         if let Some(keys) = transaction.incoming.as_ref().and_then(Incoming::dkim_keys) {
-            let authenticator = self.receiver.authenticator.clone();
             let its_author = author.clone();
             transaction.lookups.start(About::Cache, async move {
                 join(authenticator.fetch_dkim_keys(&keys), authenticator.fetch_dmarc_policy(&its_author)).await;

@@ -120,7 +120,7 @@ impl Authenticator {
         let known = &self.block_lists.0;
         let kept = |setup: &ListSetup| known.iter().find(|list| list.setup == *setup).map(Arc::clone);
         let lists = setups.into_iter().map(|setup| kept(&setup).unwrap_or_else(|| Arc::new(List::new(setup))));
-        Authenticator { inner: Arc::clone(&self.inner), block_lists: Arc::new(BlockLists(lists.collect())) }
+        Authenticator { block_lists: Arc::new(BlockLists(lists.collect())), ..self.clone() }
     }
 
     /// The lists, in the order of the configuration.

@@ -78,9 +78,11 @@ impl Authenticator {
             .0
             .iter()
             .map(|candidate| async move {
-                let check = verify(resolver, signed, candidate, now);
+                let (resolver, secured) = resolver.secured();
+                let check = verify(&resolver, signed, candidate, now);
                 let outcome = tokio::time::timeout(deadline, check).await;
-                report(candidate, outcome.unwrap_or(Outcome { flaw: Some(Flaw::Dns), is_testing: false }))
+                let outcome = outcome.unwrap_or(Outcome { flaw: Some(Flaw::Dns), is_testing: false });
+                report(candidate, outcome, secured.holds())
             })
             .collect();
         checks.collect().await
@@ -139,7 +141,7 @@ fn verify_header(keys: &Keys, signed: &Signed, field: usize, signature: &Signatu
 }
 
 /// What is said of one signature. A failure under a testing key is as if there were no signature (RFC 6376 §3.6.1).
-fn report(candidate: &Candidate, outcome: Outcome) -> Dkim {
+fn report(candidate: &Candidate, outcome: Outcome, secure: bool) -> Dkim {
     let (result, reason) = outcome.flaw.map_or((MethodResult::Pass, ""), Flaw::words);
     let spared = outcome.is_testing && outcome.flaw.is_some();
     Dkim {
@@ -148,5 +150,6 @@ fn report(candidate: &Candidate, outcome: Outcome) -> Dkim {
         selector: candidate.label.selector.clone(),
         algorithm: candidate.label.algorithm.clone(),
         reason: format!("{reason}{}", if spared { TESTING } else { "" }),
+        secure,
     }
 }

@@ -22,15 +22,18 @@ impl Authenticator {
     pub async fn dmarc(&self, author: &Author, spf: &SpfBoth, mail_from: &ReversePath, dkim: &[Dkim]) -> Dmarc {
         let Some(domain) = author.domain() else { return Dmarc::default() };
         let identifiers = identifiers(spf, mail_from, dkim);
-        let evaluation = evaluate(Walker::new(self.resolver()), domain.as_str(), &identifiers);
+        let (resolver, secured) = self.resolver().for_dmarc().secured();
+        let evaluation = evaluate(Walker::new(&resolver), domain.as_str(), &identifiers);
         let temporary = Dmarc { result: DmarcResult::TempError, ..Dmarc::default() };
-        tokio::time::timeout(self.check_deadline(), evaluation).await.unwrap_or(temporary)
+        let dmarc = tokio::time::timeout(self.check_deadline(), evaluation).await.unwrap_or(temporary);
+        Dmarc { secure: secured.holds(), ..dmarc }
     }
 
     /// Asks for the author's policy record, so that it is in the DNS cache when the body is complete.
     pub async fn fetch_dmarc_policy(&self, author: &Author) {
         let Some(domain) = author.domain() else { return };
-        let mut walker = Walker::new(self.resolver());
+        let resolver = self.resolver().for_dmarc();
+        let mut walker = Walker::new(&resolver);
         // Whatever comes of it is asked for again when it is needed.
         let _ = tokio::time::timeout(self.check_deadline(), walker.discover(domain.as_str())).await;
     }
@@ -104,6 +107,7 @@ async fn evaluate(mut walker: Walker<'_>, author: &str, identifiers: &[Identifie
         policy: if record.is_testing { one_level_below(stated) } else { stated },
         published: policies.domain,
         aligned: false,
+        secure: false,
     };
     let mut in_doubt = false;
     for identifier in identifiers {

@@ -21,18 +21,33 @@ mod signature;
 mod spf;
 mod tag_list;
 
-use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use block_lists::BlockLists;
-use resolver::{Counters, Resolver};
+use resolver::{Counters, DnsName, Resolver, Server};
 
 /// How the DNS is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dns {
     /// The recursive resolvers; empty: the system's (`/etc/resolv.conf`).
-    pub servers: Vec<SocketAddr>,
+    pub servers: Vec<Server>,
+    /// Certificates, PEM, that vouch for servers over TLS and HTTPS in place of the system's.
+    pub roots: Option<PathBuf>,
+    /// Whether answers are validated here (RFC 4035); else the word of a server on loopback or over TLS or HTTPS is taken.
+    pub validate: bool,
+    /// DNSKEY records, as a zone file has them, that validation starts from; `None`: the root's.
+    pub anchors: Option<PathBuf>,
+    /// Whether names are asked in mixed case, which the answer must repeat (draft-vixie-dnsext-dns0x20), else TCP is tried;
+    /// `None`: towards all servers over UDP but those on loopback.
+    pub mixed_case: Option<bool>,
+    /// What is asked to see whether the servers work; `None`: the name servers of the root.
+    pub canary: Option<DnsName>,
+    /// How long the canary may take.
+    pub probe: Duration,
+    /// The least time between two canaries.
+    pub pause: Duration,
     /// For one attempt at one query.
     pub timeout: Duration,
     /// Attempts at one query, the first included; at least 1.
@@ -47,6 +62,13 @@ impl Default for Dns {
     fn default() -> Self {
         Dns {
             servers: Vec::new(),
+            roots: None,
+            validate: false,
+            anchors: None,
+            mixed_case: None,
+            canary: None,
+            probe: Duration::from_secs(1),
+            pause: Duration::from_secs(1),
             timeout: Duration::from_secs(3),
             attempts: 2,
             cache_answers: 32_768,
@@ -67,19 +89,24 @@ pub enum AuthenticateError {
     /// The resolver's own trouble.
     #[error("the DNS resolver can't be built: {0}")]
     Build(String),
-    /// The servers, as `address:port`, comma-separated.
+    /// The certificates that are to vouch for servers over TLS and HTTPS.
+    #[error("certificates of authorities can't be used: {0}")]
+    Roots(String),
+    /// The file of trust anchors.
+    #[error("trust anchors can't be used: {0}")]
+    Anchors(String),
+    /// The servers, comma-separated.
     #[error("no DNS server answers: {0}")]
     Unreachable(String),
+    /// The servers, comma-separated: all they say is SERVFAIL, REFUSED or the like.
+    #[error("the DNS servers answer, but only that they can't: {0}")]
+    Refusing(String),
 }
 
 /// Gathers the evidence. Cheap to clone; clones share the DNS cache and the counters.
 #[derive(Clone)]
 pub struct Authenticator {
-    inner: Arc<Inner>,
     block_lists: Arc<BlockLists>,
-}
-
-struct Inner {
     resolver: Resolver,
     check: Duration,
 }
@@ -90,30 +117,53 @@ impl Authenticator {
     /// # Errors
     /// When the system's DNS configuration, where it is to be used, can't be.
     pub fn new(dns: &Dns) -> Result<Authenticator, AuthenticateError> {
-        let resolver = Resolver::new(dns)?;
-        Ok(Authenticator { inner: Arc::new(Inner { resolver, check: dns.check }), block_lists: Arc::default() })
+        Ok(Authenticator { resolver: Resolver::new(dns)?, check: dns.check, block_lists: Arc::default() })
     }
 
-    /// Whether a DNS server answers; to be asked at start.
+    /// For one session, whose look-ups are bounded from now on ([`resolver::LOOK_UPS`]).
+    #[must_use]
+    pub fn for_session(&self) -> Authenticator {
+        Authenticator { resolver: self.resolver.bounded(), ..self.clone() }
+    }
+
+    /// For one message of the session whose authenticator this is: it may ask as often, less what the session has asked.
+    #[must_use]
+    pub fn for_message(&self) -> Authenticator {
+        self.for_session()
+    }
+
+    /// Whether our own DNS is out of order, or was when this session or message needed it: what is temperror then is our
+    /// trouble and not the sender's.
+    pub fn met_outage(&self) -> bool {
+        self.resolver.met_outage()
+    }
+
+    /// Whether the DNS servers work; to be asked at start.
     ///
     /// # Errors
-    /// [`AuthenticateError::Unreachable`] with the servers' addresses.
+    /// [`AuthenticateError::Unreachable`] or [`AuthenticateError::Refusing`], with the servers.
     pub async fn reachable(&self) -> Result<(), AuthenticateError> {
-        self.inner.resolver.reachable().await
+        self.resolver.reachable().await
+    }
+
+    /// Keeps an eye on the DNS servers, for ever: while they are out of order, look-ups fail at once. Says how it is first, and
+    /// what changes.
+    pub async fn watch(&self, changed: impl FnMut(Result<(), AuthenticateError>)) {
+        self.resolver.watch(changed).await;
     }
 
     /// What was asked of the DNS since start.
     pub fn counters(&self) -> &Counters {
-        self.inner.resolver.counters()
+        self.resolver.counters()
     }
 
     /// The resolver, for look-ups that are not a check.
     pub fn resolver(&self) -> &Resolver {
-        &self.inner.resolver
+        &self.resolver
     }
 
     /// How long one check may take.
     fn check_deadline(&self) -> Duration {
-        self.inner.check
+        self.check
     }
 }

@@ -26,14 +26,11 @@ impl Authenticator {
     /// text that is no name: result none, and how mail goes there is not known.
     pub async fn reverse_mx(&self, domain: &str, ip: IpAddr) -> ReverseMx {
         let asked = DnsName::parse(domain).filter(|name| name.as_address().is_none());
-        let (result, mx) = match asked {
-            Some(name) => {
-                let deadline = Instant::now() + self.check_deadline();
-                Check { resolver: self.resolver(), ip: ip.to_canonical(), deadline }.run(&name).await
-            }
-            None => (ReverseMxResult::None, Mx::Unknown),
-        };
-        ReverseMx { domain: domain.to_owned(), result, mx }
+        let Some(name) = asked else { return ReverseMx { domain: domain.to_owned(), ..ReverseMx::default() } };
+        let (resolver, secured) = self.resolver().secured();
+        let deadline = Instant::now() + self.check_deadline();
+        let (result, mx) = Check { resolver: &resolver, ip: ip.to_canonical(), deadline }.run(&name).await;
+        ReverseMx { domain: domain.to_owned(), result, mx, secure: secured.holds() }
     }
 }
 

@@ -47,9 +47,10 @@ impl Authenticator {
             return Spf::default();
         };
         let local_part = if local_part.is_empty() { "postmaster" } else { local_part };
-        let check = Check::new(self.resolver(), ip, local_part, domain, helo).run(&name, domain);
+        let (resolver, secured) = self.resolver().secured();
+        let check = Check::new(&resolver, ip, local_part, domain, helo).run(&name, domain);
         let result = tokio::time::timeout(self.check_deadline(), check).await.unwrap_or(MethodResult::TempError);
-        Spf { result, domain: domain.to_ascii_lowercase() }
+        Spf { result, domain: domain.to_ascii_lowercase(), secure: secured.holds() }
     }
 }
 

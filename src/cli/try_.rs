@@ -16,7 +16,7 @@ use crate::message::content::Content;
 use crate::observe::explain::story;
 use crate::observe::metrics::Metrics;
 use crate::receive::{Carrier, Inquiry, Memory, Receiver, authenticator};
-use crate::server::{block_lists, policies};
+use crate::server::{asking, block_lists, policies};
 use crate::smtp::address::{ForwardPath, Host, ReversePath};
 use crate::smtp::data::{DataDefect, Frame, Framer};
 
@@ -136,8 +136,8 @@ fn receiver(config: &Config) -> Result<Receiver, String> {
         soft_reject: config.smtp.soft_reject,
         directory: Arc::clone(&config.directory),
         policies: Arc::new(ArcSwap::from_pointee(policies(config))),
-        authenticator: authenticator(&config.dns.servers)
-            .map_err(|error| format!("dns.servers: {error}"))?
+        authenticator: authenticator(&asking(config))
+            .map_err(|error| format!("dns: {error}"))?
             .with_block_lists(block_lists(config)),
         carrier: Carrier::Nowhere,
         journal: None,

@@ -18,7 +18,7 @@ pub enum Kind {
     Listener,
     /// A list of addresses with ports.
     Listeners,
-    /// A list of addresses of DNS servers, port 53 if none is said.
+    /// A list of DNS servers: an address, or `tls://` or `https://` with an address and the name on its certificate.
     Servers,
     /// A list of networks or single addresses.
     Networks,
@@ -55,7 +55,7 @@ impl Kind {
             Kind::Aliases => "a table of names and where they lead",
             Kind::Listener => "an address with its port",
             Kind::Listeners => "a list of addresses with their ports",
-            Kind::Servers => "a list of addresses of DNS servers",
+            Kind::Servers => "a list of DNS servers",
             Kind::Networks => "a list of networks",
             Kind::Boolean => "true or false",
             Kind::Path => "a path",
@@ -141,7 +141,12 @@ pub static TABLE: &[Key] = &[
     key("smtp.tls.more", Kind::Certificates, Default("[]"), "More certificates, chosen by the name that the client asks for (SNI).").rfc("RFC 6066 §3"),
     key("smtp.tls.more.*.certificate", Kind::Path, Required, "The chain of one of them, PEM."),
     key("smtp.tls.more.*.key", Kind::Path, Required, "Its private key, PEM."),
-    key("dns.servers", Kind::Servers, Means("the system's servers"), "Resolvers to ask; a validating one on this host is best.").restart(),
+    key("dns.servers", Kind::Servers, Means("the system's servers"), "Resolvers to ask; a validating one on this host is best. \"127.0.0.1:53\", \"tls://9.9.9.9#dns.quad9.net\" or \"https://9.9.9.9/dns-query#dns.quad9.net\".").rfc("RFC 7858, RFC 8484").restart(),
+    key("dns.roots", Kind::Path, Means("the system's certificates"), "Certificates of the authorities (PEM) that vouch for servers over tls:// and https://.").restart(),
+    key("dns.validate", Kind::Boolean, Default("false"), "Whether DNSSEC is validated here; else the word (AD) of a server on loopback or over tls:// or https:// is taken.").rfc("RFC 4035").restart(),
+    key("dns.trust_anchors", Kind::Path, Means("the keys of the root, which are built in"), "DNSKEY records, as a zone file has them, that validation starts from.").rfc("RFC 4033 §2").restart(),
+    key("dns.canary", Kind::Domain, Means("the root"), "A name that is asked to see whether the servers work: while it isn't answered, what needs the DNS is 451.").restart(),
+    key("dns.cache", Kind::Count, Default("32768"), "Answers that are kept in memory, about 1 kB each.").bounds(1_024, 16_777_216).restart(),
     key("maildir.root", Kind::Path, Default(r#""/var/vmail""#), "Where mail is stored: root/<domain>/<mailbox>/ is a Maildir, Junk is its folder .Junk.").restart(),
     key("domains.*.mailboxes", Kind::MailboxNames, Default("[]"), "The domain's mailboxes, or { file = \"...\" } with a name a line."),
     key("domains.*.aliases", Kind::Aliases, Default("{}"), "Other names: to mailboxes or aliases of any local domain, never abroad."),

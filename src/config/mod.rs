@@ -6,6 +6,7 @@
 
 mod account;
 mod block_lists;
+pub mod dns;
 mod domains;
 mod files;
 pub mod keys;
@@ -24,6 +25,7 @@ use toml::de::DeTable;
 
 pub use account::Account;
 pub use block_lists::{BlockList, ListCode, parse_code, zones_of};
+pub use dns::Dns;
 pub use policies::{Policies, default_source, list_reader, policy_source};
 pub use sections::{CertificateFiles, Pem, TlsFiles};
 
@@ -93,13 +95,6 @@ pub struct Smtp {
     pub trusted: Vec<IpNet>,
     /// Every 5yz becomes a 4yz.
     pub soft_reject: bool,
-}
-
-/// `[dns]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dns {
-    /// The servers to ask; empty: the system's.
-    pub servers: Vec<SocketAddr>,
 }
 
 /// `[maildir]`
@@ -230,7 +225,12 @@ impl Config {
     pub fn restart_keys(&self, newer: &Config) -> Vec<&'static str> {
         let differs = |path: &str| match path {
             "smtp.listen" => self.smtp.listen != newer.smtp.listen,
-            "dns.servers" => self.dns != newer.dns,
+            "dns.servers" => self.dns.servers != newer.dns.servers,
+            "dns.roots" => self.dns.roots != newer.dns.roots,
+            "dns.validate" => self.dns.validate != newer.dns.validate,
+            "dns.trust_anchors" => self.dns.trust_anchors != newer.dns.trust_anchors,
+            "dns.canary" => self.dns.canary != newer.dns.canary,
+            "dns.cache" => self.dns.cache != newer.dns.cache,
             "maildir.root" => self.maildir != newer.maildir,
             "http.listen" => self.http != newer.http,
             "journal.directory" => self.journal.directory != newer.journal.directory,
@@ -272,7 +272,7 @@ fn read(reader: &mut Reader, table: &DeTable<'_>) -> Option<Config> {
     let authserv_id = top.read(reader, "authserv_id", sections::domain);
     let smtp = top.section(reader, "smtp");
     let (listen, tls) = (sections::smtp(reader, &smtp), sections::tls(reader, &smtp));
-    let dns = sections::dns(reader, &top);
+    let dns = dns::dns(reader, &top);
     let maildir = sections::maildir(reader, &top);
     let domains = domains::read(reader, &top, &smtp);
     let block_lists = block_lists::read(reader, &top);

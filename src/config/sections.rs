@@ -7,8 +7,8 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::reader::{Placed, Reader, Section};
-use super::value::{self, Fault, parse_listener, parse_network, parse_server};
-use super::{Config, Dns, Http, Journal, Limits, Maildir, Security, Smtp, files};
+use super::value::{self, Fault, parse_listener, parse_network};
+use super::{Config, Http, Journal, Limits, Maildir, Security, Smtp, files};
 use crate::problem::Problems;
 use crate::smtp::address::Domain;
 
@@ -132,7 +132,7 @@ fn note_same_port(reader: &mut Reader, listen: &[Placed<SocketAddr>]) {
     }
 }
 
-fn values<T>(placed: Vec<Placed<T>>) -> Vec<T> {
+pub(super) fn values<T>(placed: Vec<Placed<T>>) -> Vec<T> {
     placed.into_iter().map(|placed| placed.value).collect()
 }
 
@@ -164,7 +164,7 @@ fn more_certificates(reader: &mut Reader, tls: &Section<'_>) -> Vec<CertificateF
 }
 
 /// A path to a file that is there. One in a directory that this user may not enter is taken: who serves may be another user.
-fn file(reader: &mut Reader, section: &Section<'_>, name: &str) -> Option<PathBuf> {
+pub(super) fn file(reader: &mut Reader, section: &Section<'_>, name: &str) -> Option<PathBuf> {
     let written = section.read(reader, name, value::string)?;
     let path = reader.path(&written.value);
     let hidden = path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
@@ -173,18 +173,6 @@ fn file(reader: &mut Reader, section: &Section<'_>, name: &str) -> Option<PathBu
         return None;
     }
     Some(path)
-}
-
-pub(super) fn dns(reader: &mut Reader, top: &Section<'_>) -> Dns {
-    let dns = top.section(reader, "dns");
-    let servers = values(dns.list(reader, "servers", parse_server));
-    if let Some(value) = dns.raw("servers")
-        && value.get_ref().as_array().is_some_and(|list| list.is_empty())
-    {
-        let mend = "for the system's servers leave the key out";
-        reader.problem(Some(value.span()), "dns.servers", Fault::new("names no server", mend));
-    }
-    Dns { servers }
 }
 
 pub(super) fn maildir(reader: &mut Reader, top: &Section<'_>) -> Option<Maildir> {

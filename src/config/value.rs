@@ -139,18 +139,6 @@ pub fn parse_listener(text: &str) -> Result<SocketAddr, Fault> {
     Err(Fault::new(format!("{text:?} is not an address with its port"), mend))
 }
 
-/// The address of a DNS server; port 53 if none is said.
-///
-/// # Errors
-/// Anything else.
-pub fn parse_server(text: &str) -> Result<SocketAddr, Fault> {
-    let bare = || text.trim_matches(['[', ']']).parse().map(|ip: IpAddr| SocketAddr::new(ip, 53));
-    let wrong = |_| {
-        Fault::new(format!("{text:?} is not the address of a server"), "write it as \"127.0.0.1:53\" or \"[::1]:53\"")
-    };
-    text.parse().or_else(|_| bare()).map_err(wrong)
-}
-
 /// A network, `192.0.2.0/24`, or a single address.
 ///
 /// # Errors

@@ -57,7 +57,7 @@ impl DnsServer {
         let (udp, tcp) = bind(ip).await?;
         let addr = udp.local_addr()?;
         let shared = Arc::new(Shared { zone: RwLock::new(Arc::new(zone)), asked: Mutex::default() });
-        let mut server = Server::new(Answerer(shared.clone()));
+        let mut server = Server::new(Answerer(Arc::clone(&shared)));
         server.register_socket(udp);
         server.register_listener(tcp, TCP_IDLE, TCP_RESPONSES);
         Ok(DnsServer { addr, shared, _server: server })
@@ -66,6 +66,11 @@ impl DnsServer {
     /// Where it listens, for UDP and TCP.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// What answers for the zone, for listeners of another kind.
+    pub fn answerer(&self) -> Answerer {
+        Answerer(Arc::clone(&self.shared))
     }
 
     /// Serves another zone from now on.
@@ -104,7 +109,8 @@ async fn bind(ip: IpAddr) -> io::Result<(UdpSocket, TcpListener)> {
     Err(last)
 }
 
-struct Answerer(Arc<Shared>);
+/// Answers for a zone.
+pub struct Answerer(Arc<Shared>);
 
 impl RequestHandler for Answerer {
     fn handle_request<'life0, 'life1, 'async_trait, R, T>(
@@ -149,6 +155,8 @@ impl Answerer {
             Some(Fault::Truncated | Fault::Delay(_)) | None => {}
         }
         metadata.response_code = found.code;
+        let asks_for_word = request.metadata.authentic_data;
+        metadata.authentic_data = asks_for_word && zone.vouches_for(info.query.name(), &found.answers);
         let mut edns = Edns::new();
         edns.set_max_payload(UDP_PAYLOAD);
         let mut builder = MessageResponseBuilder::from_message_request(request);

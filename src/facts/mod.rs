@@ -171,6 +171,9 @@ pub struct Spf {
     pub result: MethodResult,
     /// The domain that was asked.
     pub domain: String,
+    /// Whether DNSSEC vouches for every answer that the result rests on.
+    #[serde(default)]
+    pub secure: bool,
 }
 
 /// One DKIM signature.
@@ -186,6 +189,9 @@ pub struct Dkim {
     pub algorithm: String,
     /// Why it isn't a pass; empty where it is.
     pub reason: String,
+    /// Whether DNSSEC vouches for the key record, or its absence.
+    #[serde(default)]
+    pub secure: bool,
 }
 
 /// DMARC (RFC 9989).
@@ -201,6 +207,9 @@ pub struct Dmarc {
     pub published: DmarcPolicy,
     /// Whether an authenticated domain is aligned with the author domain.
     pub aligned: bool,
+    /// Whether DNSSEC vouches for every answer that the result rests on.
+    #[serde(default)]
+    pub secure: bool,
 }
 
 /// The ARC chain (RFC 8617 §5.2).
@@ -260,6 +269,9 @@ pub struct ReverseMx {
     pub result: ReverseMxResult,
     /// explicit, implicit, null, missing; empty where it is not known.
     pub mx: Mx,
+    /// Whether DNSSEC vouches for every answer that the result rests on.
+    #[serde(default)]
+    pub secure: bool,
 }
 
 impl Facts {

@@ -261,13 +261,13 @@ const DKIM_FIELDS: &[(&str, Type)] = &[
     ("selector", Type::String),
     ("algorithm", Type::String),
     ("reason", Type::String),
+    ("secure", Type::Bool),
 ];
 
 fn signature(d: &Dkim) -> Value<'_> {
-    let values = [d.result.as_str(), &d.domain, &d.selector, &d.algorithm, &d.reason];
-    Value::Map(
-        DKIM_FIELDS.iter().zip(values).map(|((name, _), value)| (Cow::Borrowed(*name), Value::text(value))).collect(),
-    )
+    let texts = [d.result.as_str(), &d.domain, &d.selector, &d.algorithm, &d.reason];
+    let values = texts.into_iter().map(Value::text).chain([Value::Bool(d.secure)]);
+    Value::Map(DKIM_FIELDS.iter().zip(values).map(|((name, _), value)| (Cow::Borrowed(*name), value)).collect())
 }
 
 /// What stands in each entry of `block_lists`.
@@ -307,6 +307,8 @@ pub static TABLE: &[Fact] = &[
         |f| Value::text(f.reverse_mx.ptr.result.as_str())),
     fact("reverse_mx.ptr.mx", Type::Word(Mx::WORDS), CONNECT, "RFC 5321 §5.1, RFC 7505", "how the reverse name says where its mail goes",
         |f| Value::text(f.reverse_mx.ptr.mx.as_str())),
+    fact("reverse_mx.ptr.secure", Type::Bool, CONNECT, "RFC 4035", "DNSSEC vouches for every answer that the result rests on",
+        |f| Value::Bool(f.reverse_mx.ptr.secure)),
     fact("block_lists", Type::RecordMap(BLOCK_LIST_FIELDS), CONNECT, "RFC 5782",
         "what DNS block and allow lists say, as in block_lists['zen.example'].listed; lists of domains from stage mail on",
         |f| Value::Map(f.block_lists.iter().map(list).collect())),
@@ -332,10 +334,14 @@ pub static TABLE: &[Fact] = &[
         |f| Value::text(f.spf.helo.result.as_str())),
     fact("spf.helo.domain", Type::String, MAIL, "RFC 7208 §2.3", "the name that was asked",
         |f| Value::text(&f.spf.helo.domain)),
+    fact("spf.helo.secure", Type::Bool, MAIL, "RFC 4035", "DNSSEC vouches for every answer that the result rests on",
+        |f| Value::Bool(f.spf.helo.secure)),
     fact("spf.mail_from.result", Type::Word(MethodResult::WORDS), MAIL, "RFC 7208 §2.4", "SPF of the reverse-path's domain",
         |f| Value::text(f.spf.mail_from.result.as_str())),
     fact("spf.mail_from.domain", Type::String, MAIL, "RFC 7208 §2.4", "the domain that was asked",
         |f| Value::text(&f.spf.mail_from.domain)),
+    fact("spf.mail_from.secure", Type::Bool, MAIL, "RFC 4035", "DNSSEC vouches for every answer that the result rests on",
+        |f| Value::Bool(f.spf.mail_from.secure)),
     fact("reverse_mx.mail_from.domain", Type::String, MAIL, "", "the reverse-path's domain, as asked for its mail exchangers",
         |f| Value::text(&f.reverse_mx.mail_from.domain)),
     fact("reverse_mx.mail_from.result", Type::Word(ReverseMxResult::WORDS), MAIL, "",
@@ -344,6 +350,8 @@ pub static TABLE: &[Fact] = &[
     fact("reverse_mx.mail_from.mx", Type::Word(Mx::WORDS), MAIL, "RFC 5321 §5.1, RFC 7505",
         "how the reverse-path's domain says where its mail goes; '' where it is not known",
         |f| Value::text(f.reverse_mx.mail_from.mx.as_str())),
+    fact("reverse_mx.mail_from.secure", Type::Bool, MAIL, "RFC 4035", "DNSSEC vouches for every answer that the result rests on",
+        |f| Value::Bool(f.reverse_mx.mail_from.secure)),
     only_at(Stage::Rcpt, fact("rcpt.address", Type::String, Stage::Rcpt, "RFC 5321 §4.1.1.3", "the recipient as the client gave it",
         |f| Value::text(&f.rcpt.address))),
     only_at(Stage::Rcpt, fact("rcpt.domain", Type::String, Stage::Rcpt, "RFC 5321 §4.1.1.3", "the recipient's domain, one of ours",
@@ -376,6 +384,8 @@ pub static TABLE: &[Fact] = &[
         |f| Value::text(f.dmarc.published.as_str())),
     fact("dmarc.aligned", Type::Bool, DATA, "RFC 9989", "an authenticated domain is aligned with the author domain",
         |f| Value::Bool(f.dmarc.aligned)),
+    fact("dmarc.secure", Type::Bool, DATA, "RFC 4035", "DNSSEC vouches for every answer that the result rests on",
+        |f| Value::Bool(f.dmarc.secure)),
     fact("arc.result", Type::Word(ArcResult::WORDS), DATA, "RFC 8617", "the state of the ARC chain",
         |f| Value::text(f.arc.result.as_str())),
     fact("reverse_mx.from.domain", Type::String, DATA, "", "the author domain, as asked for its mail exchangers",
@@ -385,6 +395,8 @@ pub static TABLE: &[Fact] = &[
         |f| Value::text(f.reverse_mx.from.result.as_str())),
     fact("reverse_mx.from.mx", Type::Word(Mx::WORDS), DATA, "RFC 5321 §5.1, RFC 7505", "how the author domain says where its mail goes",
         |f| Value::text(f.reverse_mx.from.mx.as_str())),
+    fact("reverse_mx.from.secure", Type::Bool, DATA, "RFC 4035", "DNSSEC vouches for every answer that the result rests on",
+        |f| Value::Bool(f.reverse_mx.from.secure)),
     fact("reverse_mx.reply_to.domain", Type::String, DATA, "", "Reply-To's domain, as asked for its mail exchangers",
         |f| Value::text(&f.reverse_mx.reply_to.domain)),
     fact("reverse_mx.reply_to.result", Type::Word(ReverseMxResult::WORDS), DATA, "",
@@ -392,6 +404,8 @@ pub static TABLE: &[Fact] = &[
         |f| Value::text(f.reverse_mx.reply_to.result.as_str())),
     fact("reverse_mx.reply_to.mx", Type::Word(Mx::WORDS), DATA, "RFC 5321 §5.1, RFC 7505", "how Reply-To's domain says where its mail goes",
         |f| Value::text(f.reverse_mx.reply_to.mx.as_str())),
+    fact("reverse_mx.reply_to.secure", Type::Bool, DATA, "RFC 4035", "DNSSEC vouches for every answer that the result rests on",
+        |f| Value::Bool(f.reverse_mx.reply_to.secure)),
     fact("score", Type::Double, CONNECT, "", "the sum of the scores of the rules that matched before",
         |f| Value::Double(f.score)),
 ];

@@ -94,41 +94,13 @@ impl Inquiry {
                 found.note(&mut self.session);
             }
             if let Found::Iprev(iprev) = found {
-                let mut lookups = std::mem::take(&mut self.client_lookups);
-                self.start_reverse_mx(&mut lookups, About::Ptr, iprev.name.clone(), Found::Ptr);
-                self.client_lookups = lookups;
+                let (ip, lookups) = (self.session.client.ip, &mut self.client_lookups);
+                start_reverse_mx(&self.authenticator, ip, lookups, About::Ptr, &iprev.name, Found::Ptr);
             }
             if let Some(transaction) = &mut self.transaction {
                 found.note(&mut transaction.facts);
             }
         }
-    }
-
-    /// Starts reverse MX for a domain; an empty one has nothing to look up.
-    pub(super) fn start_reverse_mx(
-        &self,
-        lookups: &mut Lookups,
-        about: About,
-        domain: String,
-        found: fn(ReverseMx) -> Found,
-    ) {
-        if domain.is_empty() {
-            return;
-        }
-        let (authenticator, ip) = (self.receiver.authenticator.clone(), self.session.client.ip);
-        lookups.start(about, async move { vec![found(authenticator.reverse_mx(&domain, ip).await)] });
-    }
-
-    /// Starts asking lists of domains about some names.
-    pub(super) fn start_domain_lists(&self, lookups: &mut Lookups, names: Vec<String>) {
-        if !self.receiver.authenticator.has_block_lists(ListKind::Domain) {
-            return;
-        }
-        let authenticator = self.receiver.authenticator.clone();
-        lookups.start(About::Lists(ListKind::Domain), async move {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            vec![Found::Listed(authenticator.domain_lists(&names).await)]
-        });
     }
 
     /// All evidence about the message: signatures and chain beside the look-ups that are still under way, then DMARC, which
@@ -138,7 +110,8 @@ impl Inquiry {
     /// A check panicked.
     pub(super) async fn evidence(&mut self, signed: &Signed) -> Result<(), Panicked> {
         let began = Instant::now();
-        let authenticator = self.receiver.authenticator.clone();
+        let of_message = self.transaction.as_ref().map(|transaction| transaction.authenticator.clone());
+        let Some(authenticator) = of_message else { return Err(Panicked) };
         let now = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
         let checks = async { join(authenticator.dkim(signed, now), authenticator.arc(signed, now)).await };
         let (checked, ()) = join(AssertUnwindSafe(checks).catch_unwind(), self.settle()).await;
@@ -168,4 +141,32 @@ impl Inquiry {
             self.progress().await;
         }
     }
+}
+
+/// Starts reverse MX for a domain; an empty one has nothing to look up.
+pub(super) fn start_reverse_mx(
+    authenticator: &Authenticator,
+    ip: IpAddr,
+    lookups: &mut Lookups,
+    about: About,
+    domain: &str,
+    found: fn(ReverseMx) -> Found,
+) {
+    if domain.is_empty() {
+        return;
+    }
+    let (authenticator, domain) = (authenticator.clone(), domain.to_owned());
+    lookups.start(about, async move { vec![found(authenticator.reverse_mx(&domain, ip).await)] });
+}
+
+/// Starts asking lists of domains about some names.
+pub(super) fn start_domain_lists(authenticator: &Authenticator, lookups: &mut Lookups, names: Vec<String>) {
+    if !authenticator.has_block_lists(ListKind::Domain) {
+        return;
+    }
+    let authenticator = authenticator.clone();
+    lookups.start(About::Lists(ListKind::Domain), async move {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        vec![Found::Listed(authenticator.domain_lists(&names).await)]
+    });
 }

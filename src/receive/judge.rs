@@ -7,11 +7,12 @@ use crate::facts::{Facts, Rcpt, Role, Stage};
 use crate::policy::{Judgement, Policy, Verdict};
 use crate::smtp::reply::{self, Reply};
 
+use super::outage::in_outage;
 use super::transaction::{Accepted, Refusal, Standing, Transaction};
 
 /// Judges a recipient by the rules of its policy for connect, mail and rcpt. What an early stage refuses is told here, where an
-/// rcpt rule that accepts (the postmaster, say) may still spare the recipient.
-pub(super) fn recipient(policy: &Arc<Policy>, facts: &Facts) -> Result<Standing, Box<Refusal>> {
+/// rcpt rule that accepts (the postmaster, say) may still spare the recipient. In an outage of our DNS what leans on it is deferred.
+pub(super) fn recipient(policy: &Arc<Policy>, facts: &Facts, met_outage: bool) -> Result<Standing, Box<Refusal>> {
     let mut judgement = Judgement::default();
     let mut refused = None;
     for stage in [Stage::Connect, Stage::Mail] {
@@ -26,6 +27,14 @@ pub(super) fn recipient(policy: &Arc<Policy>, facts: &Facts) -> Result<Standing,
         refused = None;
     } else if let (None, Some(reply)) = (&refused, answer(&verdict)) {
         refused = Some((Stage::Rcpt, verdict, reply));
+    }
+    if met_outage {
+        let (stage, verdict) = match refused.take() {
+            Some((stage, verdict, _)) => (stage, verdict),
+            None => (Stage::Rcpt, Verdict::Continue),
+        };
+        let verdict = in_outage(verdict, policy, &judgement, facts);
+        refused = answer(&verdict).map(|reply| (stage, verdict, reply));
     }
     match refused {
         None => Ok(Standing { policy: Arc::clone(policy), role: facts.rcpt.role, judgement }),
@@ -60,7 +69,10 @@ pub(super) fn message(transaction: &Transaction) -> Vec<Judged<'_>> {
         let mut facts = transaction.facts.clone();
         facts.rcpt.role = standing.role;
         let mut judgement = standing.judgement.clone();
-        let verdict = standing.policy.judge(Stage::Data, &facts, &mut judgement);
+        let mut verdict = standing.policy.judge(Stage::Data, &facts, &mut judgement);
+        if transaction.authenticator.met_outage() {
+            verdict = in_outage(verdict, &standing.policy, &judgement, &facts);
+        }
         judged.push(Judged { members, verdict, judgement, policy: &standing.policy, role: standing.role });
     }
     judged

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::authenticate::Authenticator;
 use crate::facts::record::{Recipient, RuleRecord};
 use crate::facts::word::Action;
 use crate::facts::{Facts, Rcpt, Role, Stage};
@@ -104,6 +105,8 @@ pub(super) struct Transaction {
     pub smtputf8: bool,
     /// The session's facts and the transaction's own.
     pub facts: Facts,
+    /// Bounds what is looked up for the message.
+    pub authenticator: Authenticator,
     pub lookups: Lookups,
     pub accepted: Vec<Accepted>,
     pub tried: Vec<Recipient>,

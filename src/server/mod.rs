@@ -6,6 +6,7 @@
 
 mod connection;
 mod counts;
+mod dns;
 mod listener;
 mod lists;
 mod private;
@@ -17,6 +18,7 @@ mod start;
 mod tls;
 mod wire;
 
+pub use dns::asking;
 pub use listener::{Denied, Permit, Permits};
 pub use lists::block_lists;
 pub use privileges::is_root;

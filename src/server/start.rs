@@ -28,6 +28,7 @@ use crate::smtp::session::Capabilities;
 
 use super::connection::{self, Generation};
 use super::counts;
+use super::dns;
 use super::listener::{self, Denied, Permits};
 use super::lists;
 use super::private::PrivateClients;
@@ -49,8 +50,6 @@ const CONNECTION: usize = 4096;
 const STALE: Duration = Duration::from_secs(36 * 3600);
 /// How often stale files are looked for.
 const CLEANING: Duration = Duration::from_secs(6 * 3600);
-/// How often a DNS server that did not answer at start is asked again.
-const DNS_RETRY: Duration = Duration::from_secs(10);
 
 /// Why the server can't start.
 #[derive(Debug, thiserror::Error)]
@@ -185,8 +184,8 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         soft_reject: config.smtp.soft_reject,
         directory: Arc::clone(&config.directory),
         policies: Arc::new(ArcSwap::from_pointee(policies)),
-        authenticator: authenticator(&config.dns.servers)
-            .map_err(|error| StartError::Machine(format!("dns.servers: {error}")))?
+        authenticator: authenticator(&dns::asking(&config))
+            .map_err(|error| StartError::Machine(format!("dns: {error}")))?
             .with_block_lists(lists::block_lists(&config)),
         carrier: Carrier::Maildirs(Arc::clone(&writers)),
         journal: Some(Arc::clone(&journal)),
@@ -202,11 +201,11 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
 
     let shutdown = Shutdown::default();
     let (smtp, mut tasks) = accept(bound.smtp, &config, &lasting, &shutdown).map_err(machine)?;
-    let dns_answers = Arc::new(AtomicBool::new(true));
-    tasks.push(tokio::spawn(watch_dns(Arc::clone(&lasting), Arc::clone(&dns_answers))));
+    let dns_works = Arc::new(AtomicBool::new(true));
+    tasks.push(tokio::spawn(dns::watch(Arc::clone(&lasting), Arc::clone(&dns_works))));
     tasks.push(tokio::spawn(lists::watch(Arc::clone(&lasting))));
     tasks.push(tokio::spawn(clean(config.maildir.root.clone())));
-    let pages = pages(&lasting, &journal, &shutdown, dns_answers);
+    let pages = pages(&lasting, &journal, &shutdown, dns_works);
     let (stop_http, stopped) = oneshot::channel();
     let listener = tokio::net::TcpListener::from_std(bound.http).map_err(machine)?;
     let http = listener.local_addr().map_err(machine)?;
@@ -294,19 +293,6 @@ fn refuse(stream: TcpStream, denied: Denied, metrics: &Metrics) {
     let _ = stream.into_std().and_then(|mut stream| stream.write(&line));
 }
 
-/// Says it where no DNS server answers, and again when one does.
-async fn watch_dns(lasting: Arc<Lasting>, answers: Arc<AtomicBool>) {
-    while let Err(error) = lasting.receiver.authenticator.reachable().await {
-        if answers.swap(false, Ordering::Relaxed) {
-            tracing::error!(%error, "dns.servers: until the DNS answers, what needs it is a temporary error; check dns.servers or /etc/resolv.conf");
-        }
-        tokio::time::sleep(DNS_RETRY).await;
-    }
-    if !answers.swap(true, Ordering::Relaxed) {
-        tracing::info!("the DNS answers now");
-    }
-}
-
 async fn clean(root: PathBuf) {
     loop {
         let root = root.clone();
@@ -325,14 +311,14 @@ fn pages(
     lasting: &Arc<Lasting>,
     journal: &Arc<Journal>,
     shutdown: &Shutdown,
-    dns_answers: Arc<AtomicBool>,
+    dns_works: Arc<AtomicBool>,
 ) -> Arc<Pages> {
     let (journal, shutdown) = (Arc::clone(journal), shutdown.clone());
     Arc::new(Pages::new(Arc::clone(&lasting.metrics), move || {
         let reasons = [
             (shutdown.is_going(), "the server is shutting down"),
             (journal.is_failing(), "the journal can't be written"),
-            (!dns_answers.load(Ordering::Relaxed), "no DNS server answers"),
+            (!dns_works.load(Ordering::Relaxed), "the DNS does not work"),
         ];
         reasons.into_iter().filter(|(holds, _)| *holds).map(|(_, reason)| reason.to_owned()).collect()
     }))

@@ -11,7 +11,7 @@ use super::support::corpora;
 
 fn dkim(result: MethodResult, domain: &str, reason: &str) -> Dkim {
     let (selector, algorithm) = ("s1".to_owned(), "rsa-sha256".to_owned());
-    Dkim { result, domain: domain.to_owned(), selector, algorithm, reason: reason.to_owned() }
+    Dkim { result, domain: domain.to_owned(), selector, algorithm, reason: reason.to_owned(), secure: false }
 }
 
 fn facts() -> Facts {
@@ -19,8 +19,8 @@ fn facts() -> Facts {
     facts.helo = "mx.sender.example".to_owned();
     facts.mail_from.domain = "sender.example".to_owned();
     facts.from.domain = "sender.example".to_owned();
-    facts.spf.mail_from = Spf { result: MethodResult::Pass, domain: "sender.example".to_owned() };
-    facts.spf.helo = Spf { result: MethodResult::None, domain: "mx.sender.example".to_owned() };
+    facts.spf.mail_from = Spf { result: MethodResult::Pass, domain: "sender.example".to_owned(), secure: false };
+    facts.spf.helo = Spf { result: MethodResult::None, domain: "mx.sender.example".to_owned(), secure: false };
     facts.dkim = vec![
         dkim(MethodResult::Pass, "sender.example", ""),
         dkim(MethodResult::Fail, "list.example", "the body was changed"),
@@ -30,7 +30,7 @@ fn facts() -> Facts {
     facts.dmarc.policy = DmarcPolicy::Reject;
     facts.arc.result = ArcResult::None;
     facts.iprev.result = IprevResult::Pass;
-    let reverse = |result, mx| ReverseMx { domain: "sender.example".to_owned(), result, mx };
+    let reverse = |result, mx| ReverseMx { domain: "sender.example".to_owned(), result, mx, secure: false };
     facts.reverse_mx.mail_from = reverse(ReverseMxResult::Pass, Mx::Explicit);
     facts.reverse_mx.from = reverse(ReverseMxResult::Fail, Mx::Implicit);
     facts

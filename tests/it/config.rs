@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost::config::dns::{Server, Transport, parse_server};
 use gatepost::config::keys::{self, Absent};
-use gatepost::config::value::{parse_duration, parse_listener, parse_network, parse_server, parse_size};
+use gatepost::config::value::{parse_duration, parse_listener, parse_network, parse_size};
 use gatepost::config::{Config, list_reader};
 use gatepost::policy::ListKind;
 use gatepost::problem::{Problems, Source};
@@ -60,7 +61,11 @@ fn every_key_is_read() {
     let pem = tls.read(&config).unwrap();
     assert_eq!(pem.len(), 2);
     assert_eq!(pem[1].key, std::fs::read(at("key.pem")).unwrap());
-    assert_eq!(config.dns.servers, ["127.0.0.1:5353".parse().unwrap(), "[::1]:53".parse().unwrap()]);
+    let servers = ["127.0.0.1:5353", "[::1]:53", "tls://9.9.9.9:853#dns.quad9.net"];
+    assert_eq!(config.dns.servers, servers.map(|server| parse_server(server).unwrap()));
+    assert_eq!((&config.dns.roots, &config.dns.trust_anchors), (&Some(at("chain.pem")), &Some(at("names.txt"))));
+    assert_eq!((config.dns.validate, config.dns.cache), (true, 2000));
+    assert_eq!(config.dns.canary.as_ref().unwrap().as_str(), "example.net");
     assert_eq!(config.maildir.root, at("vmail"));
     assert_eq!(config.http.listen, "[::1]:9999".parse().unwrap());
     assert_eq!(config.journal.directory, Path::new("/tmp/journal"));
@@ -227,6 +232,9 @@ fn keys_that_need_a_restart_are_told_and_others_are_not() {
     let cases = [
         ("smtp.listen", "['127.0.0.1:1025']"),
         ("dns.servers", "['127.0.0.1']"),
+        ("dns.validate", "true"),
+        ("dns.canary", "'example.net'"),
+        ("dns.cache", "2000"),
         ("maildir.root", "'/elsewhere'"),
         ("http.listen", "'127.0.0.1:1'"),
         ("journal.directory", "'/elsewhere'"),
@@ -243,7 +251,14 @@ fn keys_that_need_a_restart_are_told_and_others_are_not() {
     }
     let both = parsed(&format!("{TOP}security = {{ user = 'nobody', group = 'nogroup' }}\n{DOMAIN}"));
     assert_eq!(old.restart_keys(&both), ["security.user", "security.group"]);
-    let tested: BTreeSet<&str> = cases.iter().map(|(key, _)| *key).chain(["security.group"]).collect();
+    let roots = std::env::current_dir().unwrap().join("Cargo.toml");
+    let certified =
+        parsed(&format!("{TOP}dns = {{ servers = ['tls://127.0.0.1#dns.example'], roots = {roots:?} }}\n{DOMAIN}"));
+    assert_eq!(old.restart_keys(&certified), ["dns.servers", "dns.roots"]);
+    let anchored = parsed(&format!("{TOP}dns = {{ validate = true, trust_anchors = {roots:?} }}\n{DOMAIN}"));
+    assert_eq!(old.restart_keys(&anchored), ["dns.validate", "dns.trust_anchors"]);
+    let tested: BTreeSet<&str> =
+        cases.iter().map(|(key, _)| *key).chain(["security.group", "dns.roots", "dns.trust_anchors"]).collect();
     let all: BTreeSet<&str> = keys::TABLE.iter().filter(|key| key.restart).map(|key| key.path).collect();
     assert_eq!(tested, all);
     let heeded = parsed(&format!("hostname = 'other.example'\nlimits.idle = '60s'\nsmtp.soft_reject = true\n{DOMAIN}"));
@@ -309,7 +324,19 @@ fn values_are_read_as_people_write_them() {
         assert_eq!(parse_listener(text).is_ok(), fine, "{text:?}");
         assert!(parse_listener(text).err().is_none_or(|fault| !fault.mend.is_empty()), "{text:?}");
     }
-    assert_eq!(parse_server("[::1]").unwrap(), "[::1]:53".parse().unwrap());
+    let tls = || Transport::Tls { name: "dns.example".to_owned() };
+    let https = |path: &str| Transport::Https { name: "dns.example".to_owned(), path: path.to_owned() };
+    for (text, address, transport) in [
+        ("[::1]", "[::1]:53", Transport::Plain),
+        ("192.0.2.1:5353", "192.0.2.1:5353", Transport::Plain),
+        ("tls://192.0.2.1#dns.example", "192.0.2.1:853", tls()),
+        ("tls://[2001:db8::1]:8853#DNS.Example", "[2001:db8::1]:8853", tls()),
+        ("https://192.0.2.1#dns.example", "192.0.2.1:443", https("/dns-query")),
+        ("https://[2001:db8::1]:8443/q/x#dns.example", "[2001:db8::1]:8443", https("/q/x")),
+    ] {
+        let address = address.parse().unwrap();
+        assert_eq!(parse_server(text).unwrap(), Server { address, transport }, "{text}");
+    }
     assert_eq!(parse_network("10.0.0.7").unwrap().to_string(), "10.0.0.7/32");
 }
 

@@ -27,8 +27,8 @@ fn found(text: &str) -> Found {
         let (word, domain) = rest.split_once(' ').unwrap();
         let (result, domain) = (MethodResult::from_word(word).unwrap(), domain.to_owned());
         match method {
-            "spf" => found.spf.mail_from = Spf { result, domain },
-            "helo" => (found.spf.helo, found.null) = (Spf { result, domain }, true),
+            "spf" => found.spf.mail_from = Spf { result, domain, secure: false },
+            "helo" => (found.spf.helo, found.null) = (Spf { result, domain, secure: false }, true),
             "dkim" => found.dkim.push(Dkim { result, domain, ..Dkim::default() }),
             other => panic!("{other}"),
         }

@@ -18,12 +18,12 @@ use crate::journal::reference;
 const TIME: &str = "2026-11-22T10:11:12.345Z";
 
 fn spf(result: MethodResult, domain: &str) -> Spf {
-    Spf { result, domain: domain.into() }
+    Spf { result, domain: domain.into(), secure: false }
 }
 
 fn dkim(result: MethodResult, domain: &str, reason: &str) -> Dkim {
     let (selector, algorithm) = ("s1".into(), "rsa-sha256".into());
-    Dkim { result, domain: domain.into(), selector, algorithm, reason: reason.into() }
+    Dkim { result, domain: domain.into(), selector, algorithm, reason: reason.into(), secure: false }
 }
 
 fn rule(name: &str, at: Stage, outcome: Outcome) -> RuleRecord {
@@ -53,11 +53,16 @@ fn honest() -> Record {
         policy: DmarcPolicy::Reject,
         published: DmarcPolicy::Reject,
         aligned: true,
+        secure: false,
     };
     facts.reverse_mx.mail_from =
-        ReverseMx { domain: "bank.example".into(), result: ReverseMxResult::Pass, mx: Mx::Explicit };
-    facts.reverse_mx.ptr =
-        ReverseMx { domain: "mail.bank.example".into(), result: ReverseMxResult::Pass, mx: Mx::Implicit };
+        ReverseMx { domain: "bank.example".into(), result: ReverseMxResult::Pass, mx: Mx::Explicit, secure: false };
+    facts.reverse_mx.ptr = ReverseMx {
+        domain: "mail.bank.example".into(),
+        result: ReverseMxResult::Pass,
+        mx: Mx::Implicit,
+        secure: false,
+    };
     Record {
         v: 1,
         reference: reference(TIME, 1),
@@ -106,7 +111,7 @@ fn forged() -> Record {
     facts.dmarc.aligned = false;
     facts.reverse_mx = Default::default();
     facts.reverse_mx.mail_from =
-        ReverseMx { domain: "mailer.example".into(), result: ReverseMxResult::Fail, mx: Mx::Explicit };
+        ReverseMx { domain: "mailer.example".into(), result: ReverseMxResult::Fail, mx: Mx::Explicit, secure: false };
     record.rules[1].outcome = Outcome::Acted;
     record.decision = DecisionRecord {
         action: Action::Reject,
@@ -359,8 +364,12 @@ fn trouble_with_dns() {
     facts.spf.mail_from = spf(MethodResult::TempError, "mailer.example");
     facts.dkim = vec![dkim(MethodResult::TempError, "bank.example", "")];
     facts.arc.result = ArcResult::TempError;
-    facts.reverse_mx.mail_from =
-        ReverseMx { domain: "mailer.example".into(), result: ReverseMxResult::TempError, mx: Mx::Unknown };
+    facts.reverse_mx.mail_from = ReverseMx {
+        domain: "mailer.example".into(),
+        result: ReverseMxResult::TempError,
+        mx: Mx::Unknown,
+        secure: false,
+    };
     record.decision =
         DecisionRecord { action: Action::Defer, rule: "dmarc-trouble".into(), reply: "451 4.7.1 later".into() };
     check_summary(
@@ -387,7 +396,7 @@ fn a_reverse_path_that_can_receive_nothing() {
     record.facts.iprev = Default::default();
     record.facts.iprev.result = IprevResult::PermError;
     record.facts.reverse_mx.mail_from =
-        ReverseMx { domain: "mailer.example".into(), result: ReverseMxResult::None, mx: Mx::Missing };
+        ReverseMx { domain: "mailer.example".into(), result: ReverseMxResult::None, mx: Mx::Missing, secure: false };
     check_summary(
         &record,
         "Refused by rule unreachable: 192.0.2.1 has no reverse name, and the reverse-path's domain mailer.example cannot receive mail.",

@@ -5,6 +5,7 @@ mod evidence;
 mod framing;
 mod invariants;
 mod memory;
+mod outage;
 mod panics;
 mod recipients;
 mod stages;

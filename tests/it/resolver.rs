@@ -1,5 +1,10 @@
 //! The resolver and the in-process DNS: what the zone says is what is found, over real UDP and TCP.
 
+mod bounds;
+mod outage;
+mod secure;
+mod transport;
+
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -134,10 +139,22 @@ fn only_names_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn a_server_that_answers_anything_is_reachable() {
-    for zone in [Zone::new(), Zone::new().failing(".", RecordType::NS, Fault::ServFail)] {
-        let (_server, authenticator) = authenticator(zone).await;
-        assert_eq!(authenticator.reachable().await, Ok(()));
+async fn servers_work_where_the_canary_is_answered() {
+    let canary = |name| Some(self::name(name));
+    let zone = || Zone::new().a("here.example", [192, 0, 2, 1]);
+    for (zone, canary, works) in [
+        (zone(), None, true),
+        (zone().ns(".", "a.root.example"), None, true),
+        (zone().failing(".", RecordType::NS, Fault::ServFail), None, false),
+        (zone().failing(".", RecordType::NS, Fault::Refused), None, false),
+        (zone().failing(".", RecordType::NS, Fault::ServFail), canary("here.example"), true),
+        (zone(), canary("absent.example"), true),
+        (zone().failing("here.example", RecordType::A, Fault::ServFail), canary("here.example"), false),
+    ] {
+        let server = serve(zone).await;
+        let authenticator = Authenticator::new(&Dns { canary, ..asking(server.addr()) }).expect("no I/O");
+        let refusing = AuthenticateError::Refusing(server.addr().to_string());
+        assert_eq!(authenticator.reachable().await, if works { Ok(()) } else { Err(refusing) });
     }
 }
 
@@ -155,7 +172,7 @@ async fn a_server_that_never_answers_is_named() {
 async fn the_second_server_is_asked_when_the_first_is_gone() {
     let gone = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port");
     let server = serve(Zone::new().txt("here.example", "text")).await;
-    let servers = vec![gone.local_addr().expect("bound"), server.addr()];
+    let servers = vec![gone.local_addr().expect("bound").into(), server.addr().into()];
     drop(gone);
     let dns = Dns { servers, attempts: 2, ..asking(server.addr()) };
     let authenticator = Authenticator::new(&dns).expect("no I/O");

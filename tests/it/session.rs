@@ -255,6 +255,7 @@ fn the_catalogue_says_the_agreed_codes() {
         (reply::relaying(), "550 5.7.1"),
         (reply::no_such_mailbox(), "550 5.1.1"),
         (reply::lookup_trouble(), "451 4.3.0"),
+        (reply::dns_outage(), "451 4.4.3"),
         (reply::too_many_recipients(), "452 4.5.3"),
         (reply::differs_send_again(), "452 4.5.3"),
         (reply::too_big(), "552 5.3.4"),

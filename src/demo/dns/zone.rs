@@ -35,6 +35,9 @@ pub struct Zone {
     /// Names that exist, with all names above them (RFC 4592 §2.2.2: empty non-terminals exist).
     existing: BTreeSet<LowerName>,
     faulty_labels: Vec<(Vec<u8>, Fault)>,
+    /// What it says of every name, if anything goes wrong with all of them.
+    fault: Option<Fault>,
+    authentic: Vec<LowerName>,
     ttl: u32,
 }
 
@@ -85,7 +88,14 @@ impl Zone {
     /// An empty tree: every name is NXDOMAIN, the root is NODATA.
     pub fn new() -> Zone {
         let existing = BTreeSet::from([LowerName::new(&Name::root())]);
-        Zone { nodes: BTreeMap::new(), existing, faulty_labels: Vec::new(), ttl: 300 }
+        Zone {
+            nodes: BTreeMap::new(),
+            existing,
+            faulty_labels: Vec::new(),
+            fault: None,
+            authentic: Vec::new(),
+            ttl: 300,
+        }
     }
 
     /// The TTL of all records and of negative answers, in seconds (300 without it).
@@ -206,6 +216,24 @@ impl Zone {
         self
     }
 
+    /// Every name fails, whatever records it has.
+    pub fn failing_all(mut self, fault: Fault) -> Zone {
+        self.fault = Some(fault);
+        self
+    }
+
+    /// DNSSEC vouches for this name and all below it: answers about them carry AD (RFC 4035 §3.2.3) where that is asked for.
+    pub fn authentic(mut self, owner: &str) -> Zone {
+        self.authentic.extend(name(owner).map(|owner| LowerName::new(&owner)));
+        self
+    }
+
+    /// Whether DNSSEC vouches for the name that was asked and all names of the answer.
+    pub(super) fn vouches_for(&self, asked: &LowerName, answers: &[Record]) -> bool {
+        let vouched = |name: &LowerName| self.authentic.iter().any(|top| top.zone_of(name));
+        vouched(asked) && answers.iter().all(|record| vouched(&LowerName::new(&record.name)))
+    }
+
     /// The reverse name of an address fails.
     pub fn ptr_failing(mut self, ip: impl Into<IpAddr>, fault: Fault) -> Zone {
         self.node(Name::from(ip.into())).faults.push((RecordType::PTR, fault));
@@ -235,6 +263,10 @@ impl Zone {
     /// The answer to a query, CNAMEs followed. A loop of CNAMEs ends where it closes, as name servers answer it.
     pub(super) fn look_up(&self, asked: &LowerName, record_type: RecordType) -> Found {
         let mut found = Found::refusal(ResponseCode::NoError);
+        if self.fault.is_some() {
+            found.fault = self.fault;
+            return found;
+        }
         let mut current = asked.clone();
         for _ in 0..CHAIN {
             let Some(node) = self.find(&current) else {

@@ -27,6 +27,7 @@ pub fn lines(record: &Record) -> Vec<Line> {
         lines.push(line("ARC", arc(facts.arc.result)));
     }
     lines.extend(reverse_mx(facts));
+    lines.extend(secured(facts));
     lines.extend(block_lists(facts));
     lines
 }
@@ -180,6 +181,23 @@ fn exchanger(one: &ReverseMx) -> String {
         (ReverseMxResult::TempError, _) => format!("the exchangers of {domain} could not be looked up: DNS trouble"),
         (ReverseMxResult::PermError, _) => format!("the MX records of {domain} can't be used"),
     }
+}
+
+/// What DNSSEC vouches for, where it does for anything.
+fn secured(facts: &Facts) -> Option<Line> {
+    let four = &facts.reverse_mx;
+    let all = [
+        ("SPF of HELO", facts.spf.helo.secure),
+        ("SPF of MAIL FROM", facts.spf.mail_from.secure),
+        ("DKIM", !facts.dkim.is_empty() && facts.dkim.iter().all(|signature| signature.secure)),
+        ("DMARC", facts.dmarc.secure),
+        ("MX of the reverse-path", four.mail_from.secure),
+        ("MX of the author", four.from.secure),
+        ("MX of Reply-To", four.reply_to.secure),
+        ("MX of the reverse name", four.ptr.secure),
+    ];
+    let vouched: Vec<String> = all.into_iter().filter(|(_, secure)| *secure).map(|(what, _)| what.to_owned()).collect();
+    (!vouched.is_empty()).then(|| line("DNSSEC", format!("vouches for {}", listed(vouched))))
 }
 
 fn block_lists(facts: &Facts) -> Vec<Line> {

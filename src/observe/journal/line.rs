@@ -119,9 +119,12 @@ impl Bound {
             reply_to: ReplyTo { domain: reply_to },
             iprev: Iprev { result: _, name: iprev_name },
             spf:
-                SpfBoth { helo: Spf { result: _, domain: spf_helo }, mail_from: Spf { result: _, domain: spf_mail_from } },
+                SpfBoth {
+                    helo: Spf { result: _, domain: spf_helo, secure: _ },
+                    mail_from: Spf { result: _, domain: spf_mail_from, secure: _ },
+                },
             dkim,
-            dmarc: Dmarc { result: _, domain: dmarc_domain, policy: _, published: _, aligned: _ },
+            dmarc: Dmarc { result: _, domain: dmarc_domain, policy: _, published: _, aligned: _, secure: _ },
             arc: crate::facts::Arc { result: _ },
             block_lists,
             reverse_mx: ReverseMxFour { mail_from: mx_mail_from, from: mx_from, reply_to: mx_reply_to, ptr: mx_ptr },
@@ -140,7 +143,7 @@ impl Bound {
         self.texts(addresses);
         self.texts(defects);
         self.list(dkim, |more| Dkim { reason: format!("{CUT} and {more} more"), ..Dkim::default() });
-        for Dkim { result: _, domain, selector, algorithm, reason } in dkim {
+        for Dkim { result: _, domain, selector, algorithm, reason, secure: _ } in dkim {
             [domain, selector, algorithm, reason].into_iter().for_each(|text| self.text(text));
         }
         while block_lists.len() > self.entries {
@@ -150,7 +153,7 @@ impl Bound {
             self.texts(codes);
             self.texts(names);
         }
-        for ReverseMx { domain, result: _, mx: _ } in [mx_mail_from, mx_from, mx_reply_to, mx_ptr] {
+        for ReverseMx { domain, result: _, mx: _, secure: _ } in [mx_mail_from, mx_from, mx_reply_to, mx_ptr] {
             self.text(domain);
         }
     }

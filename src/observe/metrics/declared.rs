@@ -94,6 +94,7 @@ pub const DECLARED: &[Declaration] = &[
         "Copies that were taken back because their delivery failed elsewhere.",
     ),
     counter("gatepost_dns_queries_total", &["outcome"], "Look-ups in DNS, answered from the cache or not."),
+    gauge("gatepost_dns_up", &[], "0 while our own DNS servers do not work: what needs them is answered 451."),
     counter("gatepost_journal_dropped_total", &[], "Lines that the journal lost."),
     counter("gatepost_journal_errors_total", &[], "Failed attempts to write the journal."),
     counter("gatepost_journal_lines_total", &[], "Lines that the journal wrote."),

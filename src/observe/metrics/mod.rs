@@ -52,6 +52,7 @@ pub struct Metrics {
     connections_total: IntCounterVec,
     decisions: IntCounterVec,
     deliver_seconds: Histogram,
+    dns_up: IntGauge,
     message_bytes: IntCounter,
     messages: IntCounter,
     panics: IntCounter,
@@ -85,6 +86,7 @@ impl Metrics {
             replies: Replies::new(counters(&registry, "gatepost_replies_total")?),
             rules: counters(&registry, "gatepost_rules_total")?,
             sessions: counters(&registry, "gatepost_sessions_total")?,
+            dns_up: gauge(&registry, "gatepost_dns_up")?,
             soft_reject: gauge(&registry, "gatepost_soft_reject")?,
             stage_seconds: {
                 let opts = buckets("gatepost_stage_seconds")?;
@@ -224,6 +226,11 @@ impl Metrics {
     /// A reload has ended.
     pub fn reload(&self, outcome: ReloadOutcome) {
         increase(&self.reloads, &[outcome.as_str()]);
+    }
+
+    /// Whether our own DNS servers work.
+    pub fn dns_up(&self, works: bool) {
+        self.dns_up.set(i64::from(works));
     }
 
     /// Whether `smtp.soft_reject` is in force.

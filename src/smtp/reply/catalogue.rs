@@ -202,6 +202,11 @@ pub fn lookup_trouble() -> Reply {
     Reply::new(451, (4, 3, 0), "recipients cannot be looked up at the moment")
 }
 
+/// Our own DNS does not work, and what it can't say was needed (RFC 3463 §3.5: directory server failure).
+pub fn dns_outage() -> Reply {
+    Reply::new(451, (4, 4, 3), "our DNS does not work at the moment, please try again later")
+}
+
 /// More recipients than a transaction may have; the rest is for the next (RFC 5321 §4.5.3.1.10).
 pub fn too_many_recipients() -> Reply {
     Reply::new(452, (4, 5, 3), "too many recipients, send the rest in another transaction")

@@ -208,7 +208,32 @@ fn mistakes_of_addresses_and_networks() {
     check(
         "dns.servers = ['one.one.one.one']",
         &[
-            "2:16 dns.servers: \"one.one.one.one\" is not the address of a server | write it as \"127.0.0.1:53\" or \"[::1]:53\"",
+            "2:16 dns.servers: \"one.one.one.one\" is not the address of a server | write it as \"127.0.0.1:53\", \"[::1]:53\" or \"tls://9.9.9.9#dns.quad9.net\"",
+        ],
+    );
+    check(
+        "dns.servers = ['quic://9.9.9.9#dns.quad9.net', 'tls://dns.quad9.net', 'https://9.9.9.9', 'tls://9.9.9.9/x#dns.quad9.net']",
+        &[
+            "2:16 dns.servers: \"quic://9.9.9.9#dns.quad9.net\": DNS is not asked over \"quic\" here | write \"tls://\" or \"https://\", or only the address",
+            "2:48 dns.servers: \"tls://dns.quad9.net\" needs the server's address: its name can't be looked up yet | write \"tls://ADDRESS#dns.quad9.net\"",
+            "2:71 dns.servers: \"https://9.9.9.9\" does not say which name the server's certificate must have | write \"https://9.9.9.9#dns.example.net\"",
+            "2:90 dns.servers: \"/x\" in \"tls://9.9.9.9/x#dns.quad9.net\" is no path that can be asked | write \"tls://9.9.9.9#dns.quad9.net\"",
+        ],
+    );
+    check("dns.canary = '.'", &["2:14 dns.canary: \".\" is not a domain name"]);
+    check(
+        "dns.trust_anchors = 'gatepost.toml'",
+        &[
+            "2:21 dns.trust_anchors: \"/nowhere/gatepost.toml\" does not exist",
+            "2:21 dns.trust_anchors: is of no use without dns.validate | write validate = true, or leave the key out",
+        ],
+    );
+    check("dns.cache = 1", &["2:13 dns.cache: is too small | at least 1024"]);
+    check(
+        "dns = { servers = ['127.0.0.1'], roots = 'none.pem' }",
+        &[
+            "2:42 dns.roots: \"/nowhere/none.pem\" does not exist",
+            "2:42 dns.roots: is of no use: no server of dns.servers shows a certificate | leave the key out",
         ],
     );
     check(

@@ -58,7 +58,7 @@ fn send(site: &Site, from: Ipv4Addr, helo: &str, reverse_path: &str, message: im
 }
 
 fn reverse_mx(domain: &str, result: ReverseMxResult, mx: Mx) -> ReverseMx {
-    ReverseMx { domain: domain.to_owned(), result, mx }
+    ReverseMx { domain: domain.to_owned(), result, mx, secure: false }
 }
 
 #[test]

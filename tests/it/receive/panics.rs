@@ -14,7 +14,7 @@ use gatepost::receive::{Carrier, Inquiry, Memory, Policies, Receiver, authentica
 use gatepost::smtp::address::{ForwardPath, ReversePath};
 use gatepost::smtp::reply::Reply;
 
-use crate::support::dns::{Zone, serve};
+use crate::support::dns::{Zone, asking, serve};
 use crate::support::site::message;
 
 /// Refuses everything that the evidence does not speak for.
@@ -37,7 +37,7 @@ pub(super) fn receiver(policy: &str, dns: std::net::SocketAddr) -> Arc<Receiver>
         soft_reject: false,
         directory: Config::built_in().unwrap().directory,
         policies: Arc::new(ArcSwap::from_pointee(Policies::uniform(Arc::new(policy)))),
-        authenticator: authenticator(&[dns]).unwrap(),
+        authenticator: authenticator(&asking(dns)).unwrap(),
         carrier: Carrier::Nowhere,
         journal: None,
         metrics: Arc::new(Metrics::new("test").unwrap()),

@@ -146,8 +146,12 @@ fn what_is_found_late_stays_with_its_transaction() {
     client.send("late\r\n.\r\n");
     let reply = client.reply();
     let facts = site.record(&reply).facts;
-    assert_eq!(facts.spf.mail_from, Spf { result: MethodResult::Fail, domain: "fast.example".to_owned() });
-    let expected = ReverseMx { domain: "fast.example".to_owned(), result: ReverseMxResult::Fail, mx: Mx::Explicit };
+    assert_eq!(
+        facts.spf.mail_from,
+        Spf { result: MethodResult::Fail, domain: "fast.example".to_owned(), secure: false }
+    );
+    let expected =
+        ReverseMx { domain: "fast.example".to_owned(), result: ReverseMxResult::Fail, mx: Mx::Explicit, secure: false };
     assert_eq!(facts.reverse_mx.mail_from, expected);
     // and where they are waited for they are right
     client.mail("a@slow.example", &["alice@local.example"]);
@@ -170,7 +174,7 @@ fn a_second_helo_is_judged_by_its_own_name() {
     client.send("late\r\n.\r\n");
     let facts = site.record(&client.reply()).facts;
     assert_eq!(facts.helo, "fast.example");
-    assert_eq!(facts.spf.helo, Spf { result: MethodResult::Fail, domain: "fast.example".to_owned() });
+    assert_eq!(facts.spf.helo, Spf { result: MethodResult::Fail, domain: "fast.example".to_owned(), secure: false });
 }
 
 #[test]

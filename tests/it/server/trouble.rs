@@ -4,8 +4,8 @@ use std::fs;
 
 use gatepost::facts::word::Action;
 
-use crate::support::dns::Zone;
-use crate::support::site::{Site, message};
+use crate::support::dns::{Fault, Zone};
+use crate::support::site::{Site, get, message};
 
 /// alice and bob are sent one message while something is wrong with bob's mailbox; then it is mended and sent again.
 fn check(what: &str, spoil: impl Fn(&std::path::Path), mend: impl Fn(&std::path::Path)) {
@@ -69,4 +69,40 @@ fn a_mailbox_that_was_removed_is_made_again() {
         assert_eq!(site.delivered("local.example/alice").len(), 1);
         fs::remove_dir_all(site.maildir("local.example")).unwrap();
     }
+}
+
+const SPF: &str = r#"
+description = "SPF alone decides"
+[[rule]]
+name = "spf"
+at = "data"
+when = "spf.mail_from.result == 'fail'"
+action = "reject"
+"#;
+
+#[test]
+fn an_outage_of_our_dns_is_told_and_deferred_until_it_is_over() {
+    let zone = || Zone::new().txt("sender.example", "v=spf1 -all").txt("other.example", "v=spf1 -all");
+    let site = Site::judging(SPF, zone());
+    site.wait_for_metric("gatepost_dns_up", &[], 1.0);
+    let mut client = site.dial();
+    client.begin("a@sender.example", &["alice@local.example"]);
+    client.data(message("a@sender.example")).is("550 5.7.1");
+    site.dns.replace(zone().failing_all(Fault::ServFail));
+    // whoever connects now asks for something that can't be told: the canary is asked, too
+    drop(site.dial_from([127, 0, 0, 9]));
+    site.wait_for_metric("gatepost_dns_up", &[], 0.0);
+    let page = get(site.http, "/readyz");
+    assert!(page.starts_with("HTTP/1.1 503 ") && page.contains("the DNS does not work"), "{page}");
+    client.mail("a@sender.example", &["alice@local.example"]);
+    client.data(message("a@sender.example")).is("550 5.7.1");
+    client.mail("a@other.example", &["alice@local.example"]);
+    let reply = client.data(message("a@other.example"));
+    let record = site.record(reply.is("451 4.4.3"));
+    assert_eq!((record.decision.action, record.decision.rule.as_str()), (Action::Defer, ""));
+    site.dns.replace(zone());
+    site.wait_for_metric("gatepost_dns_up", &[], 1.0);
+    assert!(get(site.http, "/readyz").starts_with("HTTP/1.1 200 "));
+    client.mail("a@other.example", &["alice@local.example"]);
+    client.data(message("a@other.example")).is("550 5.7.1");
 }

@@ -13,7 +13,7 @@ pub async fn serve(zone: Zone) -> DnsServer {
 
 /// How tests ask the DNS: as the product does, but silence is believed after 2 s (less, and a busy machine looks silent).
 pub fn asking(server: SocketAddr) -> Dns {
-    Dns { servers: vec![server], timeout: Duration::from_secs(1), ..Dns::default() }
+    Dns { servers: vec![server.into()], timeout: Duration::from_secs(1), ..Dns::default() }
 }
 
 /// Serves `zone` and gives an authenticator of it; both live as long as the server is held.

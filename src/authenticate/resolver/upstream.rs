@@ -1,0 +1,249 @@
+//! Connections to the servers, below hickory's cache: what is asked is shaped for each server, what it answers is weighed, and
+//! during an outage of ours nothing is asked.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use hickory_resolver::config::{ConnectionConfig, ProtocolConfig};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::{DnsUdpSocket, RuntimeProvider, TokioHandle, TokioRuntimeProvider, TokioTime};
+use hickory_resolver::net::xfer::{DnsExchange, DnsHandle, FirstAnswer};
+use hickory_resolver::proto::dnssec::Proof;
+use hickory_resolver::proto::op::{DnsRequest, DnsResponse, ResponseCode};
+use hickory_resolver::{ConnectionProvider, PoolContext};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+use super::super::Dns;
+use super::health::{Health, SLOW};
+use super::server::is_near;
+
+/// Makes the connections.
+#[derive(Clone)]
+pub(super) struct Upstream {
+    runtime: Sockets,
+    health: Arc<Health>,
+    /// The canary is asked during an outage, too.
+    asks_in_outage: bool,
+    /// We validate ourselves; what servers say of it doesn't count.
+    validates: bool,
+    mixes_case: Option<bool>,
+}
+
+impl Upstream {
+    pub fn new(health: Arc<Health>, dns: &Dns) -> Upstream {
+        Upstream {
+            runtime: Sockets::default(),
+            health,
+            asks_in_outage: false,
+            validates: dns.validate,
+            mixes_case: dns.mixed_case,
+        }
+    }
+
+    pub fn asking_in_outage(self) -> Upstream {
+        Upstream { asks_in_outage: true, ..self }
+    }
+
+    /// Gives up at the moment when an outage is known.
+    async fn unless_broken<T>(&self, work: impl Future<Output = Result<T, NetError>>) -> Result<T, NetError> {
+        if self.asks_in_outage {
+            return work.await;
+        }
+        if self.health.is_broken() {
+            return Err(NetError::NoConnections);
+        }
+        let mut work = pin!(work);
+        let slow = async {
+            tokio::time::sleep(SLOW).await;
+            self.health.suspect();
+            std::future::pending::<Infallible>().await
+        };
+        let outcome = tokio::select! {
+            outcome = &mut work => outcome,
+            () = self.health.breaks() => return Err(NetError::NoConnections),
+            never = slow => match never {},
+        };
+        if outcome.is_err() {
+            self.health.suspect();
+        }
+        outcome
+    }
+}
+
+impl ConnectionProvider for Upstream {
+    type Conn = Exchange;
+    type FutureConn = Pin<Box<dyn Future<Output = Result<Exchange, NetError>> + Send>>;
+    type RuntimeProvider = Sockets;
+
+    fn new_connection(
+        &self,
+        ip: IpAddr,
+        config: &ConnectionConfig,
+        context: &PoolContext,
+    ) -> Result<Self::FutureConn, NetError> {
+        let connecting = self.runtime.new_connection(ip, config, context)?;
+        let upstream = self.clone();
+        let is_encrypted = !matches!(config.protocol, ProtocolConfig::Udp | ProtocolConfig::Tcp);
+        let is_believed = is_encrypted || is_near(ip);
+        let keeps_case = !self.mixes_case.unwrap_or(!is_near(ip));
+        Ok(Box::pin(async move {
+            let inner = upstream.unless_broken(connecting).await?;
+            Ok(Exchange { inner, upstream, keeps_case, is_believed })
+        }))
+    }
+
+    fn runtime_provider(&self) -> &Sockets {
+        &self.runtime
+    }
+}
+
+/// One connection to one server.
+#[derive(Clone)]
+pub(super) struct Exchange {
+    inner: DnsExchange<Sockets>,
+    upstream: Upstream,
+    keeps_case: bool,
+    /// Whether the server's AD bit counts.
+    is_believed: bool,
+}
+
+impl DnsHandle for Exchange {
+    type Response = BoxStream<'static, Result<DnsResponse, NetError>>;
+    type Runtime = Sockets;
+
+    fn send(&self, request: DnsRequest) -> Self::Response {
+        let exchange = self.clone();
+        stream::once(async move {
+            let request = exchange.shaped(request);
+            let answer = async { exchange.inner.send(request).first_answer().await };
+            let mut response = exchange.upstream.unless_broken(answer).await?;
+            exchange.weigh(&mut response);
+            Ok(response)
+        })
+        .boxed()
+    }
+}
+
+impl Exchange {
+    /// A server on loopback is asked without mixed case (draft-vixie-dnsext-dns0x20): nobody is in between, and some forwarders
+    /// don't keep it. The AD bit asks for the server's word on DNSSEC (RFC 6840 §5.7).
+    fn shaped(&self, mut request: DnsRequest) -> DnsRequest {
+        if self.keeps_case
+            && let Some(original) = request.original_query().cloned()
+        {
+            request.queries = vec![original];
+            request.options_mut().case_randomization = false;
+            request = request.with_original_query(None);
+        }
+        request.metadata.authentic_data = self.is_believed && !self.upstream.validates;
+        request
+    }
+
+    /// Writes a believed AD bit (RFC 4035 §3.2.3) to each record, where our own validation would have written its finding: so
+    /// it outlives the cache, and negative answers have it, too.
+    fn weigh(&self, response: &mut DnsResponse) {
+        let code = response.metadata.response_code;
+        if matches!(code, ResponseCode::ServFail | ResponseCode::Refused) {
+            self.upstream.health.suspect();
+        }
+        if self.upstream.validates || !self.is_believed || !response.metadata.authentic_data {
+            return;
+        }
+        let message = &mut **response;
+        for record in message.answers.iter_mut().chain(&mut message.authorities) {
+            record.proof = Proof::Secure;
+        }
+    }
+}
+
+/// Tokio's sockets, those of UDP connected: a port where nobody listens is heard of at once, and the kernel drops what others
+/// send.
+#[derive(Clone, Default)]
+pub(super) struct Sockets(TokioRuntimeProvider);
+
+impl RuntimeProvider for Sockets {
+    type Handle = TokioHandle;
+    type Timer = TokioTime;
+    type Udp = Connected;
+    type Tcp = <TokioRuntimeProvider as RuntimeProvider>::Tcp;
+
+    fn create_handle(&self) -> TokioHandle {
+        self.0.create_handle()
+    }
+
+    fn connect_tcp(
+        &self,
+        server: SocketAddr,
+        local: Option<SocketAddr>,
+        timeout: Option<Duration>,
+    ) -> Pin<Box<dyn Send + Future<Output = io::Result<Self::Tcp>>>> {
+        self.0.connect_tcp(server, local, timeout)
+    }
+
+    fn bind_udp(
+        &self,
+        local: SocketAddr,
+        server: SocketAddr,
+    ) -> Pin<Box<dyn Send + Future<Output = io::Result<Connected>>>> {
+        Box::pin(async move {
+            let socket = UdpSocket::bind(local).await?;
+            socket.connect(server).await?;
+            Ok(Connected(socket))
+        })
+    }
+}
+
+/// A UDP socket that talks to one server.
+pub(super) struct Connected(UdpSocket);
+
+impl Connected {
+    /// A pending error (the port is closed) makes a socket neither readable nor writable: it has to be waited for by itself.
+    async fn receive(&self, octets: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let error = || self.0.take_error()?.ok_or_else(|| io::Error::from(io::ErrorKind::WouldBlock));
+        loop {
+            let ready = self.0.ready(Interest::READABLE | Interest::ERROR).await?;
+            if ready.is_error()
+                && let Ok(error) = self.0.try_io(Interest::ERROR, error)
+            {
+                return Err(error);
+            }
+            match self.0.try_recv_from(octets) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                received => return received,
+            }
+        }
+    }
+}
+
+impl DnsUdpSocket for Connected {
+    type Time = TokioTime;
+
+    fn recv_from<'s, 'o, 'f>(
+        &'s self,
+        octets: &'o mut [u8],
+    ) -> Pin<Box<dyn Future<Output = io::Result<(usize, SocketAddr)>> + Send + 'f>>
+    where
+        's: 'f,
+        'o: 'f,
+        Self: 'f,
+    {
+        Box::pin(self.receive(octets))
+    }
+
+    fn poll_recv_from(&self, cx: &mut Context<'_>, octets: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
+        let mut buffer = tokio::io::ReadBuf::new(octets);
+        self.0.poll_recv_from(cx, &mut buffer).map_ok(|from| (buffer.filled().len(), from))
+    }
+
+    fn poll_send_to(&self, cx: &mut Context<'_>, octets: &[u8], _: SocketAddr) -> Poll<io::Result<usize>> {
+        self.0.poll_send(cx, octets)
+    }
+}
