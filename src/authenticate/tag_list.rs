@@ -90,11 +90,17 @@ impl<'a> TagList<'a> {
 
     /// A value of 1 to 12 digits (RFC 6376 §3.5: t=, x=); `Err` where it is there and is none.
     pub(super) fn seconds(&self, name: &str) -> Result<Option<u64>, TagListError> {
+        self.number(name, 12)
+    }
+
+    /// A value of 1 to `digits` digits, as large as fits; `Err` where it is there and is none.
+    pub(super) fn number(&self, name: &str, digits: usize) -> Result<Option<u64>, TagListError> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        if value.is_empty() || value.len() > 12 || !value.iter().all(u8::is_ascii_digit) {
+        if value.is_empty() || value.len() > digits || !value.iter().all(u8::is_ascii_digit) {
             return Err(TagListError::Syntax);
         }
-        Ok(Some(value.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))))
+        let add = |number: u64, digit: &u8| number.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+        Ok(Some(value.iter().fold(0, add)))
     }
 
     /// Where a tag's value stands in the text, with the white space around it.

@@ -14,6 +14,9 @@ use mailboxes::{MailboxList, Place};
 
 /// From fields that are read; a header has one.
 const MAX_FROM_FIELDS: usize = 10;
+/// Octets of a domain in text, and of one of its labels (RFC 1035 §2.3.4).
+const NAME_OCTETS: usize = 253;
+const LABEL_OCTETS: usize = 63;
 /// Characters of a Message-ID that are kept.
 const MESSAGE_ID_LENGTH: usize = 250;
 
@@ -145,9 +148,9 @@ fn read_field(value: &[u8], unfolded: &[u8], author: &mut Author) {
         match &mailbox.place {
             // A literal is fine grammar, but no domain that could publish a policy.
             Place::Literal(_) => author.add_defect(defect::BAD_DOMAIN),
-            Place::Name(name) => match Domain::parse(name) {
-                Ok(domain) => domains.push(domain),
-                Err(_) => author.add_defect(defect::BAD_DOMAIN),
+            Place::Name(name) => match domain(name) {
+                Some(domain) => domains.push(domain),
+                None => author.add_defect(defect::BAD_DOMAIN),
             },
         }
     }
@@ -171,9 +174,30 @@ fn other_reading(value: &[u8]) -> Vec<Domain> {
     };
     let read = address.iter().filter_map(|a| a.address()).filter_map(|address| {
         let (_, domain) = address.rsplit_once('@')?;
-        Some(Domain::parse(domain).unwrap_or_else(|_| unreadable()))
+        Some(self::domain(domain).unwrap_or_else(unreadable))
     });
     sorted(read.collect())
+}
+
+/// A domain of From. Unlike in an envelope it may have underscores: RFC 5322 §3.2.3 knows only atoms, hosts of that kind do
+/// write mail, and everyone is shown the same name.
+fn domain(text: &str) -> Option<Domain> {
+    if let Ok(domain) = Domain::parse(text) {
+        return Some(domain);
+    }
+    let is_octet = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+    let is_plain = |label: &str| {
+        let inner = label.trim_matches('-');
+        label.len() <= LABEL_OCTETS
+            && label == inner
+            && label.contains('_')
+            && !label.starts_with("xn--")
+            && label.bytes().all(is_octet)
+    };
+    // The other labels are judged as ever, within a name that is as long.
+    let others: Vec<&str> = text.split('.').map(|label| if is_plain(label) { "x" } else { label }).collect();
+    let fits = text.is_ascii() && text.len() <= NAME_OCTETS;
+    (fits && Domain::parse(&others.join(".")).is_ok()).then(|| Domain(text.to_ascii_lowercase()))
 }
 
 /// A value that equals no domain that was ever parsed from a field.
@@ -192,7 +216,7 @@ pub fn read_reply_to(header: &Header) -> Option<Domain> {
     let field = header.named("reply-to").next()?;
     let list = MailboxList::read(&field.unfolded());
     match &list.mailboxes.first()?.place {
-        Place::Name(name) => Domain::parse(name).ok(),
+        Place::Name(name) => domain(name),
         Place::Literal(_) => None,
     }
 }

@@ -4,6 +4,8 @@ use super::defect;
 
 /// More mailboxes than this in one field are not read.
 const MAX_MAILBOXES: usize = 100;
+/// A longer field is not read: it would keep everybody waiting, and nobody writes one.
+const MAX_OCTETS: usize = 16 * 1024;
 
 /// What stands behind the `@`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +48,9 @@ enum Token {
     Literal(Vec<u8>),
     /// One of `<>:;@,.`
     Special(u8),
+    /// A dot with white space or a comment beside it: fine in a phrase, but an address (RFC 5322 §4.4 has it as obsolete there)
+    /// is shown as ending before it by some readers.
+    LooseDot,
 }
 
 /// A defect that ends reading.
@@ -57,6 +62,10 @@ impl MailboxList {
         let mut list = MailboxList::default();
         if value.iter().any(|octet| octet.is_ascii_control() && *octet != b'\t') {
             list.add_defect(defect::CONTROL_CHARACTER);
+        }
+        if value.len() > MAX_OCTETS {
+            list.add_defect(defect::BAD_SYNTAX);
+            return list;
         }
         let read = tokens(value).and_then(|tokens| Reader { tokens: &tokens, at: 0, list: &mut list }.read());
         if read.is_err() {
@@ -77,10 +86,19 @@ impl MailboxList {
 fn tokens(value: &[u8]) -> Result<Vec<Token>, Stop> {
     let mut tokens = Vec::new();
     let mut at = 0;
+    let mut is_behind_space = false;
     while let Some(octet) = value.get(at) {
+        let was_behind_space = std::mem::replace(&mut is_behind_space, matches!(octet, b' ' | b'\t' | b'('));
+        if is_behind_space && let Some(dot) = tokens.last_mut().filter(|last| **last == Token::Special(b'.')) {
+            *dot = Token::LooseDot;
+        }
         match octet {
             b' ' | b'\t' => at += 1,
             b'(' => at = after_comment(value, at)?,
+            b'.' if was_behind_space => {
+                tokens.push(Token::LooseDot);
+                at += 1;
+            }
             b'"' => {
                 let (text, end) = delimited(value, at + 1, b'"')?;
                 tokens.push(Token::Quoted(text));
@@ -219,7 +237,7 @@ impl<'t> Reader<'t, '_> {
     /// Words and dots up to the next other token.
     fn words(&mut self) -> &'t [Token] {
         let start = self.at;
-        while matches!(self.peek(), Some(Token::Atom(_) | Token::Quoted(_) | Token::Special(b'.'))) {
+        while matches!(self.peek(), Some(Token::Atom(_) | Token::Quoted(_) | Token::Special(b'.') | Token::LooseDot)) {
             self.at += 1;
         }
         self.tokens.get(start..self.at).unwrap_or_default()
@@ -318,10 +336,11 @@ impl<'t> Reader<'t, '_> {
 
 /// A phrase or nothing: words, and dots after the first of them (obs-phrase, RFC 5322 §4.1).
 fn check_phrase(words: &[Token]) -> Result<(), Stop> {
-    if words.first() == Some(&Token::Special(b'.')) { Err(Stop) } else { Ok(()) }
+    let begins_with_dot = matches!(words.first(), Some(Token::Special(b'.') | Token::LooseDot));
+    if begins_with_dot { Err(Stop) } else { Ok(()) }
 }
 
-/// Words joined by single dots: dot-atom, quoted-string, obs-local-part, obs-domain.
+/// Words joined by single dots: dot-atom, quoted-string, obs-local-part and obs-domain without white space beside their dots.
 fn dotted(words: &[Token]) -> Result<String, Stop> {
     let mut text = Vec::new();
     for (index, word) in words.iter().enumerate() {

@@ -2,8 +2,10 @@
 #![allow(dead_code)]
 
 pub mod corpora;
+pub mod deviations;
 pub mod dns;
 pub mod dovecot;
+pub mod evaluation;
 pub mod player;
 pub mod programs;
 pub mod server;
