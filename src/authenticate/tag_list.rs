@@ -44,7 +44,8 @@ impl<'a> TagList<'a> {
         for (index, spec) in text.split(|octet| *octet == b';').enumerate() {
             let spec_start = start;
             start += spec.len() + 1;
-            if spec.iter().all(|octet| is_white(*octet)) && index > 0 && (index == last || may_be_empty) {
+            // A list of nothing lacks whatever is required of it.
+            if spec.iter().all(|octet| is_white(*octet)) && (index == last || (may_be_empty && index > 0)) {
                 continue;
             }
             let equals = spec.iter().position(|octet| *octet == b'=').ok_or(TagListError::Syntax)?;

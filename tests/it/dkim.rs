@@ -285,6 +285,8 @@ fn what_is_not_worth_verifying_is_told_in_words() {
     let unknown = "the signature asks for an unknown algorithm";
     check(&signer, with_key(&signer), change("ed25519-sha256", "rsa-md5"), "permerror", unknown);
     check(&signer, with_key(&signer), change("relaxed/relaxed", "nofws"), "permerror", unknown);
+    let emptied = |m: String| format!("DKIM-Signature: \r\n{}", &m[m.find("From:").unwrap()..]);
+    check(&signer, with_key(&signer), emptied, "permerror", "a required tag is missing or malformed");
     let no_from = |m: String| m.replacen("From: ", "Fram: ", 1);
     check(&signer, with_key(&signer), no_from, "permerror", "there is no From");
     check(
