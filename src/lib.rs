@@ -9,7 +9,8 @@
 //!                                  metrics, journal, explanation
 //! ```
 //!
-//! The modules below stand in the order of that way. A stage returns values; [`receive`] alone knows their order.
+//! The modules below stand in the order of that way, behind what all of them speak in. A stage returns values; [`receive`] alone
+//! knows their order.
 //!
 //! # Invariants
 //!
@@ -26,17 +27,34 @@
 //! 7. What a client sent is never trusted as text: it is escaped and cut wherever it lands, and never becomes a path.
 //! 8. Metric labels come from closed sets.
 
-pub mod authenticate;
-pub mod cli;
-pub mod config;
-pub mod deliver;
-pub mod demo;
-pub mod facts;
-pub mod message;
-pub mod observe;
-pub mod policy;
+// A blank line keeps rustfmt from sorting them.
+// What everything is told in: problems with files, SMTP, the message.
 pub mod problem;
-pub mod receive;
-pub mod recipients;
-pub mod server;
+
 pub mod smtp;
+
+pub mod message;
+
+// The way of a message.
+pub mod server;
+
+pub mod receive;
+
+pub mod recipients;
+
+pub mod authenticate;
+
+pub mod facts;
+
+pub mod policy;
+
+pub mod deliver;
+
+pub mod observe;
+
+// What is read before, and who starts it all.
+pub mod config;
+
+pub mod cli;
+
+pub mod demo;

@@ -15,6 +15,7 @@ mod evidence;
 mod incoming;
 mod judge;
 mod lookups;
+mod memory;
 mod transaction;
 
 use std::net::{IpAddr, SocketAddr};
@@ -46,14 +47,16 @@ use crate::smtp::reply::{self, Reply};
 use account::{End, Watch};
 pub use carry_out::Carrier;
 use ending::by_protocol;
-pub use incoming::Memory;
 use incoming::{Arrived, Incoming};
 use lookups::{About, Found, Lookups, Panicked};
+pub use memory::{Memory, network};
 pub use transaction::Policies;
 use transaction::Transaction;
 
 /// More Received fields than this are a loop (RFC 5321 §6.3).
 const MOST_RECEIVED: usize = 100;
+/// Copies that recipients of one transaction may lead to: more are asked to come again. One alias may have more.
+const MOST_COPIES: usize = 1000;
 
 /// What all sessions of one configuration share.
 pub struct Receiver {
@@ -104,8 +107,9 @@ pub struct Inquiry {
     extended: bool,
     client_lookups: Lookups,
     helo_lookups: Lookups,
-    transaction: Option<Transaction>,
-    /// A check about the client panicked: messages get a 451.
+    /// Boxed: most of a connection's time there is none.
+    transaction: Option<Box<Transaction>>,
+    /// A check about the client panicked: what it would have found is missing for the whole session, whose messages get a 451.
     panicked: bool,
     last: Option<Record>,
 }
@@ -171,7 +175,7 @@ impl Inquiry {
             });
             self.start_reverse_mx(&mut lookups, About::MxMailFrom, domain.clone(), Found::MxMailFrom);
         }
-        self.transaction = Some(Transaction {
+        self.transaction = Some(Box::new(Transaction {
             reference: new_reference(),
             started: Instant::now(),
             policies: self.receiver.policies.load_full(),
@@ -187,7 +191,7 @@ impl Inquiry {
             author: Author::default(),
             waited: Default::default(),
             panicked: self.panicked,
-        });
+        }));
         reply::mail_ok()
     }
 
@@ -214,6 +218,10 @@ impl Inquiry {
         }
         self.until(needs).await;
         let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
+        if transaction.panicked {
+            // rules would take what is missing for what was found
+            return self.refuse_recipient(&path, Some(&local), by_protocol(Stage::Rcpt, reply::internal_error()));
+        }
         transaction.facts.rcpt = Rcpt {
             address: path.to_string(),
             domain: local.domain.as_str().to_owned(),
@@ -226,6 +234,9 @@ impl Inquiry {
             Ok(standing) if !transaction.goes_with(&standing) => {
                 self.refuse_recipient(&path, Some(&local), by_protocol(Stage::Rcpt, reply::differs_send_again()))
             }
+            Ok(_) if !transaction.has_room_for(local.mailboxes.len()) => {
+                self.refuse_recipient(&path, Some(&local), by_protocol(Stage::Rcpt, reply::too_many_recipients()))
+            }
             Ok(standing) => self.accept_recipient(&path, local, standing),
         }
     }
@@ -233,7 +244,7 @@ impl Inquiry {
     /// DATA: the message comes now.
     pub fn data(&mut self) -> Reply {
         let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
-        transaction.incoming = Some(Incoming::new(&self.receiver.memory));
+        transaction.incoming = Some(Incoming::new(self.receiver.memory.of(self.session.client.ip)));
         reply::start_data()
     }
 

@@ -18,7 +18,7 @@ use crate::facts::{Arc, ArcResult, MethodResult};
 use crate::message::header::Header;
 
 /// The longest chain (RFC 8617 §4.2.1).
-const MAX_SETS: usize = 50;
+const MAX_SETS: u32 = 50;
 
 /// One ARC set: where its three fields stand among the fields of the header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +85,7 @@ fn collect(header: &Header) -> Option<Chain> {
         return Some(Chain::None);
     }
     let count = results.len();
-    if count > MAX_SETS || messages.len() != count || seals.len() != count {
+    if messages.len() != count || seals.len() != count {
         return None;
     }
     let mut sets = Vec::with_capacity(count);
@@ -119,11 +119,11 @@ fn tags_instance(value: &[u8]) -> Option<u32> {
     instance(TagList::parse(value).ok()?.get("i")?)
 }
 
-/// 1 to 50 (RFC 8617 §4.2.1).
+/// 1 to [`MAX_SETS`].
 fn instance(digits: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(digits).ok()?;
     let number: u32 = text.parse().ok().filter(|_| text.bytes().all(|octet| octet.is_ascii_digit()))?;
-    (1..=50).contains(&number).then_some(number)
+    (1..=MAX_SETS).contains(&number).then_some(number)
 }
 
 /// The seal of the set at `index`. `None` where it can't be read or its cv= breaks the chain (RFC 8617 §5.2 steps 2 and 3).

@@ -126,13 +126,39 @@ fn quoted(text: &str) -> String {
 }
 
 /// Whether the value of an Authentication-Results field claims to be ours (RFC 8601 §5), whatever its case, comments, quotes
-/// and version. A field whose authserv-id can't be told apart claims it if it names it anywhere.
+/// and version. A field whose authserv-id can't be told apart claims it if it names it anywhere; one that only a lenient reader
+/// could take for ours claims it, too.
 pub fn claims_our_authserv_id(value: &[u8], authserv_id: &str) -> bool {
     let ours = name(authserv_id);
+    let text = String::from_utf8_lossy(value).to_lowercase();
     match claimed(value) {
-        Some(id) => name(&String::from_utf8_lossy(&id)) == ours,
-        None => String::from_utf8_lossy(value).to_lowercase().contains(&ours),
+        Some(id) => name(&String::from_utf8_lossy(&id)) == ours || is_ours_to_lenient_readers(&text, &ours),
+        None => text.contains(&ours),
     }
+}
+
+/// Whether a reader that passes over what has no place there (comments within the name, brackets, quotes, white space, control
+/// characters) finds `ours` first. An encoded-word in the name's place (Sieve decodes it before it compares, RFC 5228 §2.7.2)
+/// could be any name.
+fn is_ours_to_lenient_readers(text: &str, ours: &str) -> bool {
+    if text.split(';').map(str::trim).find(|part| !part.is_empty()).is_some_and(|first| first.contains("=?")) {
+        return true;
+    }
+    let mut depth = 0_usize;
+    let outside = text.chars().filter(|c| {
+        depth = match c {
+            '(' => depth + 1,
+            ')' => depth.saturating_sub(1),
+            _ => return depth == 0,
+        };
+        false
+    });
+    let mut legible =
+        outside.filter(|c| c.is_alphanumeric() || "-_.;/=".contains(*c)).skip_while(|c| ";/=.".contains(*c));
+    let mut rest = ours.chars().filter(|c| c.is_alphanumeric() || "-_./=".contains(*c));
+    let named = rest.all(|wanted| legible.next() == Some(wanted));
+    // The name ends there; what is no ASCII letter ends it for some.
+    named && legible.next().is_none_or(|next| ";/=".contains(next) || !next.is_ascii())
 }
 
 /// A name to compare: lower case, A-labels where it is a domain, no dot at its end.

@@ -21,7 +21,7 @@ use hickory_resolver::{NameServerPool, PoolContext, TlsConfig, TokioResolver};
 
 use super::{AuthenticateError, Dns};
 
-/// No answer is believed for longer (DESIGN §8).
+/// No answer is believed for longer, whatever its TTL.
 const MAX_TTL: Duration = Duration::from_secs(3600);
 /// What a look-up may take beyond all its attempts: CNAMEs that have to be followed, TCP after a truncated answer.
 const GRACE: Duration = Duration::from_millis(500);

@@ -30,7 +30,7 @@ impl Authenticator {
     pub async fn spf_mail_from(&self, ip: IpAddr, helo: &str, mail_from: &ReversePath) -> Spf {
         match mail_from {
             ReversePath::Mailbox(mailbox) => match &mailbox.host {
-                Host::Name(domain) => self.check_host(ip, &domain.0, &mailbox.local, helo).await,
+                Host::Name(domain) => self.check_host(ip, domain.as_str(), &mailbox.local, helo).await,
                 Host::Literal(_) => Spf::default(),
             },
             ReversePath::Null => Spf::default(),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::{Exit, complain, counted, print, tell};
 use crate::config::Config;
+use crate::server;
 
 /// Check a gatepost.toml and every file that it names
 ///
@@ -29,7 +30,14 @@ pub fn run(args: &Args) -> ExitCode {
             return if args.file.is_file() { Exit::Failed.into() } else { usage.into() };
         }
     };
-    for warning in warnings(&config) {
+    let certificates = match certificates(&config) {
+        Ok(unread) => unread,
+        Err(error) => {
+            complain(&format!("smtp.tls: {error}"));
+            return Exit::Failed.into();
+        }
+    };
+    for warning in warnings(&config).into_iter().chain(certificates) {
         complain(&format!("warning: {warning}"));
     }
     let domains = counted(config.directory.domains().count(), "domain", "domains");
@@ -37,6 +45,18 @@ pub fn run(args: &Args) -> ExitCode {
     let policies = counted(config.policies.all().len(), "policy", "policies");
     print(&format!("{}: fine ({domains}, {mailboxes}, {policies})\n", args.file.display()));
     Exit::Fine.into()
+}
+
+/// Certificates and keys that this user can't read, as warnings: who serves may be another.
+///
+/// # Errors
+/// What was read is no certificate, or its key does not fit it.
+fn certificates(config: &Config) -> Result<Vec<String>, server::TlsError> {
+    let Some(files) = &config.tls else { return Ok(Vec::new()) };
+    match files.read(config) {
+        Ok(pairs) => server::acceptor(&pairs).map(|_| Vec::new()),
+        Err(problems) => Ok(problems.iter().map(|problem| format!("{}: {}", problem.key, problem.cause)).collect()),
+    }
 }
 
 /// What would stand in the way of serving on this machine.

@@ -18,6 +18,7 @@ use clap::error::ErrorKind;
 use clap::{Command, CommandFactory, Parser, Subcommand};
 
 use crate::config::Config;
+use crate::observe::escape::shown;
 use crate::problem::Problems;
 
 /// How a command ended.
@@ -167,11 +168,12 @@ pub fn print(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Prints one line of complaint to standard error, its control characters escaped.
+/// Characters of a complaint: a path, and what was wrong with it.
+const COMPLAINT: usize = 8_000;
+
+/// Prints one line of complaint to standard error, escaped: it may quote an argument that was pasted from somewhere.
 pub fn complain(line: &str) {
-    let line: String =
-        line.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
-    let _ = writeln!(anstream::stderr().lock(), "gatepost: {line}");
+    let _ = writeln!(anstream::stderr().lock(), "gatepost: {}", shown(line, COMPLAINT));
 }
 
 /// Tells all problems on standard error: the files are not fit for use.

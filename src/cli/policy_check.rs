@@ -6,8 +6,12 @@ use std::sync::Arc;
 
 use super::{Exit, complain, counted, print, tell};
 use crate::config::{Config, list_reader, policy_source};
+use crate::observe::escape::shown;
 use crate::policy::Policy;
 use crate::problem::{Problems, Source};
+
+/// Characters of a policy's description that are shown.
+const DESCRIPTION: usize = 1_000;
 
 /// Check a policy: its rules, lists and tests
 ///
@@ -46,6 +50,9 @@ pub fn run(args: &Args) -> ExitCode {
     let (rules, tests) = (policy.rules().len(), policy.run_tests().tests.len());
     let (rules, tests) = (counted(rules, "rule", "rules"), counted(tests, "test passes", "tests pass"));
     print(&format!("{}: fine ({rules}, {tests})\n", args.file.display()));
+    if !policy.description().is_empty() {
+        print(&format!("{}\n", shown(policy.description(), DESCRIPTION)));
+    }
     if let (Some(config), Some(path)) = (config, &args.config) {
         print(&decides_for(&config, &policy, path));
     }

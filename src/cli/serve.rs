@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Exit, complain, configuration, tell};
 use crate::config::Config;
 use crate::observe::log::{self, Log};
-use crate::server::{self, Running, StartError};
+use crate::server::{self, Running, Signals, StartError};
 
 /// Receive mail
 ///
@@ -44,15 +44,16 @@ fn serve(args: &Args, log: &Log) -> Result<(), Exit> {
     let config = configuration(args.config.as_deref()).map_err(|problems| tell(&problems))?;
     let bound = server::bind(&config).map_err(|error| failed(&error))?;
     let runtime = server::runtime().map_err(|error| failed(&error))?;
+    let signals = Signals::catch(runtime.handle()).map_err(|error| {
+        complain(&format!("signals can't be listened for: {error}"));
+        Exit::Usage
+    })?;
     let running = server::start(bound, config.clone(), Some(log.clone()), runtime.handle());
     let running = running.map_err(|error| failed(&error))?.reloading(reloaded_from(args), args.force);
     announce(&config, &running);
-    let served = runtime.block_on(running.until_signal());
+    runtime.block_on(running.until_signal(signals));
     runtime.shutdown_timeout(Duration::from_secs(1));
-    served.map_err(|error| {
-        complain(&format!("signals can't be listened for: {error}"));
-        Exit::Usage
-    })
+    Ok(())
 }
 
 fn reloaded_from(args: &Args) -> Option<PathBuf> {

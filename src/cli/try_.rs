@@ -17,7 +17,7 @@ use crate::observe::explain::story;
 use crate::observe::metrics::Metrics;
 use crate::receive::{Carrier, Inquiry, Memory, Receiver, authenticator};
 use crate::server::policies;
-use crate::smtp::address::{ForwardPath, ReversePath};
+use crate::smtp::address::{ForwardPath, Host, ReversePath};
 use crate::smtp::data::{DataDefect, Frame, Framer};
 
 /// Tell what would happen to a message, and why, without delivering it
@@ -95,7 +95,7 @@ struct Told {
 
 impl Told {
     fn read(args: &Args, config: &Config, message: Option<&[u8]>) -> Result<Told, String> {
-        let helo = args.helo.clone().unwrap_or_else(|| literal(args.ip));
+        let helo = args.helo.clone().unwrap_or_else(|| Host::Literal(args.ip.to_canonical()).to_string());
         if helo.is_empty() || helo.len() > 255 || !helo.bytes().all(|octet| octet.is_ascii_graphic()) {
             return Err(
                 "--helo: EHLO takes a domain or an address literal, in printable ASCII without spaces".to_owned()
@@ -116,14 +116,6 @@ impl Told {
             forward_paths.push(ForwardPath::parse(&first, true).unwrap_or(ForwardPath::Postmaster));
         }
         Ok(Told { client: SocketAddr::new(args.ip, 0), helo, reverse_path, forward_paths })
-    }
-}
-
-/// An address literal (RFC 5321 §4.1.3).
-fn literal(ip: IpAddr) -> String {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => format!("[{ip}]"),
-        IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
     }
 }
 
@@ -148,7 +140,7 @@ fn receiver(config: &Config) -> Result<Receiver, String> {
         carrier: Carrier::Nowhere,
         journal: None,
         metrics: Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| error.to_string())?),
-        memory: Memory::new(config.limits.message.saturating_mul(2)),
+        memory: Memory::new(u64::MAX, u64::MAX),
     })
 }
 

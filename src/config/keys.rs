@@ -152,7 +152,7 @@ pub static TABLE: &[Key] = &[
     key("limits.commands", Kind::Count, Default("100000"), "Commands a session, then it is closed.").bounds(200, 10_000_000).rfc("RFC 5321 §7.8"),
     key("limits.transactions", Kind::Count, Default("10000"), "Transactions a session, then it is closed.").bounds(1, 1_000_000).rfc("RFC 5321 §7.8"),
     key("limits.connections", Kind::Count, Default("1000"), "Connections at a time.").bounds(1, 100_000).restart(),
-    key("limits.connections_per_address", Kind::Count, Default("50"), "Connections at a time from one IPv4 address or one IPv6 /64.").bounds(1, 100_000),
+    key("limits.connections_per_address", Kind::Count, Default("50"), "Connections at a time from one IPv4 address or one IPv6 /64.").bounds(1, 100_000).restart(),
     key("limits.session", Kind::Duration, Default(r#""30min""#), "The longest session; a transaction in flight is finished.").bounds(60, 86_400),
     key("limits.idle", Kind::Duration, Default(r#""300s""#), "How long a client may say nothing. The RFC asks for 5 minutes.").bounds(1, 3_600).rfc("RFC 5321 §4.5.3.2.7"),
 ];

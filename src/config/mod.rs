@@ -228,6 +228,9 @@ impl Config {
             "security.user" => self.security.user != newer.security.user,
             "security.group" => self.security.group != newer.security.group,
             "limits.connections" => self.limits.connections != newer.limits.connections,
+            "limits.connections_per_address" => {
+                self.limits.connections_per_address != newer.limits.connections_per_address
+            }
             _ => false,
         };
         keys::TABLE.iter().filter(|key| key.restart && differs(key.path)).map(|key| key.path).collect()

@@ -22,11 +22,6 @@ pub struct Policies {
 }
 
 impl Policies {
-    /// The same policy for everyone.
-    pub fn uniform(policy: Arc<Policy>) -> Self {
-        Policies { default: policy, domains: HashMap::new(), mailboxes: HashMap::new() }
-    }
-
     /// The policy of `policy.file`: for the connection, and for domains and mailboxes without one of their own.
     pub fn default(&self) -> &Arc<Policy> {
         &self.default

@@ -57,8 +57,13 @@ impl TlsFiles {
                     Vec::new()
                 }
             };
-            let certificate = bytes(&files.certificate, "smtp.tls.certificate");
-            let key = bytes(&files.key, "smtp.tls.key");
+            let keys = if std::ptr::eq(files, &self.first) {
+                ("smtp.tls.certificate", "smtp.tls.key")
+            } else {
+                ("smtp.tls.more", "smtp.tls.more")
+            };
+            let certificate = bytes(&files.certificate, keys.0);
+            let key = bytes(&files.key, keys.1);
             all.push(Pem { files: files.clone(), certificate, key });
         }
         problems.into_result().map(|()| all)

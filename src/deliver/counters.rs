@@ -1,7 +1,6 @@
 //! What delivery counts, in plain atomics that the server hands to the metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 
 use super::{DeliverError, Stored};
 
@@ -30,14 +29,11 @@ pub struct Counters {
     pub directory_syncs: AtomicU64,
     /// Directory fsyncs that were spared because another delivery's served.
     pub directory_syncs_shared: AtomicU64,
-    /// Microseconds from the call of `store` to its result, summed over all deliveries.
-    pub microseconds: AtomicU64,
 }
 
 impl Counters {
-    /// Notes the result of one delivery and how long its caller waited.
-    pub(super) fn note(&self, result: &Result<Stored, DeliverError>, waited: Duration) {
-        self.microseconds.fetch_add(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    /// Notes the result of one delivery.
+    pub(super) fn note(&self, result: &Result<Stored, DeliverError>) {
         match result {
             Ok(stored) => {
                 let bytes = stored.files.iter().map(|file| file.bytes).sum();

@@ -120,13 +120,13 @@ impl Writers {
     /// # Errors
     /// See [`DeliverError`]; [`DeliverError::Busy`] also before [`Writers::start`] and after [`Writers::drain`].
     pub async fn store(&self, delivery: Delivery) -> Result<Stored, DeliverError> {
-        let began = Instant::now();
-        let result = self.store_within(delivery, began).await;
-        self.shared.counters.note(&result, began.elapsed());
+        let result = self.store_in_time(delivery).await;
+        self.shared.counters.note(&result);
         result
     }
 
-    async fn store_within(&self, delivery: Delivery, began: Instant) -> Result<Stored, DeliverError> {
+    async fn store_in_time(&self, delivery: Delivery) -> Result<Stored, DeliverError> {
+        let began = Instant::now();
         if !self.started.load(Ordering::Acquire) {
             return Err(DeliverError::Busy);
         }

@@ -14,9 +14,6 @@ use mailboxes::{MailboxList, Place};
 
 /// From fields that are read; a header has one.
 const MAX_FROM_FIELDS: usize = 10;
-/// Octets of a domain in text, and of one of its labels (RFC 1035 §2.3.4).
-const NAME_OCTETS: usize = 253;
-const LABEL_OCTETS: usize = 63;
 /// Characters of a Message-ID that are kept.
 const MESSAGE_ID_LENGTH: usize = 250;
 
@@ -148,9 +145,9 @@ fn read_field(value: &[u8], unfolded: &[u8], author: &mut Author) {
         match &mailbox.place {
             // A literal is fine grammar, but no domain that could publish a policy.
             Place::Literal(_) => author.add_defect(defect::BAD_DOMAIN),
-            Place::Name(name) => match domain(name) {
-                Some(domain) => domains.push(domain),
-                None => author.add_defect(defect::BAD_DOMAIN),
+            Place::Name(name) => match Domain::parse_with_underscores(name) {
+                Ok(domain) => domains.push(domain),
+                Err(_) => author.add_defect(defect::BAD_DOMAIN),
             },
         }
     }
@@ -158,7 +155,11 @@ fn read_field(value: &[u8], unfolded: &[u8], author: &mut Author) {
         author.add_defect(defect::NO_ADDRESS);
     }
     let readable = !list.defects.contains(&defect::BAD_SYNTAX) && !author.defects.contains(&defect::BAD_DOMAIN);
-    if readable && other_reading(value) != sorted(domains.clone()) {
+    if readable && other_reading(value) != Some(sorted(domains.clone())) {
+        author.add_defect(defect::READINGS_DIFFER);
+    }
+    let only_lacks_one = author.defects.iter().all(|word| [defect::NO_ADDRESS, defect::GROUP].contains(word));
+    if list.mailboxes.is_empty() && only_lacks_one && shows_an_address(value) {
         author.add_defect(defect::READINGS_DIFFER);
     }
     for domain in domains {
@@ -166,43 +167,32 @@ fn read_field(value: &[u8], unfolded: &[u8], author: &mut Author) {
     }
 }
 
-/// The domains that mail-parser reads in the field, sorted, each once. What it reads and is no domain makes the readings differ.
-fn other_reading(value: &[u8]) -> Vec<Domain> {
+/// Whether a field that holds no address shows one all the same: many readers make an author of `"a@bank.example"`, of a comment
+/// or of an encoded-word, and no DMARC was asked for it.
+fn shows_an_address(value: &[u8]) -> bool {
+    const AT: [char; 3] = ['@', '\u{ff20}', '\u{fe6b}'];
+    let text = String::from_utf8_lossy(value);
+    if text.contains(AT) || text.contains("=40") {
+        return true;
+    }
+    // Within quotes and comments encoded-words are none (RFC 2047 §5), but are decoded by many.
+    let bare = |octet: &u8| if b"\"()<>".contains(octet) { b' ' } else { *octet };
+    let bare: Vec<u8> = value.iter().map(bare).chain(*b"\r\n").collect();
+    let decoded = MessageStream::new(&bare).parse_unstructured();
+    decoded.as_text().is_some_and(|decoded| decoded.contains(AT))
+}
+
+/// The domains that mail-parser reads in the field, sorted, each once. `None` where it reads one that is none.
+fn other_reading(value: &[u8]) -> Option<Vec<Domain>> {
     let ended = [value, b"\r\n"].concat();
     let HeaderValue::Address(address) = MessageStream::new(&ended).parse_address() else {
-        return Vec::new();
+        return Some(Vec::new());
     };
     let read = address.iter().filter_map(|a| a.address()).filter_map(|address| {
         let (_, domain) = address.rsplit_once('@')?;
-        Some(self::domain(domain).unwrap_or_else(unreadable))
+        Some(Domain::parse_with_underscores(domain).ok())
     });
-    sorted(read.collect())
-}
-
-/// A domain of From. Unlike in an envelope it may have underscores: RFC 5322 §3.2.3 knows only atoms, hosts of that kind do
-/// write mail, and everyone is shown the same name.
-fn domain(text: &str) -> Option<Domain> {
-    if let Ok(domain) = Domain::parse(text) {
-        return Some(domain);
-    }
-    let is_octet = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
-    let is_plain = |label: &str| {
-        let inner = label.trim_matches('-');
-        label.len() <= LABEL_OCTETS
-            && label == inner
-            && label.contains('_')
-            && !label.starts_with("xn--")
-            && label.bytes().all(is_octet)
-    };
-    // The other labels are judged as ever, within a name that is as long.
-    let others: Vec<&str> = text.split('.').map(|label| if is_plain(label) { "x" } else { label }).collect();
-    let fits = text.is_ascii() && text.len() <= NAME_OCTETS;
-    (fits && Domain::parse(&others.join(".")).is_ok()).then(|| Domain(text.to_ascii_lowercase()))
-}
-
-/// A value that equals no domain that was ever parsed from a field.
-fn unreadable() -> Domain {
-    Domain(String::new())
+    read.collect::<Option<Vec<Domain>>>().map(sorted)
 }
 
 fn sorted(mut domains: Vec<Domain>) -> Vec<Domain> {
@@ -216,7 +206,7 @@ pub fn read_reply_to(header: &Header) -> Option<Domain> {
     let field = header.named("reply-to").next()?;
     let list = MailboxList::read(&field.unfolded());
     match &list.mailboxes.first()?.place {
-        Place::Name(name) => domain(name),
+        Place::Name(name) => Domain::parse_with_underscores(name).ok(),
         Place::Literal(_) => None,
     }
 }

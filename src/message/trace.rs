@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use crate::smtp::address::ReversePath;
+use crate::smtp::address::{Host, Mailbox, ReversePath};
 
 /// Octets of a client's text that are kept in a comment, before escaping.
 const COMMENT_OCTETS: usize = 64;
@@ -96,7 +96,7 @@ impl Received<'_> {
         if let Some((version, cipher)) = self.tls {
             let _ = write!(field, "\r\n\t({} {})", escaped(version), escaped(cipher));
         }
-        if let Some(address) = self.for_.filter(|address| is_mailbox(address, self.with.is_utf8())) {
+        if let Some(address) = self.for_.filter(|address| Mailbox::parse(address, self.with.is_utf8()).is_ok()) {
             let _ = write!(field, "\r\n\tfor <{address}>");
         }
         let _ = write!(field, ";\r\n\t{}\r\n", date(self.time));
@@ -106,8 +106,8 @@ impl Received<'_> {
     /// `Extended-Domain`: the HELO argument where it is a domain or an address literal, else the client's address with
     /// what it said as a comment.
     fn push_from(&self, field: &mut String) {
-        let ip = literal(self.client_ip);
-        let named = is_domain(self.helo) || is_literal(self.helo);
+        let ip = Host::Literal(self.client_ip.to_canonical()).to_string();
+        let named = is_domain(self.helo) || matches!(Host::parse(self.helo), Ok(Host::Literal(_)));
         field.push_str(if named { self.helo } else { &ip });
         if is_domain(self.client_name) {
             let _ = write!(field, " ({} {ip})", self.client_name);
@@ -142,14 +142,6 @@ pub fn date(time: jiff::Timestamp) -> String {
     time.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
 }
 
-/// An address literal (RFC 5321 §4.1.3).
-fn literal(ip: IpAddr) -> String {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => format!("[{ip}]"),
-        IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
-    }
-}
-
 /// RFC 5321 §4.1.2 Domain in ASCII; underscores, which real HELO names have, are let through: they are an atom's characters.
 fn is_domain(text: &str) -> bool {
     let label = |label: &str| {
@@ -157,52 +149,6 @@ fn is_domain(text: &str) -> bool {
         (1..=63).contains(&label.len()) && label.bytes().all(inner) && !label.starts_with('-') && !label.ends_with('-')
     };
     text.len() <= 253 && text.split('.').all(label)
-}
-
-fn is_literal(text: &str) -> bool {
-    let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else { return false };
-    match inner.get(..5) {
-        Some(tag) if tag.eq_ignore_ascii_case("IPv6:") => {
-            // A zone (fe80::1%eth0) is not parsed by this type, as it should be.
-            inner.get(5..).is_some_and(|rest| rest.parse::<std::net::Ipv6Addr>().is_ok())
-        }
-        _ => inner.parse::<std::net::Ipv4Addr>().is_ok(),
-    }
-}
-
-/// RFC 5321 §4.1.2 Mailbox, with UTF-8 where `utf8` says so.
-fn is_mailbox(text: &str, utf8: bool) -> bool {
-    let Some((local, host)) = text.rsplit_once('@') else { return false };
-    text.len() <= ADDRESS_OCTETS
-        && (utf8 || text.is_ascii())
-        && (is_dot_string(local) || is_quoted_string(local))
-        && (is_domain(host) || is_literal(host))
-}
-
-fn is_dot_string(local: &str) -> bool {
-    let atext = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || is_text_beyond_ascii(c);
-    local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(atext))
-}
-
-fn is_quoted_string(local: &str) -> bool {
-    let Some(inner) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return false };
-    let mut chars = inner.chars();
-    while let Some(c) = chars.next() {
-        let fine = match c {
-            '\\' => chars.next().is_some_and(|quoted| (' '..='~').contains(&quoted)),
-            '"' => false,
-            c => (' '..='~').contains(&c) || is_text_beyond_ascii(c),
-        };
-        if !fine {
-            return false;
-        }
-    }
-    local.len() >= 2
-}
-
-/// A character beyond ASCII that neither is a control nor ends a line for any reader.
-fn is_text_beyond_ascii(c: char) -> bool {
-    !c.is_ascii() && !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// Text within a comment: what is neither a letter, a digit nor of a few signs is written `%XX`, and the whole is cut.

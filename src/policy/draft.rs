@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 use crate::facts::table::{self, Value};
 use crate::facts::word::{Action, Stage};
 
-use super::keys::{Reader, Spot, Table, fact_value};
+use super::keys::{Reader, Spot, Table, article, fact_value};
 
 /// The whole file.
 #[derive(Debug, Default)]
@@ -160,7 +160,7 @@ fn flatten(
                 None => reader.problem(
                     value.span(),
                     key,
-                    format!("no fact has a {} like this", other.type_str()),
+                    format!("no fact has {} like this", article(other.type_str())),
                     "give a string, a number, true, false or a list",
                 ),
             },
@@ -191,7 +191,7 @@ fn lists(reader: &mut Reader<'_>, table: &Table<'_>) -> Vec<DraftList> {
             }
             DeValue::Array(_) => DraftEntries::Inline(reader.strings(table, &name.value).unwrap_or_default()),
             other => {
-                let cause = format!("a list is an array or a file, not a {}", other.type_str());
+                let cause = format!("a list is an array or a file, not {}", article(other.type_str()));
                 reader.problem(value.span(), key, cause, "write [\"a.example\"] or { file = \"names.txt\" }");
                 DraftEntries::Nowhere
             }

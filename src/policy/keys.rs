@@ -186,7 +186,8 @@ fn numbered(what: &str, index: usize, table: &DeTable<'_>) -> String {
     }
 }
 
-fn article(noun: &str) -> String {
+/// A noun with its article.
+pub(super) fn article(noun: &str) -> String {
     let vowel = noun.starts_with(['a', 'e', 'i', 'o', 'u']);
     format!("{} {noun}", if vowel { "an" } else { "a" })
 }

@@ -20,7 +20,7 @@ pub struct List {
     names: HashSet<String>,
     with_subdomains: HashSet<String>,
     networks: HashSet<IpNet>,
-    /// The prefix lengths that occur, the longest first to be tried first or not at all.
+    /// The prefix lengths that occur: no other network can hold an address.
     lengths_v4: BTreeSet<u8>,
     lengths_v6: BTreeSet<u8>,
 }

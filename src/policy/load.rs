@@ -215,7 +215,6 @@ fn rule(reader: &mut Reader<'_>, draft: DraftRule, lists: &Lists, patterns: &mut
     Some(Rule {
         name: draft.name?.value,
         at,
-        when: when.value,
         condition: condition?,
         action: draft.action.map(|action| action.value),
         reply: reply?,

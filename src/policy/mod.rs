@@ -47,7 +47,6 @@ pub struct Policy {
 pub struct Rule {
     name: String,
     at: Stage,
-    when: String,
     condition: Condition,
     action: Option<Action>,
     reply: Template,
@@ -66,19 +65,9 @@ impl Rule {
         self.at
     }
 
-    /// Its condition as written.
-    pub fn when(&self) -> &str {
-        &self.when
-    }
-
     /// What it does where it matches; `None` where it only scores.
     pub fn action(&self) -> Option<Action> {
         self.action
-    }
-
-    /// What it adds to the score where it matches.
-    pub fn score(&self) -> Option<f64> {
-        self.score
     }
 
     /// Whether it only says what it would have done.
@@ -235,11 +224,6 @@ impl Policy {
             Stage::Rcpt => rcpt,
             Stage::Data => data,
         }
-    }
-
-    /// Whether any rule is judged at a stage.
-    pub fn has_rules(&self, stage: Stage) -> bool {
-        self.rules.iter().any(|rule| rule.at == stage)
     }
 
     /// Lets the rules of a stage decide, in their order. Total: a rule whose condition can't be run is recorded as such and left out.

@@ -126,7 +126,8 @@ fn copies(trace: &Trace<'_>, judged: &[Judged<'_>]) -> Vec<Copy> {
 /// The message as it came, without the fields that only we may write (RFC 8601 §5).
 fn payload(content: Content, authserv_id: &str) -> Payload {
     let mut header = content.header.without(|field| is_ours(field, authserv_id));
-    if content.header.defects().contains(&HeaderDefect::NoHeader) {
+    let ends_ours = header.is_empty() && content.had_blank_line;
+    if content.header.defects().contains(&HeaderDefect::NoHeader) && !ends_ours {
         // its first line would continue, or end, the fields that we put in front of it
         header.splice(0..0, *b"\r\n");
     }

@@ -31,11 +31,12 @@ impl Inquiry {
                 None => pending().await,
             }
         };
-        let found = tokio::select! {
-            found = client_lookups.next() => found,
-            found = helo_lookups.next() => found,
-            found = in_transaction => found,
+        let (found, of_session) = tokio::select! {
+            found = client_lookups.next() => (found, true),
+            found = helo_lookups.next() => (found, true),
+            found = in_transaction => (found, false),
         };
+        self.panicked |= of_session && found.is_err();
         self.note(found);
     }
 
@@ -64,9 +65,8 @@ impl Inquiry {
         let Ok(found) = found else {
             tracing::error!("a check panicked: this message is answered with 451");
             self.receiver.metrics.panic();
-            match &mut self.transaction {
-                Some(transaction) => transaction.panicked = true,
-                None => self.panicked = true,
+            if let Some(transaction) = &mut self.transaction {
+                transaction.panicked = true;
             }
             return;
         };
@@ -110,7 +110,7 @@ impl Inquiry {
             (Ok((dkim, arc)), Some(transaction)) => {
                 transaction.facts.dkim = dkim;
                 transaction.facts.arc = arc;
-                let Transaction { author, reverse_path, facts, .. } = &*transaction;
+                let Transaction { author, reverse_path, facts, .. } = &**transaction;
                 let weighing = authenticator.dmarc(author, &facts.spf, reverse_path, &facts.dkim);
                 match AssertUnwindSafe(weighing).catch_unwind().await {
                     Ok(dmarc) => transaction.facts.dmarc = dmarc,

@@ -2,62 +2,12 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::authenticate::body::{BodyHasher, DkimKeys};
 use crate::message::content::Content;
 use crate::message::header::{Header, HeaderSplitter};
 
-/// Octets of messages that may be in memory at once, over all sessions.
-#[derive(Debug)]
-pub struct Memory {
-    limit: u64,
-    used: AtomicU64,
-}
-
-impl Memory {
-    /// At most `limit` octets.
-    pub fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Memory { limit, used: AtomicU64::new(0) })
-    }
-
-    /// Octets that are held now.
-    pub fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    fn take(&self, octets: u64) -> bool {
-        let before = self.used.fetch_add(octets, Ordering::Relaxed);
-        let fits = before.saturating_add(octets) <= self.limit;
-        if !fits {
-            self.used.fetch_sub(octets, Ordering::Relaxed);
-        }
-        fits
-    }
-}
-
-/// Octets that one message holds; given back when it is dropped.
-#[derive(Debug)]
-struct Share {
-    memory: Arc<Memory>,
-    octets: u64,
-}
-
-impl Share {
-    fn grow(&mut self, octets: u64) -> bool {
-        let grown = self.memory.take(octets);
-        if grown {
-            self.octets = self.octets.saturating_add(octets);
-        }
-        grown
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.memory.used.fetch_sub(self.octets, Ordering::Relaxed);
-    }
-}
+use super::memory::Share;
 
 /// A message that is coming in.
 pub(super) struct Incoming {
@@ -93,8 +43,7 @@ pub(super) struct Held {
 
 impl Incoming {
     /// Expects the first octet.
-    pub(super) fn new(memory: &Arc<Memory>) -> Self {
-        let share = Share { memory: Arc::clone(memory), octets: 0 };
+    pub(super) fn new(share: Share) -> Self {
         Incoming { share, part: Part::Header(HeaderSplitter::new()), bytes: 0 }
     }
 
@@ -102,6 +51,7 @@ impl Incoming {
     pub(super) fn push(&mut self, octets: &[u8]) -> Option<Arc<Header>> {
         self.bytes = self.bytes.saturating_add(octets.len() as u64);
         if !matches!(self.part, Part::Starved) && !self.share.grow(octets.len() as u64) {
+            self.share.give_back();
             self.part = Part::Starved;
         }
         match &mut self.part {

@@ -12,6 +12,7 @@ use crate::recipients::MailboxName;
 use crate::smtp::address::ReversePath;
 use crate::smtp::reply::Reply;
 
+use super::MOST_COPIES;
 use super::incoming::Incoming;
 use super::lookups::Lookups;
 
@@ -70,9 +71,13 @@ impl Standing {
             && (self.judgement.score == other.judgement.score || !reads(&self.policy, "score"))
     }
 
-    /// Whether the data stage may refuse the message.
-    fn may_refuse(&self) -> bool {
-        let refuses = |rule: &Rule| matches!(rule.action(), Some(Action::Reject | Action::Defer)) && !rule.observe();
+    /// Whether the data stage may refuse the message, or keep nothing of it: the one record of the transaction could not tell that of
+    /// some recipients only.
+    fn may_not_store(&self) -> bool {
+        let refuses = |rule: &Rule| match rule.action() {
+            Some(Action::Reject | Action::Defer | Action::Discard) => !rule.observe(),
+            Some(Action::Accept | Action::Quarantine) | None => false,
+        };
         !self.judgement.accepted && self.policy.rules().iter().any(|rule| rule.at() == Stage::Data && refuses(rule))
     }
 }
@@ -130,9 +135,15 @@ impl Transaction {
     /// Whether the recipient can be judged together with those accepted so far: there is one answer after DATA (RFC 5321
     /// §4.1.1.4), so where a refusal could differ it is asked to come again alone.
     pub fn goes_with(&self, standing: &Standing) -> bool {
-        self.accepted
-            .iter()
-            .all(|other| other.standing.is_like(standing) || !(other.standing.may_refuse() || standing.may_refuse()))
+        self.accepted.iter().all(|other| {
+            other.standing.is_like(standing) || !(other.standing.may_not_store() || standing.may_not_store())
+        })
+    }
+
+    /// Whether a recipient may lead to so many copies more.
+    pub fn has_room_for(&self, copies: usize) -> bool {
+        let so_far = self.accepted.iter().map(|accepted| accepted.mailboxes.len()).sum::<usize>();
+        so_far == 0 || so_far.saturating_add(copies) <= MOST_COPIES
     }
 
     /// Notes what a recipient was answered.

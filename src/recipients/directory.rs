@@ -149,11 +149,6 @@ impl Directory {
         self.domains.iter()
     }
 
-    /// Whether a domain is local.
-    pub fn is_local(&self, domain: &Domain) -> bool {
-        self.entries.contains_key(domain)
-    }
-
     /// All mailboxes, sorted by domain and name.
     pub fn mailboxes(&self) -> impl Iterator<Item = &MailboxName> {
         self.mailboxes.iter()

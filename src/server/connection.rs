@@ -71,6 +71,7 @@ struct Connection {
     replies: Vec<u8>,
     /// The command that the next reply answers, for the metrics.
     verb: Verb,
+    /// When the session has lasted long enough.
     ends: Instant,
     tls: SessionTls,
 }
@@ -130,7 +131,7 @@ impl Connection {
                     self.session.answer(answer);
                 }
                 Step::StartTls(reply) => {
-                    if !self.start_tls(reply).await? {
+                    if !Box::pin(self.start_tls(reply)).await? {
                         return Ok(());
                     }
                 }
@@ -151,6 +152,7 @@ impl Connection {
         }
     }
 
+    /// What needs much room while it waits is boxed: it would be a part of every idle connection.
     async fn answer(&mut self, question: Question) -> Reply {
         match question {
             Question::Mail { reverse_path, smtputf8, .. } => {
@@ -159,7 +161,7 @@ impl Connection {
             }
             Question::Recipient { forward_path } => {
                 self.verb = Verb::Rcpt;
-                self.inquiry.recipient(forward_path).await
+                Box::pin(self.inquiry.recipient(forward_path)).await
             }
             Question::Data => {
                 self.verb = Verb::Data;
@@ -167,7 +169,7 @@ impl Connection {
             }
             Question::Message { defect } => {
                 self.verb = Verb::Message;
-                self.inquiry.message(defect).await
+                Box::pin(self.inquiry.message(defect)).await
             }
         }
     }
@@ -175,7 +177,9 @@ impl Connection {
     /// Waits for octets; look-ups go on meanwhile.
     async fn wait(&mut self) -> io::Result<Input> {
         let in_transaction = self.session.in_transaction();
-        let deadline = self.ends.min(Instant::now() + self.generation.idle);
+        // a transaction in flight is finished, but it may not last another session's time
+        let ends = if in_transaction { self.ends + self.generation.session } else { self.ends };
+        let deadline = ends.min(Instant::now() + self.generation.idle);
         self.input.drain(..self.start);
         self.start = 0;
         if self.input.is_empty() && !in_transaction {
@@ -262,7 +266,7 @@ impl Connection {
     }
 
     /// The session is over: a transaction that is left is accounted for, and the connection closed.
-    async fn leave(mut self) {
+    async fn leave(&mut self) {
         self.inquiry.end_transaction();
         if let Some(wire) = self.wire.take() {
             wire.close().await;

@@ -9,6 +9,8 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::receive::network;
+
 /// How many connections the kernel holds for us before we accept them.
 const BACKLOG: i32 = 1024;
 
@@ -121,14 +123,6 @@ impl Drop for Permit {
                 open.by_address.remove(&self.ip);
             }
         }
-    }
-}
-
-/// One IPv4 address, or the /64 of an IPv6 address: what one sender commonly has.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() & !u128::from(u64::MAX)).into()),
-        ip => ip,
     }
 }
 

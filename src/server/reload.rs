@@ -15,6 +15,8 @@ use super::start::{Lasting, StartError, certificates, generation, policies};
 pub(super) struct Reload {
     pub lasting: Arc<Lasting>,
     pub path: Option<PathBuf>,
+    /// What the server was started with: keys that need a restart are still in force from there.
+    pub started: Config,
     /// Whether a domain may lose its mailboxes.
     pub force: bool,
 }
@@ -55,7 +57,7 @@ impl Reload {
             StartError::Problems(problems) => problems.render(false),
             StartError::Machine(line) => line,
         })?;
-        let restart = old.restart_keys(&config);
+        let restart = self.started.restart_keys(&config);
         if !restart.is_empty() {
             tracing::warn!(keys = %restart.join(", "), "these keys have changed and need a restart; the old values stay");
         }

@@ -33,6 +33,7 @@ use super::private::PrivateClients;
 use super::privileges::{become_account, is_root, make_directory};
 use super::reload::Reload;
 use super::shutdown::Shutdown;
+use super::signals::{Asked, Signals};
 use super::tls;
 
 /// Threads that write messages; they wait for the disk, not for a core.
@@ -41,6 +42,8 @@ const WRITERS: usize = 12;
 const QUEUE: usize = 128 * 1024 * 1024;
 /// Octets of messages in memory, over all sessions: more are answered 452.
 const MEMORY: u64 = 1024 * 1024 * 1024;
+/// Octets of a connection that waits, without what it has read: thousands may be idle. Every test that connects holds it.
+const CONNECTION: usize = 4096;
 /// A file in tmp/ that is older was left by a crash.
 const STALE: Duration = Duration::from_secs(36 * 3600);
 /// How often stale files are looked for.
@@ -142,6 +145,8 @@ pub(super) struct Lasting {
 /// A server that accepts mail.
 pub struct Running {
     lasting: Arc<Lasting>,
+    started: Config,
+    /// What is in force.
     config: Config,
     path: Option<PathBuf>,
     force: bool,
@@ -182,7 +187,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         carrier: Carrier::Maildirs(Arc::clone(&writers)),
         journal: Some(Arc::clone(&journal)),
         metrics: Arc::clone(&metrics),
-        memory: Memory::new(MEMORY),
+        memory: Memory::new(MEMORY, config.limits.message.max(MEMORY / 8)),
     });
     counts::register(&metrics, &receiver, &writers, &journal, log.as_ref()).map_err(machine)?;
     metrics.soft_reject(config.smtp.soft_reject);
@@ -200,7 +205,22 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     let http = listener.local_addr().map_err(machine)?;
     let http_task = tokio::spawn(http::serve(listener, pages, async { drop(stopped.await) }));
     let (path, force) = (None, false);
-    Ok(Running { lasting, config, path, force, smtp, http, shutdown, writers, journal, tasks, stop_http, http_task })
+    let started = config.clone();
+    Ok(Running {
+        lasting,
+        started,
+        config,
+        path,
+        force,
+        smtp,
+        http,
+        shutdown,
+        writers,
+        journal,
+        tasks,
+        stop_http,
+        http_task,
+    })
 }
 
 /// Who judges whose mail.
@@ -241,10 +261,12 @@ fn accept(
                     lasting.metrics.connection(ConnectionOutcome::Accepted);
                     private.notice(client.ip(), &generation.receiver);
                     let presence = shutdown.enter();
-                    tokio::spawn(async move {
+                    let serving = async move {
                         let _permit = permit;
                         connection::serve(stream, client, generation, presence).await;
-                    });
+                    };
+                    debug_assert!(size_of_val(&serving) <= CONNECTION, "{} octets", size_of_val(&serving));
+                    tokio::spawn(serving);
                 }
                 Err(denied) => refuse(stream, denied, &lasting.metrics),
             }
@@ -328,26 +350,20 @@ impl Running {
     }
 
     /// Serves until SIGTERM or SIGINT; SIGHUP reloads.
-    ///
-    /// # Errors
-    /// Signals can't be listened for.
-    pub async fn until_signal(mut self) -> io::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let mut hup = signal(SignalKind::hangup())?;
-        loop {
-            tokio::select! {
-                _ = term.recv() => break,
-                _ = int.recv() => break,
-                _ = hup.recv() => self.reload().await,
-            }
+    pub async fn until_signal(mut self, mut signals: Signals) {
+        while signals.next().await == Asked::Reload {
+            self.reload().await;
         }
         self.stop().await;
-        Ok(())
     }
 
     async fn reload(&mut self) {
-        let reload = Reload { lasting: Arc::clone(&self.lasting), path: self.path.clone(), force: self.force };
+        let reload = Reload {
+            lasting: Arc::clone(&self.lasting),
+            path: self.path.clone(),
+            started: self.started.clone(),
+            force: self.force,
+        };
         if let Some(config) = reload.run(self.config.clone()).await {
             self.config = config;
         }

@@ -13,6 +13,11 @@ use tokio_rustls::server::TlsStream;
 const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How long a client may take to accept our replies.
 const WRITE: Duration = Duration::from_secs(60);
+/// How long a connection may stay open after our goodbye.
+const LINGER: Duration = Duration::from_secs(2);
+/// Octets that are then read at once, and how often.
+const LINGER_CHUNK: usize = 16 * 1024;
+const LINGER_CHUNKS: usize = 64;
 
 /// A connection to a client.
 pub(super) enum Wire {
@@ -81,15 +86,24 @@ impl Wire {
         Some((version, suite.unwrap_or_default().replacen("TLS13_", "TLS_", 1)))
     }
 
-    /// Says goodbye (close_notify under TLS) without waiting for long.
+    /// Says goodbye (close_notify under TLS), and takes for a moment what the client still sends: octets that nobody reads would make
+    /// the kernel reset the connection, and the last reply (a 250 maybe) be lost where it has to be sent once more.
     pub(super) async fn close(mut self) {
         let closing = async {
             match &mut self {
-                Wire::Clear(stream) => stream.shutdown().await,
-                Wire::Secured(stream) => stream.shutdown().await,
+                Wire::Clear(stream) => stream.shutdown().await?,
+                Wire::Secured(stream) => stream.shutdown().await?,
             }
+            let mut rest = Vec::with_capacity(LINGER_CHUNK);
+            for _ in 0..LINGER_CHUNKS {
+                rest.clear();
+                if self.read(&mut rest).await? == 0 {
+                    break;
+                }
+            }
+            io::Result::Ok(())
         };
         // the client may be gone already
-        let _ = timeout(Duration::from_secs(5), closing).await;
+        let _ = timeout(LINGER, closing).await;
     }
 }

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 
-use super::address::{ForwardPath, Host, ReversePath};
+use super::address::{ForwardPath, ReversePath};
 use super::command::{Command, CommandError, MailParameters};
 use super::data::{Frame, Framer};
 use super::line::{Line, LineReader};
@@ -209,7 +209,7 @@ impl Session {
 
     fn helo(&mut self, phase: Phase, name: &str, extended: bool) -> Phase {
         self.abandon(phase);
-        let notice = Notice::Helo { name: name.to_owned(), host: Host::parse(name).ok(), extended };
+        let notice = Notice::Helo { name: name.to_owned(), extended };
         self.steps.push_back(Step::Notice(notice));
         let capabilities = &self.capabilities;
         let reply = if extended {

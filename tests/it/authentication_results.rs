@@ -277,6 +277,34 @@ fn very_many_signatures_do_not_make_the_field_grow() {
 }
 
 #[test]
+fn a_field_that_a_lenient_reader_takes_for_ours_claims_it() {
+    for forged in [
+        "=?utf-8?q?mx.victim.example?=; dmarc=pass",
+        "=?utf-8?q?mx.victim.example=3B_dmarc=3Dpass?=",
+        " (x) =?utf-8?b?bXgudmljdGltLmV4YW1wbGU7?= dmarc=pass",
+        "mx.victim(x).example; dmarc=pass",
+        "mx.victim.\r\n example; dmarc=pass",
+        "mx . victim . example; dmarc=pass",
+        ";mx.victim.example; dmarc=pass",
+        "mx.victim.example\u{1}; dmarc=pass",
+        "mx.victim.exam\\ple; dmarc=pass",
+        "<mx.victim.example>; dmarc=pass",
+        "\u{a0}mx.victim.example; dmarc=pass",
+        "mx.victim.example&; dmarc=pass",
+    ] {
+        assert!(claims_our_authserv_id(forged.as_bytes(), "mx.victim.example"), "{forged:?}");
+    }
+    for foreign in [
+        "mx.victim.example.net; dmarc=pass",
+        "mx.victim.examples; dmarc=pass",
+        "a.mx.victim.example; dmarc=pass",
+        "other.example; dkim=pass reason=\"=?utf-8?q?x?=\" (mx.victim.example) header.d=mx.victim.example",
+    ] {
+        assert!(!claims_our_authserv_id(foreign.as_bytes(), "mx.victim.example"), "{foreign:?}");
+    }
+}
+
+#[test]
 fn a_field_that_claims_our_authserv_id_is_known() {
     for ours in [
         " mx.victim.example; dmarc=pass",

@@ -54,6 +54,7 @@ fn sound_mailboxes_have_a_domain_and_no_defect() {
     check("\"<evil@bad.example>, x\" <a@example.com>", "example.com", &[]);
     check("A. B. <a@example.com>", "example.com", &[]);
     check("=?utf-8?q?evil=40bad=2Eexample?= <a@example.com>", "example.com", &[]);
+    check("(A) < a(B)@example.com (C)\t>", "example.com", &[]);
     check("a@example.com (A (nested) B)", "example.com", &[]);
     check("A\r\n B\r\n\t<a@example.com>", "example.com", &[]);
     check("\"a b\"@example.com", "example.com", &[]);
@@ -64,8 +65,25 @@ fn sound_mailboxes_have_a_domain_and_no_defect() {
 #[test]
 fn what_leaves_room_for_another_reading_is_named() {
     check("", "", &["no-address"]);
+    check("<a@bank.example(> ).attacker.example>", "", &["readings-differ"]);
+    check("<a@bank.example .attacker.example>", "", &["readings-differ"]);
+    check("<a@(b@bank.example)attacker.example>", "", &["readings-differ"]);
     check("<>", "", &["no-address"]);
     check("MAILER-DAEMON", "", &["no-address"]);
+    check("=?utf-8?q?Mail_System?= <MAILER-DAEMON>", "", &["no-address"]);
+    for shown in [
+        "\"a@bank.example\"",
+        "\"a@bank.example\" <>",
+        "\"a@bank.example\" <MAILER-DAEMON>",
+        "(a@bank.example)",
+        "a\u{ff20}bank.example",
+        "=?utf-8?q?a=40bank.example?= <>",
+        "=?utf-8?b?YUBiYW5rLmV4YW1wbGU=?= <MAILER-DAEMON>",
+        "\"=?utf-8?b?YUBiYW5rLmV4YW1wbGU=?=\" <>",
+        "(=?utf-8?b?YUBiYW5rLmV4YW1wbGU=?=) <>",
+    ] {
+        check(shown, "", &["no-address", "readings-differ"]);
+    }
     check("Mail Delivery <MAILER-DAEMON>", "", &["no-address"]);
     check("a@x.example, b@y.example", "", &["several-domains"]);
     check("undisclosed:;", "", &["group", "no-address"]);

@@ -222,6 +222,7 @@ fn keys_that_need_a_restart_are_told_and_others_are_not() {
         ("journal.keep", "'15d'"),
         ("security.user", "'nobody'"),
         ("limits.connections", "7"),
+        ("limits.connections_per_address", "7"),
     ];
     let old = parsed(&format!("{TOP}{DOMAIN}"));
     for (key, value) in cases {

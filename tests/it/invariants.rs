@@ -187,6 +187,30 @@ fn stored_made_only_by_deliver(file: &str, text: &str) -> Vec<String> {
     Vec::new()
 }
 
+/// The 250 after DATA: worded by `Acknowledged` alone, which is made of a `Stored`, a journalled discard, or a rehearsal.
+fn acknowledged_only_by_what_is_kept(file: &str, text: &str) -> Vec<String> {
+    let mut found = offences(file, text, |named| {
+        let words = named.path.ends_with("reply::accepted") || named.path.ends_with("catalogue::accepted");
+        let elsewhere = words && !matches!(file, "receive/carry_out.rs" | "smtp/reply.rs" | "smtp/reply/catalogue.rs");
+        elsewhere.then(|| "only Acknowledged says that a message is accepted".to_owned())
+    });
+    found.extend(offences(file, text, |named| {
+        let makes = named.path.contains("Acknowledged::") && room(file) != "receive";
+        makes.then(|| "only receive/ acknowledges".to_owned())
+    }));
+    found
+}
+
+/// Evidence has no verdict in it: authenticate/ knows neither actions nor rules.
+fn evidence_is_no_verdict(file: &str, text: &str) -> Vec<String> {
+    const VERDICTS: &[&str] = &["Action", "DecisionRecord", "RuleRecord"];
+    offences(file, text, |named| {
+        let last = named.path.rsplit("::").next().unwrap_or_default();
+        let judges = room(file) == "authenticate" && VERDICTS.contains(&last);
+        judges.then(|| format!("authenticate/ names {last}: it gathers evidence, rules decide"))
+    })
+}
+
 fn begins_with_a_doc(file: &str, text: &str) -> Vec<String> {
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     if first.starts_with("//!") && first.len() > 8 {
@@ -275,6 +299,24 @@ fn only_deliver_writes_mail() {
     allows(files_made_only_where_files_are, "config/mod.rs", "let text = std::fs::read_to_string(path)?;");
     refuses(stored_made_only_by_deliver, "deliver/mod.rs", "pub struct Stored {\n    pub files: Vec<u8>,\n}");
     allows(stored_made_only_by_deliver, "deliver/mod.rs", "pub struct Stored {\n    files: Vec<u8>,\n}\npub fn f() {}");
+}
+
+#[test]
+fn only_what_is_kept_is_acknowledged() {
+    hold(acknowledged_only_by_what_is_kept);
+    refuses(acknowledged_only_by_what_is_kept, "receive/ending.rs", "fn f() -> Reply { reply::accepted(\"x\") }");
+    refuses(acknowledged_only_by_what_is_kept, "server/connection.rs", "use crate::smtp::reply::accepted;");
+    refuses(acknowledged_only_by_what_is_kept, "server/connection.rs", "let a = Acknowledged::Discarded;");
+    allows(acknowledged_only_by_what_is_kept, "receive/carry_out.rs", "fn f() -> Reply { reply::accepted(\"x\") }");
+}
+
+#[test]
+fn authentication_yields_evidence_never_a_verdict() {
+    hold(evidence_is_no_verdict);
+    refuses(evidence_is_no_verdict, "authenticate/dmarc.rs", "use crate::facts::word::Action;");
+    refuses(evidence_is_no_verdict, "authenticate/dmarc.rs", "use crate::facts::{Dmarc, record::DecisionRecord};");
+    allows(evidence_is_no_verdict, "authenticate/dmarc.rs", "use crate::facts::{Dmarc, DmarcPolicy};");
+    allows(evidence_is_no_verdict, "policy/decide.rs", "use crate::facts::word::Action;");
 }
 
 #[test]

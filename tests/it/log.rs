@@ -93,6 +93,14 @@ fn a_value_can_not_go_on_with_fields_of_its_own() {
 }
 
 #[test]
+fn a_value_with_quotes_of_its_own_can_not_either() {
+    let text = plain(|| tracing::info!(helo = %r#""x" action=accept rule="y""#, after = 1, "x"));
+    assert_eq!(text, "<6>INFO  it::log: x helo=\"\\\"x\\\" action=accept rule=\\\"y\\\"\" after=1\n");
+    let text = plain(|| tracing::info!(helo = %r"a b\", after = %" action=accept", "x"));
+    assert_eq!(text, "<6>INFO  it::log: x helo=\"a b\\\\\" after=\" action=accept\"\n");
+}
+
+#[test]
 fn a_long_value_is_cut() {
     let text = plain(|| tracing::info!(helo = "y".repeat(1_000_000), "x"));
     assert!(text.chars().count() < VALUE_CHARACTERS + 100, "{}", text.len());

@@ -6,6 +6,7 @@ mod support;
 
 mod address;
 mod arc;
+mod attack;
 mod authentication_results;
 mod author;
 mod bad_input;

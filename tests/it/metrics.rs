@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use gatepost::facts::record::RuleRecord;
+use gatepost::facts::record::{DecisionRecord, RuleRecord};
 use gatepost::facts::word::{Action, MethodResult, Outcome, Stage};
 use gatepost::facts::{Dkim, Facts};
 use gatepost::observe::journal::Journal;
@@ -269,6 +269,10 @@ fn a_transaction_counts_a_message_only_where_one_was_judged() {
     assert_eq!(value(&metrics, "gatepost_message_bytes_total"), 700.0);
     assert_eq!(value(&metrics, "gatepost_decisions_total{action=\"reject\",rule=\"dmarc-reject\"}"), 2.0);
     assert_eq!(value(&metrics, "gatepost_rules_total{outcome=\"acted\",rule=\"dmarc-reject\"}"), 2.0);
+    record.decision = DecisionRecord::default();
+    metrics.transaction(&record);
+    let accepted = value(&metrics, "gatepost_decisions_total{action=\"accept\",rule=\"none\"}");
+    assert_eq!(accepted, 0.0, "nobody decided what the client gave up");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Policies: what is told about bad ones, how good ones judge, and what no input may do to them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
@@ -98,12 +99,44 @@ fn the_tests_of_the_shipped_policies_hold_every_rule_both_ways() {
     }
 }
 
+fn rules(policy: &str) -> Vec<toml::Table> {
+    let table: toml::Table = policy.parse().unwrap();
+    table["rule"].as_array().unwrap().iter().map(|rule| rule.as_table().unwrap().clone()).collect()
+}
+
+/// The code for each reason (RFC 3463, RFC 7372, RFC 7505), by the rules that refuse for it.
+#[test]
+fn the_shipped_policies_refuse_with_the_code_of_the_reason() {
+    let codes = [
+        ("no-reverse-name", "550 5.7.25 "),
+        ("reverse-name-trouble", "451 4.4.3 "),
+        ("reverse-path-null-mx", "550 5.7.27 "),
+        ("reverse-path-missing", "550 5.1.8 "),
+        ("reverse-path-trouble", "451 4.4.3 "),
+        ("author-malformed", "550 5.6.0 "),
+        ("dmarc-trouble", "451 4.7.1 "),
+        ("dmarc-evidence-trouble", "451 4.7.1 "),
+        ("dmarc-reject", "550 5.7.1 "),
+        ("unauthenticated-trouble", "451 4.4.3 "),
+        ("unauthenticated", "550 5.7.26 "),
+    ];
+    let mut held = BTreeSet::new();
+    for policy in [shipped::DEFAULT, shipped::STRICT, shipped::MONITOR] {
+        for rule in rules(policy)
+            .iter()
+            .filter(|rule| matches!(rule.get("action").and_then(|a| a.as_str()), Some("reject" | "defer")))
+        {
+            let name = rule["name"].as_str().unwrap();
+            let Some((known, code)) = codes.iter().find(|(known, _)| *known == name) else { panic!("{name}") };
+            assert!(rule["reply"].as_str().unwrap().starts_with(code), "{rule:?}");
+            held.insert(*known);
+        }
+    }
+    assert_eq!(held.len(), codes.len(), "{held:?}");
+}
+
 #[test]
 fn the_monitoring_policy_has_the_rules_of_the_default_one_with_observe() {
-    let rules = |text: &str| -> Vec<toml::Table> {
-        let table: toml::Table = text.parse().unwrap();
-        table["rule"].as_array().unwrap().iter().map(|rule| rule.as_table().unwrap().clone()).collect()
-    };
     let mut monitor = rules(shipped::MONITOR);
     for rule in &mut monitor {
         let acts = rule.get("action").is_some_and(|action| action.as_str() != Some("accept"));
@@ -121,7 +154,7 @@ fn the_shipped_policies_wait_for_no_look_up_at_connect() {
             policy.needs(Stage::Data).contains("dkim") && policy.needs(Stage::Rcpt).contains("mail_from.domain"),
             "{name}"
         );
-        assert!(!policy.has_rules(Stage::Mail) && policy.needs(Stage::Mail).is_empty(), "{name}");
+        assert!(policy.rules().iter().all(|rule| rule.at() != Stage::Mail), "{name}");
     }
 }
 

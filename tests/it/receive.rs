@@ -1,1 +1,11 @@
-//! Tests of receive.
+//! Whole sessions against the real server: what goes in over TCP, what is answered, stored, journalled and counted.
+
+mod content;
+mod evidence;
+mod framing;
+mod invariants;
+mod memory;
+mod panics;
+mod recipients;
+mod stages;
+mod transactions;

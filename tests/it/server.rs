@@ -1,1 +1,7 @@
-//! Tests of server.
+//! The server around the stages: limits, TLS, the end, reloads, our own trouble.
+
+mod connections;
+mod ending;
+mod reload;
+mod tls;
+mod trouble;

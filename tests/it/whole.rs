@@ -217,7 +217,7 @@ const ATTACKS: &[(&str, &str, bool)] = &[
     ("From: admin@legit.example\r\n .attacker.example", "", true),
     ("From: admin@legit.\r\n example", "", true),
     ("From: admin@legit.example .attacker.example", "", true),
-    ("From: admin.(c)x@attacker.example", "", true),
+    ("From: admin.(c)x@attacker.example", "attacker.example", false),
     ("From: admin\r\n @legit.example", "legit.example", false),
     ("From: admin@\r\n\tlegit.example", "", true),
     ("From: admin@legit.example.", "", true),

@@ -48,9 +48,6 @@ enum Token {
     Literal(Vec<u8>),
     /// One of `<>:;@,.`
     Special(u8),
-    /// A dot with white space or a comment beside it: fine in a phrase, but an address (RFC 5322 §4.4 has it as obsolete there)
-    /// is shown as ending before it by some readers.
-    LooseDot,
 }
 
 /// A defect that ends reading.
@@ -67,7 +64,9 @@ impl MailboxList {
             list.add_defect(defect::BAD_SYNTAX);
             return list;
         }
-        let read = tokens(value).and_then(|tokens| Reader { tokens: &tokens, at: 0, list: &mut list }.read());
+        let read = tokens(value).and_then(|Tokens { tokens, apart }| {
+            Reader { tokens: &tokens, apart: &apart, at: 0, list: &mut list }.read()
+        });
         if read.is_err() {
             list.add_defect(defect::BAD_SYNTAX);
         }
@@ -81,24 +80,24 @@ impl MailboxList {
     }
 }
 
-/// Splits into tokens; comments and white space are left out (RFC 5322 §3.2.2), as nothing in this grammar depends on them but
-/// the end of an atom.
-fn tokens(value: &[u8]) -> Result<Vec<Token>, Stop> {
-    let mut tokens = Vec::new();
+/// The tokens of a value, and for each whether a comment or white space stands before it.
+#[derive(Default)]
+struct Tokens {
+    tokens: Vec<Token>,
+    apart: Vec<bool>,
+}
+
+/// Splits into tokens; comments and white space (RFC 5322 §3.2.2) are left out and only remembered.
+fn tokens(value: &[u8]) -> Result<Tokens, Stop> {
+    let Tokens { mut tokens, mut apart } = Tokens::default();
     let mut at = 0;
-    let mut is_behind_space = false;
     while let Some(octet) = value.get(at) {
-        let was_behind_space = std::mem::replace(&mut is_behind_space, matches!(octet, b' ' | b'\t' | b'('));
-        if is_behind_space && let Some(dot) = tokens.last_mut().filter(|last| **last == Token::Special(b'.')) {
-            *dot = Token::LooseDot;
+        if apart.len() == tokens.len() {
+            apart.push(matches!(octet, b' ' | b'\t' | b'('));
         }
         match octet {
             b' ' | b'\t' => at += 1,
             b'(' => at = after_comment(value, at)?,
-            b'.' if was_behind_space => {
-                tokens.push(Token::LooseDot);
-                at += 1;
-            }
             b'"' => {
                 let (text, end) = delimited(value, at + 1, b'"')?;
                 tokens.push(Token::Quoted(text));
@@ -122,7 +121,7 @@ fn tokens(value: &[u8]) -> Result<Vec<Token>, Stop> {
             }
         }
     }
-    Ok(tokens)
+    Ok(Tokens { tokens, apart })
 }
 
 /// Control characters count as atoms here: they have a defect of their own, and must not hide what follows.
@@ -175,6 +174,7 @@ fn delimited(value: &[u8], start: usize, close: u8) -> Result<(Vec<u8>, usize), 
 
 struct Reader<'t, 'l> {
     tokens: &'t [Token],
+    apart: &'t [bool],
     at: usize,
     list: &'l mut MailboxList,
 }
@@ -237,7 +237,7 @@ impl<'t> Reader<'t, '_> {
     /// Words and dots up to the next other token.
     fn words(&mut self) -> &'t [Token] {
         let start = self.at;
-        while matches!(self.peek(), Some(Token::Atom(_) | Token::Quoted(_) | Token::Special(b'.') | Token::LooseDot)) {
+        while matches!(self.peek(), Some(Token::Atom(_) | Token::Quoted(_) | Token::Special(b'.'))) {
             self.at += 1;
         }
         self.tokens.get(start..self.at).unwrap_or_default()
@@ -303,8 +303,14 @@ impl<'t> Reader<'t, '_> {
 
     /// The domain behind an `@`, and with it a mailbox.
     fn address(&mut self, local: &[Token]) -> Result<(), Stop> {
+        let start = self.at;
         let local = dotted(local)?;
         let place = self.place()?;
+        // Only obsolete syntax has comments and white space within a domain (RFC 5322 §4.4), and many readers show no more than
+        // `a@bank.example` of `<a@bank.example(> ).attacker.example>`.
+        if self.apart.get(start..self.at).is_some_and(|apart| apart.contains(&true)) {
+            self.list.add_defect(defect::READINGS_DIFFER);
+        }
         let mailbox = Mailbox { local, place };
         let text = mailbox.address();
         if text.chars().any(is_invisible) {
@@ -336,11 +342,10 @@ impl<'t> Reader<'t, '_> {
 
 /// A phrase or nothing: words, and dots after the first of them (obs-phrase, RFC 5322 §4.1).
 fn check_phrase(words: &[Token]) -> Result<(), Stop> {
-    let begins_with_dot = matches!(words.first(), Some(Token::Special(b'.') | Token::LooseDot));
-    if begins_with_dot { Err(Stop) } else { Ok(()) }
+    if words.first() == Some(&Token::Special(b'.')) { Err(Stop) } else { Ok(()) }
 }
 
-/// Words joined by single dots: dot-atom, quoted-string, obs-local-part and obs-domain without white space beside their dots.
+/// Words joined by single dots: dot-atom, quoted-string, obs-local-part, obs-domain.
 fn dotted(words: &[Token]) -> Result<String, Stop> {
     let mut text = Vec::new();
     for (index, word) in words.iter().enumerate() {

@@ -184,39 +184,36 @@ struct Visitor<'writer> {
 }
 
 impl Visitor<'_> {
-    fn write(&mut self, field: &Field, value: &dyn Debug) -> fmt::Result {
+    fn write(&mut self, field: &Field, value: &str, is_text: bool) -> fmt::Result {
         if !std::mem::take(&mut self.first) {
             self.writer.write_char(' ')?;
         }
         if field.name() == "message" {
-            return write!(Escaping::new(&mut self.writer, VALUE_CHARACTERS), "{value:?}");
+            return Escaping::new(&mut self.writer, VALUE_CHARACTERS).write_str(value);
         }
-        let mut text = String::new();
-        write!(Escaping::new(&mut text, VALUE_CHARACTERS), "{value:?}")?;
         self.writer.write_str(field.name().trim_start_matches("r#"))?;
         self.writer.write_char('=')?;
-        // A value that was formatted by Display could otherwise go on with fields of its own making.
-        let quoted = text.len() > 1 && text.starts_with('"') && text.ends_with('"');
-        if quoted || !text.contains([' ', '=', '"']) {
-            self.writer.write_str(&text)
-        } else {
-            write!(self.writer, "\"{}\"", text.replace('"', "\\\""))
+        if !is_text && !value.contains([' ', '=', '"', '\\']) {
+            return Escaping::new(&mut self.writer, VALUE_CHARACTERS).write_str(value);
         }
+        // A value that brings its own quotes along could otherwise go on with fields of its own making.
+        let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
+        self.writer.write_char('"')?;
+        Escaping::new(&mut self.writer, VALUE_CHARACTERS).write_str(&quoted)?;
+        self.writer.write_char('"')
     }
 }
 
 impl Visit for Visitor<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         if self.result.is_ok() {
-            self.result = self.write(field, value);
+            self.result = self.write(field, &format!("{value:?}"), false);
         }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "message" {
-            self.record_debug(field, &format_args!("{value}"));
-        } else {
-            self.record_debug(field, &value);
+        if self.result.is_ok() {
+            self.result = self.write(field, value, true);
         }
     }
 }

@@ -30,12 +30,6 @@ labels! {
         Busy = "busy",
         /// Its address has its share already.
         Share = "share",
-        /// A connect rule refused it at once.
-        Refused = "refused",
-        /// The server is shutting down.
-        ShuttingDown = "shutting-down",
-        /// The system failed (accept, socket options).
-        Error = "error",
     }
 }
 labels! {

@@ -189,10 +189,12 @@ impl Metrics {
         count(Method::ReverseMxPtr, facts.reverse_mx.ptr.result.as_str());
     }
 
-    /// All that one finished transaction counts: its decision, its rules and, where a message was judged, that message and its
-    /// authentication results.
+    /// All that one finished transaction counts: its decision (one that the client gave up, without an answer to end it, has none),
+    /// its rules and, where a message was judged, that message and its authentication results.
     pub fn transaction(&self, record: &Record) {
-        self.decision(record.decision.action, &record.decision.rule);
+        if !record.decision.reply.is_empty() {
+            self.decision(record.decision.action, &record.decision.rule);
+        }
         record.rules.iter().for_each(|rule| self.rule(rule));
         if record.stage == Stage::Data && record.facts.message.bytes > 0 {
             self.message(record.facts.message.bytes);

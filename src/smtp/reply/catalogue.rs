@@ -1,4 +1,5 @@
-//! Every reply that this server knows, one function each, in the order in which a session may meet them.
+//! Every reply that this server gives by itself, one function each, in the order in which a session may meet them. What rules
+//! say is theirs: `policies/` has the codes of SPF, DMARC, reverse names and reverse MX.
 
 use super::Reply;
 use crate::smtp::address::AddressError;
@@ -241,11 +242,6 @@ pub fn disk_full() -> Reply {
     Reply::new(452, (4, 3, 1), "no room to store the message, try again later")
 }
 
-/// The mailbox has used up its quota.
-pub fn mailbox_full() -> Reply {
-    Reply::new(452, (4, 2, 2), "the mailbox is full")
-}
-
 /// Storing failed.
 pub fn io_error() -> Reply {
     Reply::new(451, (4, 3, 0), "the message could not be stored, try again later")
@@ -254,56 +250,6 @@ pub fn io_error() -> Reply {
 /// A fault of ours.
 pub fn internal_error() -> Reply {
     Reply::new(451, (4, 3, 0), "internal error, try again later")
-}
-
-/// The reverse-path's domain does not exist (RFC 3463 §3.2, X.1.8).
-pub fn no_such_reverse_domain() -> Reply {
-    Reply::new(550, (5, 1, 8), "the domain of the reverse-path does not exist")
-}
-
-/// The reverse-path's domain cannot be looked up now.
-pub fn reverse_domain_trouble() -> Reply {
-    Reply::new(451, (4, 4, 3), "the domain of the reverse-path cannot be looked up at the moment")
-}
-
-/// The reverse-path's domain takes no mail: null MX (RFC 7505 §4.2).
-pub fn null_mx() -> Reply {
-    Reply::new(550, (5, 7, 27), "the domain of the reverse-path takes no mail (null MX)")
-}
-
-/// SPF fail (RFC 7372 §3.2).
-pub fn spf_fail() -> Reply {
-    Reply::new(550, (5, 7, 23), "SPF does not authorize your address")
-}
-
-/// SPF permerror (RFC 7372 §3.2).
-pub fn spf_permerror() -> Reply {
-    Reply::new(550, (5, 7, 24), "the SPF record is in error")
-}
-
-/// SPF temperror (RFC 7208 §8.6).
-pub fn spf_temperror() -> Reply {
-    Reply::new(451, (4, 4, 3), "SPF cannot be looked up at the moment")
-}
-
-/// The client's address has no confirmed name (RFC 7372 §3.3).
-pub fn no_reverse_name() -> Reply {
-    Reply::new(550, (5, 7, 25), "your address has no reverse name that leads back to it")
-}
-
-/// Several checks failed (RFC 7372 §3.3).
-pub fn several_checks() -> Reply {
-    Reply::new(550, (5, 7, 26), "several authentication checks failed")
-}
-
-/// DMARC fail where the author domain asks for refusal (RFC 9989).
-pub fn dmarc_fail() -> Reply {
-    Reply::new(550, (5, 7, 1), "the author domain asks receivers to refuse mail that fails DMARC")
-}
-
-/// DMARC cannot be judged now.
-pub fn dmarc_temperror() -> Reply {
-    Reply::new(451, (4, 7, 1), "DMARC cannot be looked up at the moment")
 }
 
 /// A rule that refuses without words of its own.

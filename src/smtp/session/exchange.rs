@@ -1,6 +1,6 @@
 //! What session and server exchange: what a session may do, the steps it says, the questions it asks.
 
-use crate::smtp::address::{ForwardPath, Host, ReversePath};
+use crate::smtp::address::{ForwardPath, ReversePath};
 use crate::smtp::command::BodyType;
 use crate::smtp::data::DataDefect;
 use crate::smtp::reply::Reply;
@@ -74,8 +74,6 @@ pub enum Notice {
     Helo {
         /// What the client calls itself, as it was written: printable ASCII, at most 255 octets.
         name: String,
-        /// The domain or address literal that it is, where it is one.
-        host: Option<Host>,
         /// Whether it was EHLO.
         extended: bool,
     },

@@ -1,6 +1,9 @@
 //! Tests of the command line: exit codes, complaints, help.
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
 
 use super::{DOMAIN, TOP, testdata};
 
@@ -60,14 +63,39 @@ fn help_says_what_each_command_does_with_an_example() {
     }
 }
 
+/// A certificate and its key, as `NAME.chain.pem` and `NAME.key.pem`.
+fn write_certificate(directory: &Path, name: &str) {
+    let pair = rcgen::generate_simple_self_signed(vec!["mx1.example.com".to_owned()]).unwrap();
+    std::fs::write(directory.join(format!("{name}.chain.pem")), pair.cert.pem()).unwrap();
+    std::fs::write(directory.join(format!("{name}.key.pem")), pair.signing_key.serialize_pem()).unwrap();
+}
+
+/// The configuration with every key, and a certificate that is one.
+fn every_key() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(testdata("every-key")).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), directory.path().join(entry.file_name())).unwrap();
+    }
+    write_certificate(directory.path(), "its");
+    for file in ["chain.pem", "key.pem"] {
+        std::fs::rename(directory.path().join(format!("its.{file}")), directory.path().join(file)).unwrap();
+    }
+    directory
+}
+
 #[test]
 fn config_check_exits_0_1_or_2() {
-    run(
-        &["config", "check", "testdata/configs/every-key/gatepost.toml"],
-        0,
-        "fine (2 domains, 4 mailboxes, 3 policies)",
-        "warning: security.user",
-    );
+    let directory = every_key();
+    let file = directory.path().join("gatepost.toml");
+    let file = file.to_str().unwrap();
+    run(&["config", "check", file], 0, "fine (2 domains, 4 mailboxes, 3 policies)", "warning: security.user");
+    write_certificate(directory.path(), "other");
+    std::fs::rename(directory.path().join("other.key.pem"), directory.path().join("key.pem")).unwrap();
+    let (_, stderr) = run(&["config", "check", file], 1, "", "this key does not fit the certificate in");
+    assert_eq!(stderr.matches('\n').count(), 1, "{stderr}");
+    std::fs::write(directory.path().join("chain.pem"), "no certificate").unwrap();
+    run(&["config", "check", file], 1, "", "chain.pem: there is no certificate in PEM format");
     let expected = std::fs::read_to_string(testdata("five-mistakes/expected.txt")).unwrap();
     let (_, stderr) = run(&["config", "check", "testdata/configs/five-mistakes/gatepost.toml"], 1, "", "5 problems");
     assert_eq!(stderr, expected);
@@ -76,6 +104,7 @@ fn config_check_exits_0_1_or_2() {
 
 #[test]
 fn policies_are_checked_and_tested() {
+    run(&["policy", "check", "policies/default.toml"], 0, "\na careful operator of a small domain: ", "");
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         std::fs::write(directory.path().join(name), text).unwrap();

@@ -10,4 +10,5 @@ pub mod evaluation;
 pub mod player;
 pub mod programs;
 pub mod server;
+pub mod site;
 pub mod source;

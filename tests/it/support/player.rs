@@ -137,10 +137,9 @@ impl<'a> Player<'a> {
 fn notice_text(notice: &Notice) -> String {
     match notice {
         Notice::Abandoned => "abandoned".to_owned(),
-        Notice::Helo { name, host, extended } => {
+        Notice::Helo { name, extended } => {
             let verb = if *extended { "EHLO" } else { "HELO" };
-            let host = host.as_ref().map_or("no host".to_owned(), ToString::to_string);
-            format!("{verb} {name:?} ({host})")
+            format!("{verb} {name:?}")
         }
     }
 }

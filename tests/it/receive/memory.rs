@@ -1,0 +1,96 @@
+//! What messages hold in memory is counted: more than the bound is answered 452, and all is given back.
+
+use std::sync::Arc;
+
+use gatepost::receive::{Inquiry, Memory, Receiver};
+use gatepost::smtp::data::DataDefect;
+use gatepost::smtp::reply::Reply;
+
+use super::panics::receiver;
+use crate::support::dns::{Zone, serve};
+use crate::support::site::{OPEN, message};
+
+/// Octets that may be held.
+const BOUND: u64 = 10_000;
+/// Of which one network may hold these.
+const SHARE: u64 = 8_000;
+
+/// Sessions that share so little memory.
+fn check(sessions: impl AsyncFnOnce(&mut Inquiry, &mut Inquiry, &Memory)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let dns = serve(Zone::new()).await;
+        let receiver = receiver(OPEN, dns.addr());
+        let mut receiver = Arc::into_inner(receiver).unwrap();
+        receiver.memory = Memory::new(BOUND, SHARE);
+        let memory = Arc::clone(&receiver.memory);
+        let receiver: Arc<Receiver> = Arc::new(receiver);
+        let connect = |last| Inquiry::connect(Arc::clone(&receiver), ([127, 0, 0, last], 4000).into());
+        sessions(&mut connect(1), &mut connect(2), &memory).await;
+    });
+}
+
+async fn begin(inquiry: &mut Inquiry) {
+    use gatepost::smtp::address::{ForwardPath, ReversePath};
+    inquiry.helo("client.example", true);
+    inquiry.mail(ReversePath::parse(b"<a@sender.example>", false).unwrap(), false);
+    let reply = inquiry.recipient(ForwardPath::parse(b"<postmaster@localhost>", false).unwrap()).await;
+    assert_eq!(reply.code(), 250, "{reply}");
+    assert_eq!(inquiry.data().code(), 354);
+}
+
+#[track_caller]
+fn is(reply: &Reply, codes: &str) {
+    assert!(reply.one_line().starts_with(codes), "{codes} expected: {reply}");
+}
+
+#[test]
+fn a_message_that_memory_has_no_room_for_is_deferred_and_another_is_not_hurt() {
+    check(async |one, other, memory| {
+        begin(one).await;
+        begin(other).await;
+        let small = message("a@sender.example");
+        one.content(small.as_bytes());
+        other.content(small.as_bytes());
+        other.content(&vec![b'x'; SHARE as usize]);
+        assert_eq!(memory.used(), small.len() as u64, "what did not fit is not kept, nor what came before it");
+        is(&other.message(None).await, "452 4.3.1");
+        is(&one.message(None).await, "250 2.0.0");
+        assert_eq!(memory.used(), 0);
+    });
+}
+
+#[test]
+fn memory_is_given_back_however_a_message_ends() {
+    check(async |one, other, memory| {
+        for end in ["defect", "abandoned", "stored"] {
+            begin(one).await;
+            one.content(message("a@sender.example").as_bytes());
+            assert!(memory.used() > 0);
+            match end {
+                "defect" => is(&one.message(Some(DataDefect::BareLf)).await, "550 5.6.0"),
+                "abandoned" => one.end_transaction(),
+                _ => is(&one.message(None).await, "250 2.0.0"),
+            }
+            assert_eq!(memory.used(), 0, "{end}");
+        }
+        begin(other).await;
+        other.content(&vec![b'x'; SHARE as usize]);
+        is(&other.message(None).await, "250 2.0.0");
+    });
+}
+
+#[test]
+fn a_network_that_holds_its_share_leaves_room_for_the_others() {
+    check(async |greedy, other, memory| {
+        begin(greedy).await;
+        begin(other).await;
+        greedy.content(&vec![b'x'; SHARE as usize]);
+        assert_eq!(memory.used(), SHARE);
+        other.content(message("a@sender.example").as_bytes());
+        greedy.content(b"y");
+        is(&greedy.message(None).await, "452 4.3.1");
+        is(&other.message(None).await, "250 2.0.0");
+        assert_eq!(memory.used(), 0);
+    });
+}

@@ -1,0 +1,247 @@
+//! STARTTLS (RFC 3207): versions, names, keys that do not fit, and what a client slips in before the handshake.
+
+use std::sync::Arc;
+
+use gatepost::config::Config;
+use gatepost::problem::Source;
+use gatepost::server;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
+
+use crate::support::corpora;
+use crate::support::dns::Zone;
+use crate::support::site::{Client, OPEN, Setup, Site, message};
+
+/// Takes any certificate: what is shown is compared by the test.
+#[derive(Debug)]
+struct Anyone;
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &algorithms)
+    }
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &algorithms)
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+static ANY_VERSION: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+
+fn speaking(versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone))
+        .with_no_client_auth()
+}
+
+/// A certificate for a name: chain and key as PEM, and the certificate as it is shown.
+fn certificate(name: &str) -> (String, String, Vec<u8>) {
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem(), made.cert.der().to_vec())
+}
+
+const TLS: &str = "[smtp.tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n";
+
+fn site(zone: Zone) -> Site {
+    let (cert, key, _) = certificate("mx.local.example");
+    let files = [("cert.pem", cert.as_str()), ("key.pem", key.as_str())];
+    Site::start(Setup { zone, domains: &with_tls(TLS), files: &files, ..Setup::default() })
+}
+
+fn with_tls(tls: &str) -> String {
+    format!("{tls}{}", Setup::default().domains)
+}
+
+fn secured(site: &Site, versions: &[&'static SupportedProtocolVersion]) -> Client {
+    let mut client = site.dial();
+    client.expect("EHLO client.example", "250");
+    client.expect("STARTTLS", "220 2.0.0");
+    client.secure(speaking(versions), "mx.local.example").unwrap();
+    client
+}
+
+#[test]
+fn both_versions_are_spoken_and_told_in_record_and_received() {
+    let site = site(Zone::new());
+    for (version, word) in [(&rustls::version::TLS12, "TLSv1.2"), (&rustls::version::TLS13, "TLSv1.3")] {
+        let mut client = secured(&site, &[version]);
+        let ehlo = client.say("EHLO client.example");
+        assert!(!ehlo.text.contains("STARTTLS"), "not offered twice: {ehlo:?}");
+        client.expect("STARTTLS", "503 5.5.1");
+        client.mail("a@sender.example", &["alice@local.example"]);
+        let record = site.record(&client.data(message("a@sender.example")));
+        let tls = record.facts.tls.unwrap();
+        assert_eq!(tls.version, word);
+        assert!(tls.cipher.starts_with("TLS_") && !tls.cipher.contains("13_"), "an IANA name: {}", tls.cipher);
+        let file = String::from_utf8(std::fs::read(site.path("mail").join(&record.delivery[0].file)).unwrap()).unwrap();
+        assert!(file.contains(" with ESMTPS id ") && file.contains(&format!("({word} {})", tls.cipher)), "{file}");
+        client.expect("QUIT", "221");
+    }
+    assert_eq!(site.metric("gatepost_tls_handshakes_total", &["outcome=\"ok\""]), 2.0);
+    site.wait_for_metric("gatepost_sessions_total", &["TLSv1.2"], 1.0);
+}
+
+#[test]
+fn the_name_that_the_client_asks_for_chooses_the_certificate() {
+    let (cert, key, first) = certificate("mx.local.example");
+    let (more_cert, more_key, second) = certificate("mx.other.example");
+    let tls = format!("{TLS}more = [{{ certificate = \"more.pem\", key = \"more.key\" }}]\n");
+    let site = Site::start(Setup {
+        domains: &with_tls(&tls),
+        files: &[("cert.pem", &cert), ("key.pem", &key), ("more.pem", &more_cert), ("more.key", &more_key)],
+        ..Setup::default()
+    });
+    let names = [("mx.other.example", &second), ("mx.local.example", &first), ("unknown.example", &first)];
+    for (name, expected) in names.into_iter().chain([("127.0.0.1", &first)]) {
+        let mut client = site.dial();
+        client.expect("EHLO client.example", "250");
+        client.expect("STARTTLS", "220");
+        let shown = client.secure(speaking(ANY_VERSION), name).unwrap();
+        assert!(shown.certificate == *expected, "{name}");
+    }
+}
+
+/// The one line that the start ends with.
+fn start_fails(cert: &str, key: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in [("cert.pem", cert), ("key.pem", key), ("policy.toml", OPEN)] {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    let text = format!(
+        "hostname = \"mx.local.example\"\n[smtp]\nlisten = [\"127.0.0.1:0\"]\npostmaster = \"a@local.example\"\n{TLS}\
+         [maildir]\nroot = \"mail\"\n[domains.\"local.example\"]\nmailboxes = [\"a\"]\n\
+         [http]\nlisten = \"127.0.0.1:0\"\n[journal]\ndirectory = \"journal\"\n"
+    );
+    let source = Arc::new(Source { name: "gatepost.toml".to_owned(), text });
+    let config = Config::parse(source, directory.path()).unwrap_or_else(|problems| panic!("{problems}"));
+    match server::bind(&config) {
+        Ok(_) => panic!("it started"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_key_that_does_not_fit_is_one_clear_line() {
+    let (cert, key, _) = certificate("mx.local.example");
+    let (_, other, _) = certificate("mx.local.example");
+    for (cert, key, words) in [
+        (cert.as_str(), other.as_str(), ["key.pem: this key does not fit the certificate in", "cert.pem"]),
+        (&cert, "no key", ["key.pem: there is no private key in PEM format", "smtp.tls"]),
+        (&cert, &cert, ["key.pem: there is no private key in PEM format", "smtp.tls"]),
+        (&key, &key, ["cert.pem: there is no certificate in PEM format", "smtp.tls"]),
+        ("", &key, ["cert.pem: there is no certificate in PEM format", "smtp.tls"]),
+    ] {
+        let said = start_fails(cert, key);
+        assert!(words.iter().all(|word| said.contains(word)) && said.lines().count() == 1, "{said}");
+    }
+}
+
+#[test]
+fn what_was_said_in_clear_is_forgotten_and_what_was_found_of_the_client_is_not() {
+    let zone = Zone::new().ptr([127, 0, 0, 1], "client.example").a("client.example", [127, 0, 0, 1]);
+    let site = site(zone);
+    let mut client = site.dial();
+    client.begin("a@first.example", &["alice@local.example"]);
+    client.expect("STARTTLS", "503 5.5.1");
+    client.expect("RSET", "250");
+    client.expect("STARTTLS", "220");
+    client.secure(speaking(ANY_VERSION), "mx.local.example").unwrap();
+    client.expect("RCPT TO:<alice@local.example>", "503 5.5.1");
+    client.expect("MAIL FROM:<a@first.example>", "503 5.5.1");
+    client.expect("EHLO second.example", "250");
+    client.mail("b@second.example", &["bob@local.example"]);
+    let facts = site.record(&client.data(message("b@second.example"))).facts;
+    assert_eq!((facts.helo.as_str(), facts.spf.helo.domain.as_str()), ("second.example", "second.example"));
+    assert_eq!(facts.client.name, "client.example");
+}
+
+#[test]
+fn the_clear_name_is_not_the_name_under_tls() {
+    let site = site(Zone::new().txt("evil.example", "v=spf1 +all").txt("honest.example", "v=spf1 -all"));
+    let mut client = site.dial();
+    client.expect("EHLO evil.example", "250");
+    client.expect("STARTTLS", "220");
+    client.secure(speaking(ANY_VERSION), "mx.local.example").unwrap();
+    client.expect("HELO honest.example", "250");
+    client.mail("", &["bob@local.example"]);
+    let facts = site.record(&client.data(message("b@second.example"))).facts;
+    assert_eq!((facts.helo.as_str(), facts.spf.helo.result.as_str()), ("honest.example", "fail"));
+}
+
+#[test]
+fn without_a_certificate_it_is_neither_offered_nor_taken() {
+    let site = Site::open(Zone::new());
+    let mut client = site.dial();
+    let ehlo = client.say("EHLO client.example");
+    assert!(!ehlo.text.contains("STARTTLS"), "{ehlo:?}");
+    client.expect("STARTTLS", "502 5.5.1");
+}
+
+#[test]
+fn commands_slipped_in_before_the_handshake_are_never_carried_out() {
+    let Some(cases) = corpora::json("starttls", "cases.json") else { return };
+    let site = site(Zone::new());
+    let injections = cases.as_array().unwrap().iter().filter_map(|case| case["cleartext_one_write"].as_str());
+    let mut count = 0;
+    for injection in injections {
+        count += 1;
+        let mut client = site.dial();
+        client.expect("EHLO client.example", "250");
+        client.send(injection);
+        client.reply().is("220 2.0.0");
+        let secured = client.secure(speaking(ANY_VERSION), "mx.local.example");
+        assert!(secured.is_err(), "the connection is closed: {injection:?}");
+    }
+    assert!(count >= 3, "{count} cases");
+    assert_eq!(site.all_files().len(), 0);
+    secured(&site, ANY_VERSION).expect("EHLO client.example", "250");
+}
+
+#[test]
+fn a_handshake_that_is_none_ends_the_session_and_no_other() {
+    let site = site(Zone::new());
+    let mut other = site.dial();
+    for garbage in ["EHLO client.example\r\n", "\x16\x03\x01\x7f\x7fgarbage garbage garbage"] {
+        let mut client = site.dial();
+        client.expect("EHLO client.example", "250");
+        client.expect("STARTTLS", "220");
+        client.send(garbage);
+        client.half_close();
+        let said = client.reply();
+        assert!(!said.text.starts_with("250"), "no SMTP in clear any more: {said:?}");
+    }
+    site.wait_for_metric("gatepost_tls_handshakes_total", &["outcome=\"failed\""], 2.0);
+    let mut client = site.dial();
+    client.expect("EHLO client.example", "250");
+    client.expect("STARTTLS foo", "501 5.5.4");
+    other.expect("NOOP", "250");
+}
