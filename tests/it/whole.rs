@@ -227,7 +227,7 @@ const ATTACKS: &[(&str, &str, bool)] = &[
     ("From: admin@LEGIT.example", "legit.example", false),
     ("From: admin@b\u{fc}cher.legit.example", "xn--bcher-kva.legit.example", false),
     ("From: admin@xn--bcher-kva.legit.example", "xn--bcher-kva.legit.example", false),
-    ("From: admin@l\u{435}git.example", "xn--lgit-t5d.example", false),
+    ("From: admin@l\u{435}git.example", "xn--lgit-v4d.example", false),
     ("From: admin%legit.example@attacker.example", "attacker.example", false),
     ("From: admin@legit.example%attacker.example", "", true),
     ("From: legit.example!admin@attacker.example", "attacker.example", false),
@@ -262,14 +262,13 @@ fn attacks_of_our_own_never_pass_as_somebody_else() {
     let raw: [&[u8]; 3] = [b"From: admin\xff@legit.example", b"From: admin@legit\xe9.example", long.as_bytes()];
     headers.extend(raw.map(<[u8]>::to_vec));
     let judged = judge(&headers);
+    let mut differing = Vec::new();
     for ((header, domain, defective), facts) in ATTACKS.iter().zip(&judged) {
-        assert_eq!(
-            (facts.from.domain.as_str(), !facts.from.defects.is_empty()),
-            (*domain, *defective),
-            "{header:?}: {:?}",
-            facts.from
-        );
+        if (facts.from.domain.as_str(), !facts.from.defects.is_empty()) != (*domain, *defective) {
+            differing.push(format!("{header:?}: {:?}", facts.from));
+        }
     }
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
     for (header, facts) in headers.iter().zip(&judged) {
         let header = String::from_utf8_lossy(header);
         assert_honest(facts, &header);
