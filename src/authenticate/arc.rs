@@ -196,7 +196,7 @@ async fn validate(
 }
 
 fn verify_message(keys: &Keys, header: &Header, place: usize, message: &Signature) -> Result<(), Flaw> {
-    let own = without_signature(header.fields().nth(place).ok_or(Flaw::Syntax)?);
+    let own = message.own_field(header.fields().nth(place).ok_or(Flaw::Syntax)?);
     let covered = message.signed_fields(header, place, &own);
     keys.verify(&message.octets, message.algorithm, false, message.header_canonicalization, &covered)
 }

@@ -14,7 +14,7 @@ use super::heavy::{self, FEW, LARGE_HEADER};
 use super::key::Keys;
 use super::resolver::Resolver;
 use super::results::{Flaw, TESTING};
-use super::signature::{Kind, Label, Signature, is_within, read, without_signature};
+use super::signature::{Kind, Label, Signature, is_within, read};
 use crate::facts::{Dkim, MethodResult};
 use crate::message::author::read_author;
 use crate::message::header::Header;
@@ -139,7 +139,7 @@ async fn verify(resolver: &Resolver, signed: &Signed, candidate: &Candidate, is_
 
 fn verify_header(keys: &Keys, header: &Header, field: usize, signature: &Signature) -> Result<(), Flaw> {
     let own = header.fields().nth(field).ok_or(Flaw::Syntax)?;
-    let own = without_signature(own);
+    let own = signature.own_field(own);
     let fields = signature.signed_fields(header, field, &own);
     let is_below = !signature.identity.is_empty() && signature.identity != signature.domain;
     keys.verify(&signature.octets, signature.algorithm, is_below, signature.header_canonicalization, &fields)

@@ -1,5 +1,7 @@
 //! A DKIM signature as its field says it (RFC 6376 §3.5); ARC-Message-Signature is of the same kind (RFC 8617 §4.1.2).
 
+use std::ops::Range;
+
 use mail_auth::common::crypto::Algorithm;
 use mail_auth::dkim::Canonicalization;
 
@@ -30,6 +32,8 @@ pub(super) struct Signature {
     pub(super) names: Vec<String>,
     pub(super) timestamp: Option<u64>,
     pub(super) expires: Option<u64>,
+    /// Where the value of b= stands in the field's value.
+    place: Range<usize>,
     /// l=: octets of the canonicalized body that are signed.
     pub(super) body_length: Option<u64>,
 }
@@ -92,6 +96,7 @@ fn read_tags(tags: &TagList<'_>, kind: Kind) -> Result<Signature, Flaw> {
         names: names.into_iter().filter(|name| !name.is_empty()).collect(),
         timestamp: tags.seconds("t").map_err(|_| Flaw::Tags)?,
         expires: tags.seconds("x").map_err(|_| Flaw::Tags)?,
+        place: tags.span("b").ok_or(Flaw::Tags)?,
         body_length: tags.number("l", LENGTH_DIGITS).map_err(|_| Flaw::Tags)?,
     };
     signature.check(kind)?;
@@ -99,6 +104,12 @@ fn read_tags(tags: &TagList<'_>, kind: Kind) -> Result<Signature, Flaw> {
 }
 
 impl Signature {
+    /// The halves of its own field as it was signed (RFC 6376 §3.7).
+    pub(super) fn own_field(&self, field: FieldRef<'_>) -> (Vec<u8>, Vec<u8>) {
+        let (name, _) = field.halves();
+        (name.to_vec(), without(field.value, &self.place))
+    }
+
     /// What can be told without the DNS and the body.
     fn check(&self, kind: Kind) -> Result<(), Flaw> {
         if self.expires.zip(self.timestamp).is_some_and(|(expires, timestamp)| expires <= timestamp) {
@@ -158,12 +169,12 @@ impl Signature {
 /// The halves of a signature field as it was signed: the value of b= and the line end at the end are taken out (RFC 6376 §3.7).
 pub(super) fn without_signature(field: FieldRef<'_>) -> (Vec<u8>, Vec<u8>) {
     let (name, _) = field.halves();
-    let value = field.value;
-    let unsigned = match TagList::parse(value).ok().and_then(|tags| tags.span("b")) {
-        Some(span) => [value.get(..span.start).unwrap_or_default(), value.get(span.end..).unwrap_or_default()].concat(),
-        None => value.to_vec(),
-    };
-    (name.to_vec(), unsigned)
+    let place = TagList::parse(field.value).ok().and_then(|tags| tags.span("b")).unwrap_or_default();
+    (name.to_vec(), without(field.value, &place))
+}
+
+fn without(value: &[u8], place: &Range<usize>) -> Vec<u8> {
+    [value.get(..place.start).unwrap_or_default(), value.get(place.end..).unwrap_or_default()].concat()
 }
 
 /// Whether `domain` is `parent` or below it.
