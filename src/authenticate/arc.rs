@@ -1,13 +1,14 @@
 //! ARC (RFC 8617): whether the chain of those who passed a message on holds. Evidence about them, not about the author.
 
 use std::collections::BTreeMap;
+use std::sync;
 
 use mail_auth::common::crypto::Algorithm;
 use mail_auth::dkim::Canonicalization;
 
 use super::Authenticator;
 use super::body::Signed;
-use super::dkim::LARGE_HEADER;
+use super::heavy::{self, FEW, LARGE_HEADER};
 use super::key::Keys;
 use super::resolver::Resolver;
 use super::results::Flaw;
@@ -45,7 +46,7 @@ pub(super) enum Chain {
     /// It is broken, or says itself that it is (cv=fail).
     Broken,
     /// It may hold: the sets in order, their seals, and the newest message signature.
-    Whole { sets: Vec<Set>, seals: Vec<Seal>, message: Box<Signature> },
+    Whole { sets: Vec<Set>, seals: Vec<Seal>, message: sync::Arc<Signature> },
 }
 
 impl Chain {
@@ -104,7 +105,7 @@ fn collect(header: &Header) -> Option<Chain> {
     if message.names.iter().any(|name| name == "arc-seal") {
         return None;
     }
-    Some(Chain::Whole { sets, seals: read_seals, message: Box::new(message) })
+    Some(Chain::Whole { sets, seals: read_seals, message: sync::Arc::new(message) })
 }
 
 /// i= of ARC-Authentication-Results, which must come first (RFC 8617 §4.1.1).
@@ -169,39 +170,48 @@ async fn validate(
     signed: &Signed,
     sets: &[Set],
     seals: &[Seal],
-    message: &Signature,
+    message: &sync::Arc<Signature>,
     now: u64,
 ) -> Result<(), Flaw> {
     message.check_time(now)?;
+    signed.check_length(message)?;
     if !signed.has_body_of(message) {
         return Err(Flaw::Body);
     }
-    let fields: Vec<_> = signed.header.fields().collect();
+    let is_heavy = signed.header.raw().len() > LARGE_HEADER || sets.len() > FEW;
     let place = sets.last().map(|set| set.message).ok_or(Flaw::Syntax)?;
-    let own = without_signature(*fields.get(place).ok_or(Flaw::Syntax)?);
     let keys = Keys::look_up(resolver, &message.selector, &message.domain).await;
-    let covered = message.signed_fields(&signed.header, place, &own);
     signed.count_verification();
-    keys.verify(&message.octets, message.algorithm, false, message.header_canonicalization, &covered)?;
+    let (header, message) = (sync::Arc::clone(&signed.header), sync::Arc::clone(message));
+    let heavy = is_heavy || keys.are_slow();
+    heavy::run(heavy, move || verify_message(&keys, &header, place, &message)).await?;
     for (index, seal) in seals.iter().enumerate().rev() {
-        let own = sets.get(index).and_then(|set| fields.get(set.seal)).ok_or(Flaw::Syntax)?;
-        let (name, value) = without_signature(*own);
-        let mut covered = Vec::with_capacity(3 * (index + 1));
-        for (at, set) in sets.iter().enumerate().take(index + 1) {
-            for place in [set.results, set.message] {
-                covered.extend(fields.get(place).map(|field| field.halves()));
-            }
-            if at < index {
-                covered.extend(fields.get(set.seal).map(|field| field.halves()));
-            }
-        }
-        covered.push((name.as_slice(), value.as_slice()));
         let keys = Keys::look_up(resolver, &seal.selector, &seal.domain).await;
-        if signed.header.raw().len() > LARGE_HEADER {
-            tokio::task::yield_now().await;
-        }
         signed.count_verification();
-        keys.verify(&seal.octets, seal.algorithm, false, Canonicalization::Relaxed, &covered)?;
+        let (header, seal, covered) = (sync::Arc::clone(&signed.header), seal.clone(), covered_by_seal(sets, index));
+        let heavy = is_heavy || keys.are_slow();
+        heavy::run(heavy, move || verify_seal(&keys, &header, &covered, &seal)).await?;
     }
     Ok(())
+}
+
+fn verify_message(keys: &Keys, header: &Header, place: usize, message: &Signature) -> Result<(), Flaw> {
+    let own = message.own_field(header.fields().nth(place).ok_or(Flaw::Syntax)?);
+    let covered = message.signed_fields(header, place, &own);
+    keys.verify(&message.octets, message.algorithm, false, message.header_canonicalization, &covered)
+}
+
+/// Where the fields stand that the seal of the set at `index` covers, itself at the end (RFC 8617 §5.1.1).
+fn covered_by_seal(sets: &[Set], index: usize) -> Vec<usize> {
+    sets.iter().take(index + 1).flat_map(|set| [set.results, set.message, set.seal]).collect()
+}
+
+fn verify_seal(keys: &Keys, header: &Header, places: &[usize], seal: &Seal) -> Result<(), Flaw> {
+    let fields: Vec<_> = header.fields().collect();
+    let (last, others) = places.split_last().ok_or(Flaw::Syntax)?;
+    let (name, value) = without_signature(*fields.get(*last).ok_or(Flaw::Syntax)?);
+    let mut covered: Vec<_> =
+        others.iter().filter_map(|place| fields.get(*place)).map(|field| field.halves()).collect();
+    covered.push((name.as_slice(), value.as_slice()));
+    keys.verify(&seal.octets, seal.algorithm, false, Canonicalization::Relaxed, &covered)
 }

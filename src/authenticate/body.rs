@@ -1,18 +1,51 @@
 //! Hashes of the body, made while it comes in: only those that the signatures of the header ask for (RFC 6376 §3.4, §3.7).
 
+use std::cmp::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{self, AtomicU64};
 
-use mail_auth::common::crypto::{HashContext, HashImpl, Sha256};
+use mail_auth::common::crypto::{HashContext, HashImpl, HashOutput, Sha256};
+use mail_auth::common::headers::Writer;
 use mail_auth::dkim::Canonicalization;
 use mail_auth::dkim::canonicalize::BodyHasher as Canonicalizer;
 
 use super::arc::Chain;
 use super::dkim::Signatures;
+use super::relaxed::Relaxed;
+use super::results::Flaw;
 use super::signature::Signature;
 use crate::message::header::Header;
 
-type Digest = <Sha256 as HashImpl>::Context;
+/// SHA-256 of the canonicalized body, and how many octets that has.
+struct Digest {
+    context: <Sha256 as HashImpl>::Context,
+    octets: u64,
+}
+
+/// What came of it.
+struct Hash {
+    value: Vec<u8>,
+    octets: u64,
+}
+
+impl Digest {
+    fn new() -> Digest {
+        Digest { context: Sha256::hasher(), octets: 0 }
+    }
+}
+
+impl Writer for Digest {
+    fn write(&mut self, octets: &[u8]) {
+        self.octets = self.octets.saturating_add(octets.len() as u64);
+        self.context.write(octets);
+    }
+}
+
+impl HashContext for Digest {
+    fn complete(self) -> HashOutput {
+        self.context.complete()
+    }
+}
 
 /// Hashes a body as it comes in, in chunks of any size.
 pub struct BodyHasher {
@@ -20,7 +53,7 @@ pub struct BodyHasher {
     signatures: Signatures,
     chain: Chain,
     simple: Option<Canonicalizer<Digest>>,
-    relaxed: Option<Relaxed>,
+    relaxed: Option<Relaxed<Digest>>,
 }
 
 /// Selectors and domains of keys.
@@ -32,8 +65,8 @@ pub struct Signed {
     pub(super) header: Arc<Header>,
     pub(super) signatures: Signatures,
     pub(super) chain: Chain,
-    simple: Option<Vec<u8>>,
-    relaxed: Option<Vec<u8>>,
+    simple: Option<Hash>,
+    relaxed: Option<Hash>,
     verifications: AtomicU64,
 }
 
@@ -48,8 +81,8 @@ impl BodyHasher {
         };
         BodyHasher {
             simple: asks(Canonicalization::Simple)
-                .then(|| Canonicalizer::new(Sha256::hasher(), Canonicalization::Simple, 0)),
-            relaxed: asks(Canonicalization::Relaxed).then(Relaxed::new),
+                .then(|| Canonicalizer::new(Digest::new(), Canonicalization::Simple, 0)),
+            relaxed: asks(Canonicalization::Relaxed).then(|| Relaxed::new(Digest::new())),
             header: Arc::clone(header),
             signatures,
             chain,
@@ -74,13 +107,13 @@ impl BodyHasher {
 
     /// The body is complete.
     pub fn finish(self) -> Signed {
-        let digest = |hasher: Canonicalizer<Digest>| hasher.finish().0.complete().as_ref().to_vec();
+        let hash = |digest: Digest| Hash { octets: digest.octets, value: digest.complete().as_ref().to_vec() };
         Signed {
             header: self.header,
             signatures: self.signatures,
             chain: self.chain,
-            simple: self.simple.map(digest),
-            relaxed: self.relaxed.map(|relaxed| digest(relaxed.inner)),
+            simple: self.simple.map(|simple| hash(simple.finish().0)),
+            relaxed: self.relaxed.map(|relaxed| hash(relaxed.finish())),
             verifications: AtomicU64::new(0),
         }
     }
@@ -96,104 +129,33 @@ impl Signed {
 
     /// How many cryptographic verifications were made of it so far.
     pub fn verifications(&self) -> u64 {
-        self.verifications.load(Ordering::Relaxed)
+        self.verifications.load(atomic::Ordering::Relaxed)
     }
 
     pub(super) fn count_verification(&self) {
-        self.verifications.fetch_add(1, Ordering::Relaxed);
+        self.verifications.fetch_add(1, atomic::Ordering::Relaxed);
     }
 
     /// Whether the body is the one that was signed.
     pub(super) fn has_body_of(&self, signature: &Signature) -> bool {
-        let hash = match signature.body_canonicalization {
-            Canonicalization::Simple => &self.simple,
-            Canonicalization::Relaxed => &self.relaxed,
-        };
-        hash.as_ref() == Some(&signature.body_hash)
+        self.hash(signature).is_some_and(|hash| hash.value == signature.body_hash)
     }
-}
 
-/// Relaxed canonicalization that ends a body at its last line with content.
-///
-/// mail-auth 0.13 takes a line of nothing but white space for content, although relaxed canonicalization makes it empty before
-/// empty lines at the end are ignored (RFC 6376 §3.4.4). So such lines are withheld from it until a line with content follows.
-struct Relaxed {
-    inner: Canonicalizer<Digest>,
-    /// Lines without content that are withheld.
-    blank_lines: u64,
-    /// What was seen of the current line, while that is without content.
-    line: Line,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Line {
-    Empty,
-    White,
-    HasContent,
-}
-
-impl Relaxed {
-    fn new() -> Relaxed {
-        Relaxed {
-            inner: Canonicalizer::new(Sha256::hasher(), Canonicalization::Relaxed, 0),
-            blank_lines: 0,
-            line: Line::Empty,
+    /// Whether all of the body is signed: l= may say so, too.
+    // DEVIATES RFC 6376 §3.5: whoever adds text behind the signed part would write under the signer's name (§8.2).
+    pub(super) fn check_length(&self, signature: &Signature) -> Result<(), Flaw> {
+        let octets = self.hash(signature).map_or(0, |hash| hash.octets);
+        match signature.body_length.map(|length| length.cmp(&octets)) {
+            None | Some(Ordering::Equal) => Ok(()),
+            Some(Ordering::Less) => Err(Flaw::BodyLength),
+            Some(Ordering::Greater) => Err(Flaw::BodyTooShort),
         }
     }
 
-    fn write(&mut self, mut chunk: &[u8]) {
-        while !chunk.is_empty() {
-            if self.line == Line::HasContent {
-                chunk = self.write_content(chunk);
-                continue;
-            }
-            let (first, rest) = chunk.split_at_checked(1).unwrap_or((chunk, &[]));
-            match first {
-                b" " | b"\t" => self.line = Line::White,
-                // Data is framed with CRLF only; the CR is spoken for by the LF.
-                b"\r" => {}
-                b"\n" => {
-                    self.blank_lines += 1;
-                    self.line = Line::Empty;
-                }
-                _ => {
-                    self.release();
-                    continue;
-                }
-            }
-            chunk = rest;
+    fn hash(&self, signature: &Signature) -> Option<&Hash> {
+        match signature.body_canonicalization {
+            Canonicalization::Simple => self.simple.as_ref(),
+            Canonicalization::Relaxed => self.relaxed.as_ref(),
         }
-    }
-
-    /// Hands over lines with content as long as each begins with it; gives back the rest.
-    fn write_content<'a>(&mut self, chunk: &'a [u8]) -> &'a [u8] {
-        let mut at = 0;
-        while let Some(end) = chunk.get(at..).and_then(|rest| rest.iter().position(|octet| *octet == b'\n')) {
-            at += end + 1;
-            if chunk.get(at).is_none_or(|next| *next <= b' ') {
-                self.line = Line::Empty;
-                let (now, later) = chunk.split_at_checked(at).unwrap_or((chunk, &[]));
-                self.inner.write(now);
-                return later;
-            }
-        }
-        self.inner.write(chunk);
-        &[]
-    }
-
-    /// A line with content follows: what was withheld counts after all. White space at its beginning is one space (§3.4.4).
-    fn release(&mut self) {
-        const BLANK: &[u8] = b"\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n";
-        let mut left = self.blank_lines;
-        while left > 0 {
-            let lines = left.min(8);
-            self.inner.write(BLANK.get(..2 * lines as usize).unwrap_or(BLANK));
-            left -= lines;
-        }
-        if self.line == Line::White {
-            self.inner.write(b" ");
-        }
-        self.blank_lines = 0;
-        self.line = Line::HasContent;
     }
 }

@@ -3,15 +3,18 @@
 //! mail-auth verifies the cryptographic signature and canonicalizes; what is worth verifying, which key may verify it, the
 //! clock, and what comes of it is decided here, so that no signature can make us ask the DNS or spend time beyond our bounds.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 
 use super::Authenticator;
 use super::body::Signed;
+use super::heavy::{self, FEW, LARGE_HEADER};
 use super::key::Keys;
 use super::resolver::Resolver;
 use super::results::{Flaw, TESTING};
-use super::signature::{Kind, Label, Signature, is_within, read, without_signature};
+use super::signature::{Kind, Label, Signature, is_within, read};
 use crate::facts::{Dkim, MethodResult};
 use crate::message::author::read_author;
 use crate::message::header::Header;
@@ -21,15 +24,12 @@ const MAX_SIGNATURES: usize = 10;
 /// Signatures of a message that are reported; the others are as if they weren't there.
 const MAX_REPORTED: usize = 20;
 
-/// Octets of a header beyond which one poll verifies one signature or two, not all of them.
-pub(super) const LARGE_HEADER: usize = 32 * 1024;
-
 /// One DKIM-Signature field: where it stands among the fields, and what it says.
 #[derive(Debug, Clone)]
 struct Candidate {
     field: usize,
     label: Label,
-    signature: Result<Signature, Flaw>,
+    signature: Result<Arc<Signature>, Flaw>,
 }
 
 /// The DKIM-Signature fields of a header, those first that are to be verified.
@@ -45,7 +45,7 @@ impl Signatures {
             .filter(|(_, field)| field.is("dkim-signature"))
             .map(|(field, value)| {
                 let (label, signature) = read(value.value, Kind::Dkim);
-                Candidate { field, label, signature }
+                Candidate { field, label, signature: signature.map(Arc::new) }
             })
             .collect();
         if candidates.len() > MAX_SIGNATURES {
@@ -63,7 +63,12 @@ impl Signatures {
 
     /// Those that are worth a body hash.
     pub(super) fn sound(&self) -> impl Iterator<Item = &Signature> {
-        self.0.iter().filter_map(|candidate| candidate.signature.as_ref().ok())
+        self.0.iter().filter_map(|candidate| candidate.signature.as_deref().ok())
+    }
+
+    /// Whether verifying them all may take long.
+    fn are_heavy(&self, header: &Header) -> bool {
+        header.raw().len() > LARGE_HEADER || self.sound().count() > FEW
     }
 }
 
@@ -73,13 +78,14 @@ impl Authenticator {
     pub async fn dkim(&self, signed: &Signed, now: u64) -> Vec<Dkim> {
         let resolver = self.resolver();
         let deadline = self.check_deadline();
+        let is_heavy = signed.signatures.are_heavy(&signed.header);
         let checks: FuturesOrdered<_> = signed
             .signatures
             .0
             .iter()
             .map(|candidate| async move {
                 let (resolver, secured) = resolver.secured();
-                let check = verify(&resolver, signed, candidate, now);
+                let check = verify(&resolver, signed, candidate, is_heavy, now);
                 let outcome = tokio::time::timeout(deadline, check).await;
                 let outcome = outcome.unwrap_or(Outcome { flaw: Some(Flaw::Dns), is_testing: false });
                 report(candidate, outcome, secured.holds())
@@ -106,36 +112,37 @@ struct Outcome {
     is_testing: bool,
 }
 
-async fn verify(resolver: &Resolver, signed: &Signed, candidate: &Candidate, now: u64) -> Outcome {
+async fn verify(resolver: &Resolver, signed: &Signed, candidate: &Candidate, is_heavy: bool, now: u64) -> Outcome {
     let without_key = |flaw| Outcome { flaw: Some(flaw), is_testing: false };
     let signature = match &candidate.signature {
         Ok(signature) => signature,
         Err(flaw) => return without_key(*flaw),
     };
-    if let Err(flaw) = signature.check_time(now) {
+    if let Err(flaw) = signature.check_time(now).and_then(|()| signed.check_length(signature)) {
         return without_key(flaw);
+    }
+    if signed.header.named("from").next().is_none() {
+        return without_key(Flaw::NoFrom);
     }
     let keys = Keys::look_up(resolver, &signature.selector, &signature.domain).await;
     if let Some(flaw) = keys.flaw() {
         return without_key(flaw);
     }
-    if signed.header.raw().len() > LARGE_HEADER {
-        // Each signature may cover all of it: let others have the thread in between.
-        tokio::task::yield_now().await;
+    let is_testing = keys.is_testing();
+    if !signed.has_body_of(signature) {
+        return Outcome { flaw: keys.broken().or(Some(Flaw::Body)), is_testing };
     }
-    let outcome = if signed.has_body_of(signature) {
-        verify_header(&keys, signed, candidate.field, signature)
-    } else {
-        Err(Flaw::Body)
-    };
-    Outcome { flaw: outcome.err(), is_testing: keys.is_testing() }
+    signed.count_verification();
+    let (header, field, signature) = (Arc::clone(&signed.header), candidate.field, Arc::clone(signature));
+    let is_heavy = is_heavy || keys.are_slow();
+    let verified = heavy::run(is_heavy, move || verify_header(&keys, &header, field, &signature)).await;
+    Outcome { flaw: verified.err(), is_testing }
 }
 
-fn verify_header(keys: &Keys, signed: &Signed, field: usize, signature: &Signature) -> Result<(), Flaw> {
-    let own = signed.header.fields().nth(field).ok_or(Flaw::Syntax)?;
-    let own = without_signature(own);
-    let fields = signature.signed_fields(&signed.header, field, &own);
-    signed.count_verification();
+fn verify_header(keys: &Keys, header: &Header, field: usize, signature: &Signature) -> Result<(), Flaw> {
+    let own = header.fields().nth(field).ok_or(Flaw::Syntax)?;
+    let own = signature.own_field(own);
+    let fields = signature.signed_fields(header, field, &own);
     let is_below = !signature.identity.is_empty() && signature.identity != signature.domain;
     keys.verify(&signature.octets, signature.algorithm, is_below, signature.header_canonicalization, &fields)
 }

@@ -14,15 +14,19 @@ use super::tag_list::{TagList, base64};
 
 /// The shortest RSA key that proves anything (RFC 8301 §3.2).
 const MIN_RSA_BITS: usize = 1024;
+/// The longest RSA key that is used: the time of a verification grows with its square.
+const MAX_RSA_BITS: usize = 8192;
+/// RSA keys beyond this take several times as long.
+const QUICK_RSA_BITS: usize = 4096;
 /// TXT records at one name that are tried; RFC 6376 §3.6.2.2 wants exactly one.
 const MAX_RECORDS: usize = 4;
 
 /// One key record that could be read.
 pub(super) struct Key {
     inner: DomainKey,
+    /// What p= holds.
+    octets: Vec<u8>,
     is_rsa: bool,
-    /// Whether p= holds a key at all.
-    is_readable: bool,
     /// t=y: the owner is testing, a failure is to be treated as no signature.
     pub(super) is_testing: bool,
     /// t=s: i= must be d= itself.
@@ -71,6 +75,19 @@ impl Keys {
         self.0.as_ref().is_ok_and(|keys| keys.iter().any(|key| key.is_testing))
     }
 
+    /// Whether one verification takes long, as large RSA keys do.
+    pub(super) fn are_slow(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_ok_and(|keys| keys.iter().any(|key| key.is_rsa && key.inner.p.public_key_bits() > QUICK_RSA_BITS))
+    }
+
+    /// What is wrong with the keys themselves where no signature is verified with them.
+    pub(super) fn broken(&self) -> Option<Flaw> {
+        let keys = self.0.as_ref().ok()?;
+        (!keys.iter().any(|key| key.is_short() || key.is_readable())).then_some(Flaw::BadKey)
+    }
+
     /// Why there is no key.
     pub(super) fn flaw(&self) -> Option<Flaw> {
         self.0.as_ref().err().copied()
@@ -78,6 +95,17 @@ impl Keys {
 }
 
 impl Key {
+    fn is_short(&self) -> bool {
+        self.is_rsa && self.inner.p.public_key_bits() < MIN_RSA_BITS
+    }
+
+    /// Whether p= is a public key at all. Asked only once a signature failed: mail-auth would say no more than that.
+    fn is_readable(&self) -> bool {
+        let algorithm: &'static dyn VerificationAlgorithm =
+            if self.is_rsa { &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY } else { &ED25519 };
+        ParsedPublicKey::new(algorithm, &self.octets).is_ok()
+    }
+
     fn verify(
         &self,
         signature: &[u8],
@@ -92,13 +120,13 @@ impl Key {
         if self.is_strict && identity_is_below {
             return Err(Flaw::KeyStrict);
         }
-        if self.is_rsa && self.inner.p.public_key_bits() < MIN_RSA_BITS {
+        if self.is_short() {
             return Err(Flaw::ShortKey);
         }
         self.inner
             .p
             .verify(&mut fields.iter().copied(), signature, canonicalization, algorithm)
-            .map_err(|_| if self.is_readable { Flaw::Signature } else { Flaw::BadKey })
+            .map_err(|_| if self.is_readable() { Flaw::Signature } else { Flaw::BadKey })
     }
 }
 
@@ -153,13 +181,6 @@ fn read(record: &[u8]) -> Result<Key, Flaw> {
     let inner = DomainKey::parse(&plain).map_err(|_| Flaw::BadKey)?;
     let flags = tags.elements("t").unwrap_or_default();
     let has_flag = |flag: &str| flags.iter().any(|known| known == flag);
-    let is_readable = is_readable(&octets, is_rsa);
-    Ok(Key { inner, is_rsa, is_readable, is_testing: has_flag("y"), is_strict: has_flag("s") })
-}
-
-/// Whether the octets of p= are a public key. mail-auth says only that the signature does not verify.
-fn is_readable(octets: &[u8], is_rsa: bool) -> bool {
-    let algorithm: &'static dyn VerificationAlgorithm =
-        if is_rsa { &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY } else { &ED25519 };
-    ParsedPublicKey::new(algorithm, octets).is_ok()
+    let key = Key { inner, octets, is_rsa, is_testing: has_flag("y"), is_strict: has_flag("s") };
+    if is_rsa && key.inner.p.public_key_bits() > MAX_RSA_BITS { Err(Flaw::BadKey) } else { Ok(key) }
 }

@@ -21,8 +21,12 @@ pub(super) enum Flaw {
     FromUnsigned,
     /// a=rsa-sha1 (RFC 8301 §3.1).
     Sha1,
-    /// l=: what follows the signed part could be anybody's.
+    /// l= ends before the body does: what follows the signed part could be anybody's.
     BodyLength,
+    /// l= is more than there is of the body (RFC 6376 §3.5).
+    BodyTooShort,
+    /// The message has no From that could be signed (RFC 6376 §5.4).
+    NoFrom,
     /// More names in h= than are worth their time.
     TooManyNames,
     /// More signatures than are worth their time.
@@ -56,19 +60,22 @@ pub(super) enum Flaw {
 }
 
 impl Flaw {
-    /// Result and reason.
+    /// Result and reason. A field that is no tag list is neutral, as RFC 8601 §2.7.1 has it; one that can be read and says what
+    /// RFC 6376 §6.1.1 forbids is permerror, its PERMFAIL.
     pub(super) const fn words(self) -> (MethodResult, &'static str) {
         use MethodResult::{Fail, Neutral, PermError, Policy, TempError};
         match self {
             Flaw::Syntax => (Neutral, "the signature field can't be read"),
             Flaw::DuplicateTag => (Neutral, "a tag stands twice in the signature field"),
-            Flaw::Tags => (Neutral, "a required tag is missing or malformed"),
-            Flaw::Version => (Neutral, "the signature has an unknown version"),
-            Flaw::Unknown => (Neutral, "the signature asks for an unknown algorithm"),
+            Flaw::Tags => (PermError, "a required tag is missing or malformed"),
+            Flaw::Version => (PermError, "the signature has an unknown version"),
+            Flaw::Unknown => (PermError, "the signature asks for an unknown algorithm"),
             Flaw::Identity => (PermError, "i= is not within d="),
             Flaw::FromUnsigned => (PermError, "From is not signed"),
             Flaw::Sha1 => (Policy, "rsa-sha1 proves nothing any more"),
             Flaw::BodyLength => (Policy, "only a part of the body is signed (l=)"),
+            Flaw::BodyTooShort => (PermError, "l= is more than there is of the body"),
+            Flaw::NoFrom => (PermError, "there is no From"),
             Flaw::TooManyNames => (Policy, "too many names in h="),
             Flaw::TooMany => (Policy, "too many signatures, this one was not looked at"),
             Flaw::Future => (Policy, "the signature is from the future"),

@@ -1,5 +1,7 @@
 //! A DKIM signature as its field says it (RFC 6376 §3.5); ARC-Message-Signature is of the same kind (RFC 8617 §4.1.2).
 
+use std::ops::Range;
+
 use mail_auth::common::crypto::Algorithm;
 use mail_auth::dkim::Canonicalization;
 
@@ -9,6 +11,8 @@ use crate::message::header::{FieldRef, Header};
 
 /// Names in h= beyond which a signature isn't verified: real ones have about twenty.
 pub(super) const MAX_NAMES: usize = 100;
+/// Digits of l= (RFC 6376 §3.5).
+const LENGTH_DIGITS: usize = 76;
 /// How far in the future t= may lie: clocks differ.
 const CLOCK_SKEW: u64 = 24 * 3600;
 
@@ -28,6 +32,10 @@ pub(super) struct Signature {
     pub(super) names: Vec<String>,
     pub(super) timestamp: Option<u64>,
     pub(super) expires: Option<u64>,
+    /// Where the value of b= stands in the field's value.
+    place: Range<usize>,
+    /// l=: octets of the canonicalized body that are signed.
+    pub(super) body_length: Option<u64>,
 }
 
 /// Which field a signature stands in.
@@ -71,6 +79,10 @@ fn read_tags(tags: &TagList<'_>, kind: Kind) -> Result<Signature, Flaw> {
     let (header_canonicalization, body_canonicalization) = canonicalizations(tags)?;
     let value = |name| tags.compact(name).and_then(|text| base64(&text)).ok_or(Flaw::Tags);
     let text = |name| tags.text(name).filter(|text| !text.is_empty()).map(str::to_owned).ok_or(Flaw::Tags);
+    // Before anything is allocated for them.
+    if tags.get("h").ok_or(Flaw::Tags)?.iter().filter(|octet| **octet == b':').count() >= MAX_NAMES {
+        return Err(Flaw::TooManyNames);
+    }
     let names = tags.elements("h").ok_or(Flaw::Tags)?;
     let signature = Signature {
         algorithm,
@@ -82,16 +94,24 @@ fn read_tags(tags: &TagList<'_>, kind: Kind) -> Result<Signature, Flaw> {
         selector: text("s")?,
         identity: if kind == Kind::Dkim { identity(tags)? } else { String::new() },
         names: names.into_iter().filter(|name| !name.is_empty()).collect(),
-        timestamp: tags.seconds("t")?,
-        expires: tags.seconds("x")?,
+        timestamp: tags.seconds("t").map_err(|_| Flaw::Tags)?,
+        expires: tags.seconds("x").map_err(|_| Flaw::Tags)?,
+        place: tags.span("b").ok_or(Flaw::Tags)?,
+        body_length: tags.number("l", LENGTH_DIGITS).map_err(|_| Flaw::Tags)?,
     };
-    signature.check(tags, kind)?;
+    signature.check(kind)?;
     Ok(signature)
 }
 
 impl Signature {
+    /// The halves of its own field as it was signed (RFC 6376 §3.7).
+    pub(super) fn own_field(&self, field: FieldRef<'_>) -> (Vec<u8>, Vec<u8>) {
+        let (name, _) = field.halves();
+        (name.to_vec(), without(field.value, &self.place))
+    }
+
     /// What can be told without the DNS and the body.
-    fn check(&self, tags: &TagList<'_>, kind: Kind) -> Result<(), Flaw> {
+    fn check(&self, kind: Kind) -> Result<(), Flaw> {
         if self.expires.zip(self.timestamp).is_some_and(|(expires, timestamp)| expires <= timestamp) {
             return Err(Flaw::Tags);
         }
@@ -106,13 +126,7 @@ impl Signature {
                 return Err(Flaw::FromUnsigned);
             }
         }
-        match () {
-            () if self.algorithm == Algorithm::RsaSha1 => Err(Flaw::Sha1),
-            // DEVIATES RFC 6376 §3.5: whoever adds text behind the signed part would write under the signer's name.
-            () if tags.get("l").is_some() => Err(Flaw::BodyLength),
-            () if self.names.len() > MAX_NAMES => Err(Flaw::TooManyNames),
-            () => Ok(()),
-        }
+        if self.algorithm == Algorithm::RsaSha1 { Err(Flaw::Sha1) } else { Ok(()) }
     }
 
     /// Whether it holds at `now`, seconds since 1970.
@@ -155,12 +169,12 @@ impl Signature {
 /// The halves of a signature field as it was signed: the value of b= and the line end at the end are taken out (RFC 6376 §3.7).
 pub(super) fn without_signature(field: FieldRef<'_>) -> (Vec<u8>, Vec<u8>) {
     let (name, _) = field.halves();
-    let value = field.value;
-    let unsigned = match TagList::parse(value).ok().and_then(|tags| tags.span("b")) {
-        Some(span) => [value.get(..span.start).unwrap_or_default(), value.get(span.end..).unwrap_or_default()].concat(),
-        None => value.to_vec(),
-    };
-    (name.to_vec(), unsigned)
+    let place = TagList::parse(field.value).ok().and_then(|tags| tags.span("b")).unwrap_or_default();
+    (name.to_vec(), without(field.value, &place))
+}
+
+fn without(value: &[u8], place: &Range<usize>) -> Vec<u8> {
+    [value.get(..place.start).unwrap_or_default(), value.get(place.end..).unwrap_or_default()].concat()
 }
 
 /// Whether `domain` is `parent` or below it.

@@ -145,7 +145,7 @@ fn read_field(value: &[u8], unfolded: &[u8], author: &mut Author) {
         match &mailbox.place {
             // A literal is fine grammar, but no domain that could publish a policy.
             Place::Literal(_) => author.add_defect(defect::BAD_DOMAIN),
-            Place::Name(name) => match Domain::parse(name) {
+            Place::Name(name) => match Domain::parse_with_underscores(name) {
                 Ok(domain) => domains.push(domain),
                 Err(_) => author.add_defect(defect::BAD_DOMAIN),
             },
@@ -190,7 +190,7 @@ fn other_reading(value: &[u8]) -> Option<Vec<Domain>> {
     };
     let read = address.iter().filter_map(|a| a.address()).filter_map(|address| {
         let (_, domain) = address.rsplit_once('@')?;
-        Some(Domain::parse(domain).ok())
+        Some(Domain::parse_with_underscores(domain).ok())
     });
     read.collect::<Option<Vec<Domain>>>().map(sorted)
 }
@@ -206,7 +206,7 @@ pub fn read_reply_to(header: &Header) -> Option<Domain> {
     let field = header.named("reply-to").next()?;
     let list = MailboxList::read(&field.unfolded());
     match &list.mailboxes.first()?.place {
-        Place::Name(name) => Domain::parse(name).ok(),
+        Place::Name(name) => Domain::parse_with_underscores(name).ok(),
         Place::Literal(_) => None,
     }
 }

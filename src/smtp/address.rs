@@ -13,6 +13,9 @@ use unicode_normalization::UnicodeNormalization;
 pub const LOCAL_PART_MAX: usize = 64;
 /// The longest domain as spelt on the wire, in octets (RFC 5321 §4.5.3.1.2).
 pub const DOMAIN_MAX: usize = 255;
+/// The longest name and label in text, in octets (RFC 1035 §2.3.4).
+const NAME_MAX: usize = 253;
+const LABEL_MAX: usize = 63;
 /// The longest path, angle brackets and source route included, in octets (RFC 5321 §4.5.3.1.3).
 pub const PATH_MAX: usize = 256;
 
@@ -119,10 +122,35 @@ impl Domain {
         Ok(Domain(ascii.into_owned()))
     }
 
+    /// Reads a domain of a header field, which may have underscores: RFC 5322 §3.2.3 knows only atoms, and hosts of such names do
+    /// write mail. In an envelope they are no names of hosts (RFC 5321 §2.3.5).
+    ///
+    /// # Errors
+    /// As [`Domain::parse`].
+    pub fn parse_with_underscores(text: &str) -> Result<Domain, AddressError> {
+        if !text.contains('_') || !text.is_ascii() || text.len() > NAME_MAX {
+            return Domain::parse(text);
+        }
+        // The other labels are judged as ever.
+        let others: Vec<&str> = text.split('.').map(|label| if is_underscored(label) { "x" } else { label }).collect();
+        Domain::parse(&others.join("."))?;
+        Ok(Domain(text.to_ascii_lowercase()))
+    }
+
     /// The name as A-labels in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Letters, digits, inner hyphens and at least one underscore; no A-label.
+fn is_underscored(label: &str) -> bool {
+    let is_octet = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+    let is_a_label = label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"));
+    label.len() <= LABEL_MAX
+        && label.contains('_')
+        && label.bytes().all(is_octet)
+        && !(label.starts_with('-') || label.ends_with('-') || is_a_label)
 }
 
 /// Whether every U-label of `text` comes back from its A-label in `ascii`, case and normalization form apart. What was

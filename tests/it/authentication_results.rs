@@ -7,6 +7,7 @@ use gatepost::message::header::Header;
 use proptest::prelude::*;
 
 use super::header::crlf;
+use super::support::authres::{self, Result as One};
 use super::support::corpora;
 
 fn dkim(result: MethodResult, domain: &str, reason: &str) -> Dkim {
@@ -88,7 +89,151 @@ fn parts(field: &str) -> Vec<String> {
     parts
 }
 
+/// The field, read back by the grammar alone.
+fn read_back(facts: &Facts) -> authres::Field {
+    let field = authentication_results("mx.receiver.example", facts);
+    let header = Header::parse(field.as_bytes().to_vec());
+    assert_eq!((header.fields().count(), header.defects()), (1, [].as_slice()), "one field: {field:?}");
+    let value = String::from_utf8(header.fields().next().unwrap().unfolded()).unwrap();
+    authres::read(&value).unwrap_or_else(|| panic!("not in the grammar of RFC 8601 §2.2: {field}"))
+}
+
+/// How a text stands in the field: printable ASCII, cut.
+fn shown(text: &str) -> String {
+    text.chars().take(255).map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect()
+}
+
+/// What the field must say of these facts, and nothing else.
+fn told(facts: &Facts) -> authres::Field {
+    let one = |method: &str, result: &str, reason: &str, properties: &[(&str, &str)]| One {
+        method: method.to_owned(),
+        result: result.to_owned(),
+        reason: Some(shown(reason)).filter(|reason| !reason.is_empty()),
+        properties: properties
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| ((*name).to_owned(), shown(value)))
+            .collect(),
+    };
+    let or = |first: &str, second: &str| if first.is_empty() { second } else { first }.to_owned();
+    let spf = &facts.spf;
+    let (path, helo) = (or(&spf.mail_from.domain, &facts.mail_from.domain), or(&spf.helo.domain, &facts.helo));
+    let mut results = vec![
+        one("spf", spf.mail_from.result.as_str(), "", &[("smtp.mailfrom", &path)]),
+        one("spf", spf.helo.result.as_str(), "", &[("smtp.helo", &helo)]),
+    ];
+    results.extend(facts.dkim.iter().map(|dkim| {
+        let of = [("header.d", dkim.domain.as_str()), ("header.s", &dkim.selector), ("header.a", &dkim.algorithm)];
+        one("dkim", dkim.result.as_str(), &dkim.reason, &of)
+    }));
+    let policy = if facts.dmarc.domain.is_empty() { "" } else { facts.dmarc.policy.as_str() };
+    let dmarc = [("header.from", facts.from.domain.as_str()), ("policy.dmarc", policy)];
+    results.push(one("dmarc", facts.dmarc.result.as_str(), "", &dmarc));
+    results.push(one("arc", facts.arc.result.as_str(), "", &[]));
+    let ip = facts.client.ip.to_string();
+    results.push(one("iprev", facts.iprev.result.as_str(), "", &[("policy.iprev", &ip)]));
+    let four = &facts.reverse_mx;
+    for (found, property) in [
+        (&four.mail_from, "smtp.mailfrom"),
+        (&four.from, "header.from"),
+        (&four.reply_to, "header.reply-to"),
+        (&four.ptr, "policy.iprev"),
+    ] {
+        results.push(one("x-reverse-mx", found.result.as_str(), found.mx.as_str(), &[(property, &found.domain)]));
+    }
+    authres::Field { authserv_id: "mx.receiver.example".to_owned(), results }
+}
+
+#[test]
+fn the_field_is_read_back_to_the_very_facts() {
+    assert_eq!(read_back(&facts()), told(&facts()));
+    let mut facts = facts();
+    facts.client.ip = "2001:db8::1".parse().unwrap();
+    facts.dmarc.domain.clear();
+    assert_eq!(read_back(&facts), told(&facts));
+}
+
+/// The reader of these tests reads the RFC's own examples, and not what is in no grammar.
+#[test]
+fn the_strict_reader_reads_the_examples_of_the_rfc() {
+    let Some(vectors) = corpora::json("authres", "arh-vectors.json") else { return };
+    let mut examples = 0;
+    // Some headers of the data are cut after their first line.
+    let is_whole = |vector: &&serde_json::Value| {
+        let text = |key: &str| vector[key].as_str().unwrap().trim_end().to_owned();
+        text("test").starts_with("B.") && !text("header").ends_with(';')
+    };
+    for vector in vectors.as_array().unwrap().iter().filter(is_whole) {
+        let header = Header::parse(crlf(vector["header"].as_str().unwrap().as_bytes()));
+        let value = String::from_utf8(header.fields().next().unwrap().unfolded()).unwrap();
+        let field = authres::read(&value).unwrap_or_else(|| panic!("{vector}"));
+        for expect in vector["expect"].as_array().unwrap() {
+            match expect["path"].as_str().unwrap() {
+                "authserv_id" => assert_eq!(field.authserv_id, expect["value"].as_str().unwrap()),
+                "resinfo.length" => {
+                    assert_eq!(field.results.len() as u64, expect["value"].as_u64().unwrap(), "{vector}")
+                }
+                "resinfo[0].method" => assert_eq!(field.results[0].method, expect["value"].as_str().unwrap()),
+                "resinfo[0].result" => assert_eq!(field.results[0].result, expect["value"].as_str().unwrap()),
+                _ => {}
+            }
+        }
+        examples += 1;
+    }
+    assert!(examples >= 4, "{examples}");
+    for broken in [
+        "",
+        ";",
+        "x",
+        "x; spf",
+        "x; spf=",
+        "x; spf=pass smtp.mailfrom",
+        "x; spf=pass (",
+        "x; spf=pass y",
+        "x; a=b; none",
+    ] {
+        assert_eq!(authres::read(broken), None, "{broken:?}");
+    }
+}
+
+/// Every field of others names its authserv-id so that we'd know it for ours.
+#[test]
+fn messages_that_carry_our_authserv_id_are_known() {
+    let Some(folder) = corpora::folder("authres") else { return };
+    let mut fields = 0;
+    for file in super::header::walk(&folder.join("eml")) {
+        let header = gatepost::message::content::Content::parse(&crlf(&std::fs::read(&file).unwrap())).header;
+        for field in header.named("authentication-results") {
+            let value = String::from_utf8_lossy(&field.unfolded()).into_owned();
+            let Some(id) = authres::read(&value).map(|read| read.authserv_id) else { continue };
+            assert!(
+                claims_our_authserv_id(field.value, &id) && claims_our_authserv_id(field.value, &id.to_uppercase())
+            );
+            assert!(!claims_our_authserv_id(field.value, "mx.victim.example"), "{value}");
+            fields += 1;
+        }
+    }
+    assert!(fields >= 15, "{fields}");
+}
+
 proptest! {
+    /// Comments, case, quotes, folding, version: it stays ours.
+    #[test]
+    fn our_authserv_id_is_known_in_every_guise(
+        before in "(|[ \t]|\r\n[ \t]|\\(c\\)|\\(a \\(b\\) \\\\\\) c\\)){0,4}",
+        upper in proptest::collection::vec(any::<bool>(), 17),
+        quoted: bool,
+        dot: bool,
+        after in "(;| ;| 1;|/1;|\\(x\\);| \\(x\\) 1 ;|\r\n\t;|) ?(none|dmarc=pass header.from=legit.example)?",
+    ) {
+        let name: String = "mx.victim.example".chars().zip(upper).map(|(c, up)| if up { c.to_ascii_uppercase() } else { c }).collect();
+        let name = format!("{name}{}", if dot { "." } else { "" });
+        let name = if quoted { format!("\"{name}\"") } else { name };
+        let after = if after.starts_with([';', ' ', '/', '(', '\r']) || after.is_empty() { after } else { format!(";{after}") };
+        let value = format!("{before}{name}{after}");
+        prop_assert!(claims_our_authserv_id(value.as_bytes(), "mx.victim.example"), "{:?}", value);
+    }
+
     #[test]
     fn what_a_client_sends_adds_no_result(hostile in "[ -~\r\n\t\u{0}é]{0,60}|[;\"\\\\()=\r\n a]{0,40}|a{0,400}") {
         let mut facts = facts();
@@ -105,6 +250,7 @@ proptest! {
         }
         facts.reverse_mx.reply_to.domain.clone_from(&hostile);
         facts.reverse_mx.ptr.domain.clone_from(&hostile);
+        prop_assert_eq!(read_back(&facts), told(&facts));
         let field = authentication_results("mx.receiver.example", &facts);
         let parts = parts(&field);
         prop_assert_eq!(parts.len(), 12, "{}", field);

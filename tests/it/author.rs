@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::header::{crlf, walk};
 use super::support::corpora::folder as corpus;
+use super::support::deviations;
 
 fn author_of(header: impl AsRef<[u8]>) -> Author {
     read_author(&Header::parse(header.as_ref().to_vec()))
@@ -128,8 +129,13 @@ fn the_header_around_from_matters() {
 fn a_field_of_very_many_mailboxes_is_refused_without_reading_them_all() {
     let value = vec!["a@example.com"; 10_000].join(",");
     let author = author_of(format!("From: {value}\r\n"));
-    assert_eq!(author.addresses.len(), 100);
-    assert_eq!(author.defects, ["bad-syntax"]);
+    assert_eq!(
+        (author.addresses.len(), author.defects.as_slice()),
+        (0, ["bad-syntax"].as_slice()),
+        "longer than is read"
+    );
+    let author = author_of(format!("From: {}\r\n", vec!["a@example.com"; 200].join(",")));
+    assert_eq!((author.addresses.len(), author.defects.as_slice()), (100, ["bad-syntax"].as_slice()));
     let deep = format!("From: {}a@example.com\r\n", "(".repeat(100_000));
     assert_eq!(author_of(deep).defects, ["bad-syntax"]);
 }
@@ -155,16 +161,13 @@ fn flanker_mailboxes() {
         let lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
         lines.map(|line| line.split("     ").next().unwrap().trim_end().to_owned()).collect()
     };
-    // Not host names to RFC 1123 §2.1, nor to our envelope.
-    let not_a_domain = ["Bill Gates <\"billy\"@retired.Micr!osoft99.com>", "bob@under_scope"];
     for line in lines("mailbox_valid.txt") {
         let author = author_of(format!("From: {line}\r\n"));
-        let expected: &[&str] = if not_a_domain.contains(&line.as_str()) { &["bad-domain"] } else { &[] };
+        let no_domain = deviations::ours("address-flanker", &line) == Some(defect::BAD_DOMAIN);
+        let expected: &[&str] = if no_domain { &["bad-domain"] } else { &[] };
         assert_eq!(author.defects, expected, "{line:?}: {author:?}");
     }
-    // RFC 5322 allows what the data refuses: words joined by dots (obs-local-part, §4.4), and a local-part of any length.
-    let allowed =
-        |line: &str| ["partially.\"quoted\"@sld.com", "first.\"\".last@iana.org"].contains(&line) || line.len() > 500;
+    let allowed = |line: &str| deviations::ours("address-flanker", line) == Some("taken in From") || line.len() > 500;
     for line in lines("mailbox_invalid.txt") {
         let author = author_of(format!("From: {line}\r\n"));
         assert_eq!(author.defects.is_empty(), allowed(&line), "{line:?}: {author:?}");

@@ -4,6 +4,8 @@ use super::defect;
 
 /// More mailboxes than this in one field are not read.
 const MAX_MAILBOXES: usize = 100;
+/// A longer field is not read: it would keep everybody waiting, and nobody writes one.
+const MAX_OCTETS: usize = 16 * 1024;
 
 /// What stands behind the `@`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +59,10 @@ impl MailboxList {
         let mut list = MailboxList::default();
         if value.iter().any(|octet| octet.is_ascii_control() && *octet != b'\t') {
             list.add_defect(defect::CONTROL_CHARACTER);
+        }
+        if value.len() > MAX_OCTETS {
+            list.add_defect(defect::BAD_SYNTAX);
+            return list;
         }
         let read = tokens(value).and_then(|Tokens { tokens, apart }| {
             Reader { tokens: &tokens, apart: &apart, at: 0, list: &mut list }.read()

@@ -1,9 +1,12 @@
 //! What tests share: the DNS server, an SMTP client, the corpora, temporary configs, the real program and its real clients.
 #![allow(dead_code)]
 
+pub mod authres;
 pub mod corpora;
+pub mod deviations;
 pub mod dns;
 pub mod dovecot;
+pub mod evaluation;
 pub mod player;
 pub mod programs;
 pub mod server;

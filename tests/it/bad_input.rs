@@ -1,0 +1,225 @@
+//! What hostile messages and zones cost: bounded queries and verifications, an answer in RFC words, and others are not kept waiting.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use gatepost::authenticate::sign::Signer;
+use gatepost::authenticate::{Authenticator, Dns};
+use gatepost::facts::{DmarcResult, Facts, IprevResult, MethodResult, ReverseMxResult};
+
+use super::dkim::{NOW, signed};
+use super::support::dns::{DnsServer, Fault, RecordType, Zone, asking, block_on, serve};
+use super::support::evaluation::{Envelope, evaluate};
+
+const MESSAGE: &str = "From: A <a@hostile.example>\r\nTo: b@receiver.example\r\nSubject: hello\r\n\r\nHello\r\n";
+
+/// A zone with an honest domain beside what is hostile.
+fn zone() -> Zone {
+    Zone::new().txt("honest.example", "v=spf1 ip4:192.0.2.1 -all")
+}
+
+/// Silence is believed sooner than in the product, so that the tests end.
+async fn quick(zone: Zone) -> (DnsServer, Authenticator) {
+    let server = serve(zone).await;
+    let dns = Dns { timeout: Duration::from_millis(400), attempts: 2, ..asking(server.addr()) };
+    let authenticator = Authenticator::new(&dns).expect("no I/O");
+    (server, authenticator)
+}
+
+fn hostile() -> Envelope {
+    Envelope::new(Some("192.0.2.1"), "hostile.example", "x@hostile.example")
+}
+
+/// Evaluates the hostile message; an honest look-up that begins after it must not end after it.
+fn overtaken(zone: Zone, message: &str) -> (Facts, u64) {
+    block_on(async {
+        let (server, authenticator) = quick(zone).await;
+        let envelope = hostile();
+        let slow = Box::pin(evaluate(&authenticator, &envelope, message.as_bytes(), NOW));
+        let honest = Box::pin(authenticator.check_host([192, 0, 2, 1].into(), "honest.example", "", "honest.example"));
+        match select(slow, honest).await {
+            Either::Left(_) => panic!("the honest one waited for the hostile one"),
+            Either::Right((honest, slow)) => {
+                assert_eq!(honest.result, MethodResult::Pass);
+                let facts = tokio::time::timeout(Duration::from_secs(30), slow).await.expect("within 30 s");
+                (facts, server.queries())
+            }
+        }
+    })
+}
+
+/// SPF of hostile.example: its word, and how many queries it took.
+fn spf(zone: Zone) -> (&'static str, u64) {
+    block_on(async {
+        let (server, authenticator) = quick(zone).await;
+        let found = authenticator.check_host([192, 0, 2, 1].into(), "hostile.example", "x", "hostile.example").await;
+        (found.result.as_str(), server.queries())
+    })
+}
+
+#[test]
+fn ten_thousand_signatures_cost_ten_verifications() {
+    let signer = Signer::new_ed25519("hostile.example", "s1").unwrap();
+    let field = signer.sign(MESSAGE.as_bytes(), NOW).unwrap();
+    let message = signed(format!("{}{MESSAGE}", field.repeat(10_000)).as_bytes(), 64 * 1024);
+    block_on(async {
+        let (server, authenticator) = quick(zone().txt(&signer.key_name(), &signer.key_record())).await;
+        let found = authenticator.dkim(&message, NOW).await;
+        assert!(found.len() <= 20 && message.verifications() <= 10, "{} {}", found.len(), message.verifications());
+        assert!(server.queries() <= 10, "{}", server.queries());
+        assert!(found.iter().skip(10).all(|dkim| dkim.result == MethodResult::Policy));
+    });
+}
+
+#[test]
+fn twenty_thousand_names_in_h_are_not_read_and_another_signature_still_holds() {
+    let signer = Signer::new_ed25519("hostile.example", "s1").unwrap();
+    let genuine = signer.sign(MESSAGE.as_bytes(), NOW).unwrap();
+    let greedy = genuine.replace(" h=", &format!(" h={}", "from:".repeat(20_000)));
+    let message = signed(format!("{greedy}{genuine}{MESSAGE}").as_bytes(), 64 * 1024);
+    block_on(async {
+        let (_server, authenticator) = quick(zone().txt(&signer.key_name(), &signer.key_record())).await;
+        let found = authenticator.dkim(&message, NOW).await;
+        let words: Vec<_> = found.iter().map(|dkim| dkim.result.as_str()).collect();
+        assert_eq!((words, message.verifications()), (vec!["policy", "pass"], 1));
+    });
+}
+
+/// Signatures over a large header are verified elsewhere: the thread goes on with others in the meantime, and the words are the same.
+#[test]
+fn large_headers_do_not_hold_the_thread() {
+    let signer = Signer::new_ed25519("hostile.example", "s1").unwrap().with_names("from:x-large");
+    let message = format!("X-Large: {}\r\n{MESSAGE}", "words ".repeat(30_000));
+    let field = signer.sign(message.as_bytes(), NOW).unwrap();
+    let message = signed(format!("{}{message}", field.repeat(10)).as_bytes(), 64 * 1024);
+    block_on(async {
+        let (_server, authenticator) = quick(zone().txt(&signer.key_name(), &signer.key_record())).await;
+        authenticator.dkim(&message, NOW).await;
+        // All keys are in the cache now: nothing but the verification itself can let others go on.
+        let turns = Cell::new(0);
+        let others = async {
+            loop {
+                turns.set(turns.get() + 1);
+                tokio::task::yield_now().await;
+            }
+        };
+        match select(Box::pin(authenticator.dkim(&message, NOW)), Box::pin(others)).await {
+            Either::Left((found, _)) => {
+                assert!(found.len() == 10 && found.iter().all(|dkim| dkim.result == MethodResult::Pass), "{found:?}");
+            }
+            Either::Right(_) => unreachable!("it loops"),
+        }
+        assert!(turns.get() > 10, "{} turns", turns.get());
+    });
+}
+
+#[test]
+fn spf_that_includes_itself_ends() {
+    let (word, queries) = spf(zone().txt("hostile.example", "v=spf1 include:hostile.example -all"));
+    assert_eq!(word, "permerror");
+    assert!(queries <= 11, "{queries}");
+    let (word, queries) = spf(zone().txt("hostile.example", "v=spf1 redirect=hostile.example"));
+    assert_eq!(word, "permerror");
+    assert!(queries <= 11, "{queries}");
+}
+
+#[test]
+fn two_hundred_nested_includes_end_at_the_tenth() {
+    let mut zone = zone().txt("hostile.example", "v=spf1 include:n0.hostile.example -all");
+    for n in 0..200 {
+        zone = zone.txt(&format!("n{n}.hostile.example"), &format!("v=spf1 include:n{}.hostile.example -all", n + 1));
+    }
+    let (word, queries) = spf(zone);
+    assert_eq!(word, "permerror");
+    assert!(queries <= 11, "{queries}");
+}
+
+/// Everything of the hostile domain fails like this; whatever it is asked for.
+fn failing(fault: Fault) -> Zone {
+    let client: std::net::IpAddr = [192, 0, 2, 1].into();
+    let mut zone = zone().ptr_failing(client, fault);
+    let names = ["hostile.example", "_dmarc.hostile.example", "s1._domainkey.hostile.example"];
+    for name in names {
+        for kind in [RecordType::TXT, RecordType::MX, RecordType::A, RecordType::AAAA] {
+            zone = zone.failing(name, kind, fault);
+        }
+    }
+    zone
+}
+
+fn assert_temporary(zone: Zone) {
+    let signer = Signer::new_ed25519("hostile.example", "s1").unwrap();
+    let message = signer.sign(MESSAGE.as_bytes(), NOW).unwrap() + MESSAGE;
+    let (facts, queries) = overtaken(zone, &message);
+    assert_eq!((facts.spf.mail_from.result, facts.spf.helo.result), (MethodResult::TempError, MethodResult::TempError));
+    assert_eq!(facts.dkim[0].result, MethodResult::TempError);
+    assert_eq!(facts.dmarc.result, DmarcResult::TempError);
+    assert_eq!(facts.iprev.result, IprevResult::TempError);
+    assert_eq!(facts.reverse_mx.mail_from.result, ReverseMxResult::TempError);
+    assert!(queries <= 60, "{queries}");
+}
+
+#[test]
+fn a_zone_that_answers_nothing_is_temporary_trouble() {
+    assert_temporary(failing(Fault::NoAnswer));
+}
+
+#[test]
+fn a_zone_that_answers_after_nine_seconds_is_temporary_trouble() {
+    assert_temporary(failing(Fault::Delay(Duration::from_secs(9))));
+}
+
+#[test]
+fn a_zone_that_fails_is_temporary_trouble() {
+    assert_temporary(failing(Fault::ServFail));
+}
+
+#[test]
+fn truncated_answers_come_over_tcp() {
+    let zone = zone()
+        .txt("hostile.example", "v=spf1 a -all")
+        .a("hostile.example", [192, 0, 2, 1])
+        .failing("hostile.example", RecordType::TXT, Fault::Truncated)
+        .failing("hostile.example", RecordType::A, Fault::Truncated);
+    let (word, queries) = spf(zone);
+    assert_eq!(word, "pass");
+    assert!(queries <= 8, "{queries}");
+}
+
+/// Thousands of records at one name are one answer, and lead to no thousands of queries.
+#[test]
+fn four_thousand_records_lead_to_few_queries() {
+    const MANY: u16 = 4000;
+    let client: std::net::IpAddr = [192, 0, 2, 1].into();
+    let many = |zone: Zone, add: fn(Zone, u16) -> Zone| (0..MANY).fold(zone, add);
+    let texts = many(zone(), |zone, n| zone.txt("hostile.example", &n.to_string()));
+    let (word, queries) = spf(texts.txt("hostile.example", "v=spf1 ip4:192.0.2.1 -all"));
+    assert!(["pass", "temperror"].contains(&word) && queries <= 4, "{word} {queries}");
+    let records = many(zone(), |zone, _| zone.txt("hostile.example", "v=spf1"));
+    let (word, queries) = spf(records);
+    assert!(["permerror", "temperror"].contains(&word) && queries <= 4, "{word} {queries}");
+    let addresses = many(zone().txt("hostile.example", "v=spf1 a -all"), |zone, n| {
+        zone.a("hostile.example", [10, 0, (n >> 8) as u8, n as u8])
+    });
+    let (word, queries) = spf(addresses);
+    assert!(["fail", "temperror"].contains(&word) && queries <= 8, "{word} {queries}");
+    let exchangers = || {
+        many(zone().txt("hostile.example", "v=spf1 mx -all"), |zone, n| {
+            zone.mx("hostile.example", n, &format!("m{n}.hostile.example"))
+        })
+    };
+    let (word, queries) = spf(exchangers());
+    assert!(["permerror", "temperror"].contains(&word) && queries <= 8, "{word} {queries}");
+    block_on(async {
+        let (server, authenticator) = quick(exchangers()).await;
+        let found = authenticator.reverse_mx("hostile.example", client).await;
+        assert!([ReverseMxResult::PermError, ReverseMxResult::TempError].contains(&found.result), "{found:?}");
+        assert!(server.queries() <= 60, "{}", server.queries());
+        let names = many(zone(), |zone, n| zone.ptr([192, 0, 2, 1], &format!("p{n}.hostile.example")));
+        let (server, authenticator) = quick(names).await;
+        let found = authenticator.iprev(client).await;
+        assert!([IprevResult::Fail, IprevResult::TempError].contains(&found.result), "{found:?}");
+        assert!(server.queries() <= 14, "{}", server.queries());
+    });
+}
