@@ -110,7 +110,11 @@ pub const DECLARED: &[Declaration] = &[
     counter("gatepost_rules_total", &["rule", "outcome"], "What each rule did when it was looked at."),
     counter("gatepost_sessions_total", &["tls"], "SMTP sessions that have ended, by their TLS version."),
     gauge("gatepost_soft_reject", &[], "1 while smtp.soft_reject turns every 5yz into a 4yz."),
-    histogram("gatepost_stage_seconds", &["stage"], "Time that a stage took, from its question to its answer: rcpt (with the rules of connect and mail) and data."),
+    histogram(
+        "gatepost_stage_seconds",
+        &["stage"],
+        "Time that a stage took, from its question to its answer: rcpt (with the rules of connect and mail) and data.",
+    ),
     counter("gatepost_tls_handshakes_total", &["outcome"], "TLS handshakes after STARTTLS."),
     counter(
         "gatepost_untrusted_private_clients_total",
