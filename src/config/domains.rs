@@ -174,7 +174,7 @@ fn mailboxes(
     Vec::new()
 }
 
-/// The names of a list file: a name a line; empty lines and those that begin with `#` are for people.
+/// The names of a list file: a name a line; empty lines, and what follows a `#` at the beginning or after white space, are for people.
 fn list_file(reader: &mut Reader, key: &str, file: &Spanned<DeValue<'_>>, places: &mut Places) -> Vec<String> {
     let read = value::string(file.get_ref()).map(|written| reader.path(&written)).and_then(|path| {
         let text = files::read_text(&path).map_err(|cause| Fault::new(format!("{path:?} {cause}"), ""))?;
@@ -190,14 +190,17 @@ fn list_file(reader: &mut Reader, key: &str, file: &Spanned<DeValue<'_>>, places
     };
     let (mut start, mut names) = (0, Vec::new());
     for line in source.text.split_inclusive('\n') {
-        let name = line.trim_start_matches('\u{feff}').trim();
+        let name = without_comment(line.trim_start_matches('\u{feff}')).trim();
         let at = start + line.find(name).unwrap_or(0);
         start += line.len();
-        if name.is_empty() || name.starts_with('#') {
+        if name.is_empty() {
             continue;
         }
         let span = at..at + name.len();
-        if places.mailboxes.insert(name.to_owned(), span.clone()).is_some() {
+        if let Some((cause, mend)) = unlike_a_name(name) {
+            reader.problems.push(Problem::at(&source, span, key, cause, mend));
+            places.incomplete = true;
+        } else if places.mailboxes.insert(name.to_owned(), span.clone()).is_some() {
             let cause = format!("{name:?} stands here twice");
             reader.problems.push(Problem::at(&source, span, key, cause, "leave one out"));
         } else {
@@ -206,6 +209,30 @@ fn list_file(reader: &mut Reader, key: &str, file: &Spanned<DeValue<'_>>, places
     }
     places.list = Some(source);
     names
+}
+
+/// A line up to its comment: a `#` that begins it or follows white space.
+fn without_comment(line: &str) -> &str {
+    let mut before = ' ';
+    let comment = line.char_indices().find(|&(_, c)| {
+        let begins = c == '#' && before.is_whitespace();
+        before = c;
+        begins
+    });
+    comment.and_then(|(at, _)| line.get(..at)).unwrap_or(line)
+}
+
+/// What is wrong with a line that is no name, and its mend.
+fn unlike_a_name(name: &str) -> Option<(String, &'static str)> {
+    if name.chars().any(char::is_whitespace) {
+        let mend = "write one name a line; what follows a # after white space is a comment";
+        Some((format!("{name:?} has white space in it, which no mailbox's name in a list file has"), mend))
+    } else if name.contains('#') {
+        let mend = "put white space before the # if a comment begins there";
+        Some((format!("{name:?} has a # in it, which no mailbox's name in a list file has"), mend))
+    } else {
+        None
+    }
 }
 
 type Alias = (String, Range<usize>, Vec<Placed<String>>);

@@ -399,6 +399,30 @@ fn mistakes_of_a_list_file_stand_at_its_lines() {
 }
 
 #[test]
+fn a_list_file_has_a_name_a_line_and_comments() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("mailboxes.txt");
+    let text = format!("{TOP}[domains.'d.example']\nmailboxes = {{ file = 'mailboxes.txt' }}\ncatch_all = 'alice'\n");
+    std::fs::write(&file, "\u{feff}# people\nalice # the boss\n\tbob\t#1\r\n  # nobody\ncarol #a # b").unwrap();
+    let config = parse(&text, directory.path()).unwrap();
+    let names: Vec<_> = config.directory.mailboxes().map(ToString::to_string).collect();
+    assert_eq!(names, ["alice@d.example", "bob@d.example", "carol@d.example"]);
+    std::fs::write(&file, "alice\nbob\ncarol dave # both\n  eve#x\n").unwrap();
+    let problems = parse(&text, directory.path()).unwrap_err();
+    assert_eq!(problems.len(), 2, "{problems}");
+    let told: Vec<_> = problems.iter().map(|problem| (problem.line_column(), problem.cause.clone())).collect();
+    let cause =
+        |name: &str, what: &str| format!("{name:?} has {what} in it, which no mailbox's name in a list file has");
+    assert_eq!(
+        told,
+        [(Some((3, 1)), cause("carol dave", "white space")), (Some((4, 3)), cause("eve#x", "a #"))],
+        "{problems}"
+    );
+    assert!(problems.to_string().starts_with(&format!("{}:3:1: ", file.display())), "{problems}");
+    assert!(problems.iter().all(|problem| !problem.mend.is_empty()), "{problems}");
+}
+
+#[test]
 fn mistakes_of_the_postmaster() {
     check(
         "smtp.postmaster = 'alic@example.com'",
