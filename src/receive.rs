@@ -348,8 +348,9 @@ impl Inquiry {
                 end.journalled = acknowledged.is_discarded();
                 end.delivery = acknowledged.records();
             }
-            Err(refusal) => {
-                (end.action, end.rule, end.reply) = (Action::Defer, String::new(), Some(refusal));
+            Err(trouble) => {
+                (end.action, end.rule, end.reply) = (Action::Defer, String::new(), Some(trouble.reply));
+                end.trouble = trouble.cause;
             }
         }
         end.deliver = watch.read();

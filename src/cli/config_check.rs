@@ -33,7 +33,7 @@ pub fn run(args: &Args) -> ExitCode {
     let certificates = match certificates(&config) {
         Ok(unread) => unread,
         Err(error) => {
-            complain(&format!("smtp.tls: {error}"));
+            tell(&error.problem(&config).into());
             return Exit::Failed.into();
         }
     };

@@ -13,7 +13,7 @@ use super::{Exit, complain, configuration, print, tell};
 use crate::config::Config;
 use crate::facts::record::Record;
 use crate::message::content::Content;
-use crate::observe::explain::story;
+use crate::observe::explain::story_of_rehearsal;
 use crate::observe::metrics::Metrics;
 use crate::receive::{Carrier, Inquiry, Memory, Receiver, authenticator};
 use crate::server::{asking, block_lists, policies};
@@ -75,7 +75,7 @@ fn attempt(args: &Args) -> Result<String, Exit> {
     let record = runtime.block_on(rehearse(receiver, told, message.as_deref(), config.limits.message));
     let record = record.ok_or_else(|| usage("the rehearsal left no record; please report this".to_owned()))?;
     if !args.json {
-        return Ok(story(&record));
+        return Ok(story_of_rehearsal(&record));
     }
     serde_json::to_string(&record).map(|json| json + "\n").map_err(|error| usage(error.to_string()))
 }

@@ -51,16 +51,23 @@ impl Witness for Unwatched {}
 #[derive(Clone)]
 pub(super) struct Disk {
     witness: Arc<dyn Witness>,
+    root: Arc<Path>,
 }
 
 impl Disk {
-    pub(super) fn new(witness: Arc<dyn Witness>) -> Self {
-        Disk { witness }
+    pub(super) fn new(witness: Arc<dyn Witness>, root: &Path) -> Self {
+        Disk { witness, root: root.into() }
+    }
+
+    /// An error with the place below the root that it came from.
+    pub(super) fn at(&self, path: &Path, error: &io::Error) -> io::Error {
+        let below = path.strip_prefix(&self.root).unwrap_or(path);
+        let place = if below.as_os_str().is_empty() { Path::new("the Maildir root") } else { below };
+        io::Error::new(error.kind(), format!("{}: {error}", place.display()))
     }
 
     fn step<T>(&self, step: Step, path: &Path, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        self.witness.before(step, path)?;
-        let made = make()?;
+        let made = self.witness.before(step, path).and_then(|()| make()).map_err(|error| self.at(path, &error))?;
         self.witness.done(step, path, None);
         Ok(made)
     }
@@ -110,9 +117,10 @@ impl Disk {
     /// fsync and rename from `tmp/` into `new/`: both by the crate, in this order. Returns the new path.
     pub(super) fn publish(&self, directory: &Path, maildir: &Maildir, file: TemporaryMailFile) -> io::Result<PathBuf> {
         let from = file.path().to_owned();
-        self.witness.before(Step::SyncFile, &from)?;
-        self.witness.before(Step::Rename, &from)?;
-        let name = maildir.move_tmp_to_new(file).map_err(io_error)?;
+        let announced =
+            self.witness.before(Step::SyncFile, &from).and_then(|()| self.witness.before(Step::Rename, &from));
+        let name = announced.and_then(|()| maildir.move_tmp_to_new(file).map_err(io_error));
+        let name = name.map_err(|error| self.at(&from, &error))?;
         let to = directory.join("new").join(name);
         self.witness.done(Step::SyncFile, &from, None);
         self.witness.done(Step::Rename, &from, Some(&to));

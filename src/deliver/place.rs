@@ -106,16 +106,21 @@ impl Ground<'_> {
     fn directory(&self, path: &Path) -> io::Result<bool> {
         match std::fs::symlink_metadata(path) {
             Ok(found) if found.is_dir() => Ok(false),
-            Ok(found) => Err(wrong_kind(path, found.file_type().is_symlink())),
+            Ok(found) => Err(self.wrong_kind(path, found.file_type().is_symlink())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.disk.make_directory(path)?;
-                match std::fs::symlink_metadata(path)? {
+                match std::fs::symlink_metadata(path).map_err(|error| self.disk.at(path, &error))? {
                     found if found.is_dir() => Ok(true),
-                    found => Err(wrong_kind(path, found.file_type().is_symlink())),
+                    found => Err(self.wrong_kind(path, found.file_type().is_symlink())),
                 }
             }
-            Err(error) => Err(error),
+            Err(error) => Err(self.disk.at(path, &error)),
         }
+    }
+
+    fn wrong_kind(&self, path: &Path, symlink: bool) -> io::Error {
+        let what = if symlink { "a symbolic link, which delivery does not follow" } else { "no directory" };
+        self.disk.at(path, &io::Error::new(io::ErrorKind::NotADirectory, format!("this is {what}")))
     }
 
     /// fsync of a directory, shared with whoever needs the same one now.
@@ -132,9 +137,4 @@ impl Ground<'_> {
 
 fn parent(path: &Path) -> io::Result<&Path> {
     path.parent().ok_or_else(|| io::Error::other("a folder without a parent"))
-}
-
-fn wrong_kind(path: &Path, symlink: bool) -> io::Error {
-    let what = if symlink { "a symbolic link, which delivery does not follow" } else { "no directory" };
-    io::Error::new(io::ErrorKind::NotADirectory, format!("{} is {what}", path.display()))
 }

@@ -83,7 +83,7 @@ impl Writers {
         let most_grains = (limits.queue_bytes / GRAIN_OCTETS).clamp(1, u32::MAX as usize);
         Writers {
             shared: Arc::new(Shared {
-                committer: Committer::new(root, Disk::new(witness), counters.clone()),
+                committer: Committer::new(root.clone(), Disk::new(witness, &root), counters.clone()),
                 counters,
                 queue: Mutex::default(),
                 changed: Condvar::new(),

@@ -33,6 +33,9 @@ pub struct Record {
     pub decision: DecisionRecord,
     /// Where the message went; empty unless it was stored.
     pub delivery: Vec<DeliveryRecord>,
+    /// Why it could not be stored, where it was to be; a path in it is below the Maildir root.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trouble: String,
     /// Microseconds by stage.
     pub timings_us: Timings,
 }
@@ -61,6 +64,9 @@ pub struct RuleRecord {
     pub at: Stage,
     /// What came of it.
     pub outcome: Outcome,
+    /// What it would have done, where it only observes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
 }
 
 /// The policy that judged.

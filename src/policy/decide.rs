@@ -19,7 +19,8 @@ pub(super) fn judge(policy: &Policy, stage: Stage, facts: &dyn FactSource, so_fa
             Ok(true) if rule.action.is_some() => Outcome::Acted,
             Ok(true) => Outcome::Scored,
         };
-        so_far.rules.push(RuleRecord { name: rule.name.clone(), at: rule.at, outcome });
+        let action = rule.action.filter(|_| outcome == Outcome::Observed);
+        so_far.rules.push(RuleRecord { name: rule.name.clone(), at: rule.at, outcome, action });
         if matches!(outcome, Outcome::Acted | Outcome::Scored) {
             so_far.score += rule.score.unwrap_or_default();
         }

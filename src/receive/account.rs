@@ -23,6 +23,8 @@ pub(super) struct End {
     pub rcpt: Rcpt,
     pub policy: PolicyRecord,
     pub delivery: Vec<DeliveryRecord>,
+    /// Why it could not be stored, where it was to be.
+    pub trouble: String,
     pub decide: Duration,
     pub deliver: Duration,
     /// The journal has it already.
@@ -42,6 +44,7 @@ impl End {
             rcpt: refusal.rcpt,
             policy,
             delivery: Vec::new(),
+            trouble: String::new(),
             decide: Duration::ZERO,
             deliver: Duration::ZERO,
             journalled: false,
@@ -60,6 +63,7 @@ impl End {
             rcpt: Rcpt::default(),
             policy,
             delivery: Vec::new(),
+            trouble: String::new(),
             decide: Duration::ZERO,
             deliver: Duration::ZERO,
             journalled: false,
@@ -86,6 +90,7 @@ pub(super) fn record(transaction: &Transaction, end: &End) -> Record {
             reply: end.reply.as_ref().map(Reply::one_line).unwrap_or_default(),
         },
         delivery: end.delivery.clone(),
+        trouble: end.trouble.clone(),
         timings_us: Timings {
             total: micros(transaction.started.elapsed()),
             evidence: micros(transaction.waited),

@@ -55,6 +55,24 @@ impl Acknowledged {
     }
 }
 
+/// Why a message is deferred that was to be stored or discarded.
+pub(super) struct Trouble {
+    /// A 4yz.
+    pub reply: Reply,
+    /// Why it could not be stored; a path in it is below the Maildir root.
+    pub cause: String,
+}
+
+impl Trouble {
+    pub(super) fn of_storing(error: &DeliverError) -> Self {
+        match error {
+            DeliverError::Full(_) => Trouble { reply: reply::disk_full(), cause: error.to_string() },
+            DeliverError::Io(cause) => Trouble { reply: reply::io_error(), cause: cause.to_string() },
+            DeliverError::Busy => Trouble { reply: reply::io_error(), cause: error.to_string() },
+        }
+    }
+}
+
 /// What stands on top of every copy of a message.
 pub(super) struct Trace<'a> {
     pub reference: &'a str,

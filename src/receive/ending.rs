@@ -1,7 +1,6 @@
 //! How recipients, messages and transactions end: the reply's last words, and the account of it.
 
 use crate::authenticate::header::authentication_results;
-use crate::deliver::DeliverError;
 use crate::facts::record::Recipient;
 use crate::facts::{Rcpt, Stage};
 use crate::message::content::Content;
@@ -14,7 +13,7 @@ use crate::smtp::data::DataDefect;
 use crate::smtp::reply::{self, Reply};
 
 use super::account::{self, End};
-use super::carry_out::{self, Acknowledged, Carrier, Trace};
+use super::carry_out::{self, Acknowledged, Carrier, Trace, Trouble};
 use super::incoming::Arrived;
 use super::judge::{self, Judged};
 use super::transaction::{Accepted, Refusal, Standing, Transaction};
@@ -134,25 +133,22 @@ impl Inquiry {
     /// Stores the copies, or journals that nothing is kept.
     ///
     /// # Errors
-    /// The 4yz that our own trouble is answered with.
+    /// Our own trouble.
     pub(super) async fn carry_out(
         &self,
         transaction: &Transaction,
         content: Content,
         judged: &[Judged<'_>],
         end: &End,
-    ) -> Result<Acknowledged, Reply> {
+    ) -> Result<Acknowledged, Trouble> {
         if carry_out::keeps_nothing(judged) {
-            return self.discard(transaction, end).await;
+            return self.discard(transaction, end).await.map_err(|reply| Trouble { reply, cause: String::new() });
         }
         let trace = self.trace(transaction);
         let stored = carry_out::store(&self.receiver.carrier, content, &trace, judged).await;
         stored.map_err(|error| {
             tracing::error!(%error, reference = %transaction.reference, "a message could not be stored, it is deferred");
-            match error {
-                DeliverError::Full(_) => reply::disk_full(),
-                DeliverError::Io(_) | DeliverError::Busy => reply::io_error(),
-            }
+            Trouble::of_storing(&error)
         })
     }
 
@@ -207,11 +203,12 @@ impl Inquiry {
         let Some(transaction) = self.transaction.take() else { return };
         let policy = policy_of(&transaction);
         let end = match &transaction.refused {
-            Some(refusal) => {
+            // where one was taken, a refusal of another is not what became of the transaction
+            Some(refusal) if transaction.accepted.is_empty() => {
                 let reply = self.worded(refusal.reply.clone(), &transaction.reference);
                 End::refused(Refusal { reply, ..refusal.clone() }, policy)
             }
-            None => {
+            Some(_) | None => {
                 let stage = match (&transaction.incoming, transaction.tried.is_empty()) {
                     (Some(_), _) => Stage::Data,
                     (None, false) => Stage::Rcpt,

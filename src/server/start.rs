@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
-use crate::deliver::{Writers, check_host_name, check_root, clean_tmp};
+use crate::deliver::{RootProblem, Writers, check_host_name, check_root, clean_tmp};
 use crate::observe::http::{self, Pages};
 use crate::observe::journal::Journal;
 use crate::observe::log::Log;
@@ -106,16 +106,29 @@ pub fn bind(config: &Config) -> Result<Bound, StartError> {
         }
         become_account(account).map_err(|error| StartError::Machine(format!("security.user: {error}")))?;
     }
-    check_root(&config.maildir.root).map_err(|error| StartError::Machine(format!("maildir.root: {error}")))?;
+    check_root(&config.maildir.root).map_err(|error| match error {
+        RootProblem::NoPermission { path } => not_ours(config, "maildir.root", &path),
+        other => StartError::Machine(format!("maildir.root: {other}")),
+    })?;
     let host = nix::unistd::gethostname().map_err(machine)?;
     check_host_name(&host.to_string_lossy()).map_err(machine)?;
-    let journal = Journal::open(&config.journal.directory, config.journal.keep).map_err(|error| {
-        StartError::Machine(format!(
+    let path = &config.journal.directory;
+    let journal = Journal::open(path, config.journal.keep).map_err(|error| match error.kind() {
+        std::io::ErrorKind::PermissionDenied => not_ours(config, "journal.directory", path),
+        _ => StartError::Machine(format!(
             "journal.directory: can't use {}: {error}; it must be a directory that we may write",
-            config.journal.directory.display()
-        ))
+            path.display()
+        )),
     })?;
     Ok(Bound { smtp, http, acceptor, journal })
+}
+
+/// A directory that was there before us and is another's. We do not give ourselves what somebody else made.
+fn not_ours(config: &Config, key: &str, path: &Path) -> StartError {
+    let owner = config.security.user.as_deref().unwrap_or("USER");
+    let mend = format!("chown {owner} {}", path.display());
+    let cause = format!("{} may not be written by the user that the server runs as", path.display());
+    StartError::Problems(config.problem(key, cause, mend).into())
 }
 
 /// What accepts handshakes, where the configuration names a certificate.
@@ -124,7 +137,7 @@ pub(super) fn certificates(config: &Config) -> Result<Option<TlsAcceptor>, Start
         Some(files) => files.read(config)?,
         None => Vec::new(),
     };
-    tls::acceptor(&pairs).map_err(|error| StartError::Machine(format!("smtp.tls: {error}")))
+    tls::acceptor(&pairs).map_err(|error| StartError::Problems(error.problem(config).into()))
 }
 
 /// The runtime: its threads are the first of the process.

@@ -13,7 +13,8 @@ use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::Pem;
+use crate::config::{Config, Pem};
+use crate::problem::Problem;
 
 /// Why TLS can't be offered.
 #[derive(Debug, thiserror::Error)]
@@ -28,20 +29,33 @@ pub enum TlsError {
     },
     /// The key is not the certificate's, or of a kind that TLS can't use.
     #[error(
-        "{}: this key does not fit the certificate in {} ({reason}); use the two that were issued together",
-        key.display(), certificate.display()
+        "{}: this key does not fit the certificate in {}{reason}", key.display(), certificate.display()
     )]
     Mismatch {
         /// The key's file.
         key: PathBuf,
         /// The certificate's file.
         certificate: PathBuf,
-        /// What rustls said.
+        /// What rustls said in brackets, where it is more than that.
         reason: String,
     },
     /// The provider refused the configuration.
     #[error("TLS can't be set up: {0}")]
     Provider(#[from] rustls::Error),
+}
+
+impl TlsError {
+    /// The same, told at the key of the configuration that names the file.
+    pub fn problem(&self, config: &Config) -> Problem {
+        let (path, own, mend) = match self {
+            TlsError::NotPem { path, what: "certificate" } => (path, "smtp.tls.certificate", ""),
+            TlsError::NotPem { path, .. } => (path, "smtp.tls.key", ""),
+            TlsError::Mismatch { key, .. } => (key, "smtp.tls.key", "use the two that were issued together"),
+            TlsError::Provider(_) => return config.problem("smtp.tls", self.to_string(), ""),
+        };
+        let of_first = config.tls.as_ref().is_some_and(|tls| [&tls.first.certificate, &tls.first.key].contains(&path));
+        config.problem(if of_first { own } else { "smtp.tls.more" }, self.to_string(), mend)
+    }
 }
 
 /// Certificates by the name that the client asks for (SNI), the first one where it asks for none or an unknown one.
@@ -95,6 +109,9 @@ fn certified_key(pair: &Pem, provider: &CryptoProvider) -> Result<CertifiedKey, 
     CertifiedKey::from_der(chain, private, provider).map_err(|error| TlsError::Mismatch {
         key: key.clone(),
         certificate: certificate.clone(),
-        reason: error.to_string(),
+        reason: match error {
+            rustls::Error::InconsistentKeys(_) => String::new(),
+            other => format!(" ({other})"),
+        },
     })
 }

@@ -146,6 +146,7 @@ fn seen() -> Seen {
             policy: PolicyRecord::default(),
             decision: DecisionRecord { action: Action::Quarantine, rule: "some-rule".into(), reply: reply.into() },
             delivery: vec![copy],
+            trouble: String::new(),
             timings_us: Timings::default(),
         },
     }

@@ -43,7 +43,7 @@ pub fn record(time: &str, random: u32) -> Record {
             reply: "250 2.1.5 ok".into(),
         }],
         recipients_more: 0,
-        rules: vec![RuleRecord { name: "dmarc-reject".into(), at: Stage::Data, outcome: Outcome::Acted }],
+        rules: vec![RuleRecord { name: "dmarc-reject".into(), at: Stage::Data, outcome: Outcome::Acted, action: None }],
         policy: PolicyRecord { file: "default.toml".into(), sha256: "ab".repeat(32) },
         decision: DecisionRecord {
             action: Action::Reject,
@@ -51,6 +51,7 @@ pub fn record(time: &str, random: u32) -> Record {
             reply: "550 5.7.1 no ref=X".into(),
         },
         delivery: vec![],
+        trouble: String::new(),
         timings_us: Timings { total: 10, evidence: 5, decide: 1, deliver: 0 },
     }
 }

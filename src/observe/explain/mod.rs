@@ -13,16 +13,34 @@ use crate::facts::record::{DeliveryRecord, Recipient, Record, RuleRecord};
 use crate::facts::word::{Action, Outcome, Stage};
 
 pub use summary::summary;
+use summary::{took_no_recipient, would_have};
 
 /// Characters of one text of a stranger's that are shown.
 const CHARACTERS: usize = 300;
 /// Width of the column of keys.
 const KEYS: usize = 14;
 
+/// Whether a record tells what was, or what would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Telling {
+    Happened,
+    /// By `gatepost try`: nobody was answered and nothing was stored.
+    Rehearsed,
+}
+
 /// The whole story, several lines: first a sentence that tells it all.
 pub fn story(record: &Record) -> String {
+    told(record, Telling::Happened)
+}
+
+/// The story of a rehearsal: what would happen.
+pub fn story_of_rehearsal(record: &Record) -> String {
+    told(record, Telling::Rehearsed)
+}
+
+fn told(record: &Record, telling: Telling) -> String {
     let mut story = Story { text: String::new() };
-    story.paragraph(&summary(record));
+    story.paragraph(&summary::summary_of(record, telling));
     story.paragraph(&format!(
         "ref {}, {}, settled at stage {}",
         fit(&record.reference),
@@ -31,9 +49,10 @@ pub fn story(record: &Record) -> String {
     ));
     story.section("Claimed", claims(record));
     story.section("Found", evidence::lines(record));
-    story.section("Rules", rules(record));
+    let of_last = "Rules, as they judged the last recipient that was refused";
+    story.section(if took_no_recipient(record) { of_last } else { "Rules" }, rules(record));
     story.section("Recipients", recipients(record));
-    story.section("Outcome", outcome(record));
+    story.section("Outcome", outcome(record, telling));
     story.text
 }
 
@@ -161,7 +180,7 @@ fn did(record: &Record, rule: &RuleRecord) -> String {
         }
         Outcome::Acted => "matched and acted".to_owned(),
         Outcome::Scored => "matched, its score was added".to_owned(),
-        Outcome::Observed => "matched and would have acted, but only observes".to_owned(),
+        Outcome::Observed => format!("matched and {}, but only observes", would_have(rule.action)),
         Outcome::Error => "could not be run".to_owned(),
     }
 }
@@ -182,17 +201,27 @@ fn recipients(record: &Record) -> Vec<Line> {
     lines
 }
 
-fn outcome(record: &Record) -> Vec<Line> {
-    let answer = match record.decision.reply.as_str() {
-        "" => "nothing: the client ended the transaction".to_owned(),
-        reply => fit(reply),
+fn outcome(record: &Record, telling: Telling) -> Vec<Line> {
+    let answer = match (record.decision.reply.as_str(), telling) {
+        ("", Telling::Happened) => "nothing: the client ended the transaction".to_owned(),
+        ("", Telling::Rehearsed) => "each recipient as above; there was no message to answer".to_owned(),
+        _ if took_no_recipient(record) => "each recipient as above".to_owned(),
+        (reply, _) => fit(reply),
     };
     let mut lines = vec![line("answered", answer)];
+    if !record.trouble.is_empty() {
+        lines.push(line("trouble", fit(&record.trouble)));
+    }
     for (at, DeliveryRecord { mailbox, folder, file }) in record.delivery.iter().enumerate() {
-        let key = if at == 0 { "stored" } else { "" };
-        lines.push(match file.as_str() {
-            "" => line(key, fit(mailbox)),
-            file => line(key, format!("{} ({}): {}", fit(mailbox), fit(folder), fit(file))),
+        let key = match (at, telling) {
+            (0, Telling::Happened) => "stored",
+            (0, Telling::Rehearsed) => "would store",
+            _ => "",
+        };
+        lines.push(match (file.as_str(), folder.as_str()) {
+            ("", "") => line(key, fit(mailbox)),
+            ("", folder) => line(key, format!("{} ({})", fit(mailbox), fit(folder))),
+            (file, folder) => line(key, format!("{} ({}): {}", fit(mailbox), fit(folder), fit(file))),
         });
     }
     if record.delivery.is_empty() {

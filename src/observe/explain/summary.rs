@@ -1,61 +1,116 @@
 //! One sentence that tells the whole story, and a second one for what else an administrator should know.
 
 use super::evidence::{related, vouches};
-use super::{fit, listed, number};
-use crate::facts::record::Record;
+use super::{Telling, fit, listed, number};
+use crate::facts::record::{Recipient, Record};
 use crate::facts::word::{Action, Outcome};
-use crate::facts::{DmarcResult, Facts, IprevResult, MethodResult, Mx, ReverseMxResult, Stage};
+use crate::facts::{DmarcResult, Facts, MethodResult, Stage};
 
 /// The story in a sentence or two, one line.
 pub fn summary(record: &Record) -> String {
-    let mut reasons = Vec::new();
-    if by_protocol(record) {
-        reasons.push(format!("the answer was \"{}\"", fit(without_ref(&record.decision.reply))));
-    } else {
-        reasons.extend(reasons_of_stage(record));
-    }
-    reasons.extend(score(record));
-    let mut text = verdict(record);
+    summary_of(record, Telling::Happened)
+}
+
+pub(super) fn summary_of(record: &Record, telling: Telling) -> String {
+    let mut text = verdict(record, telling);
+    let reasons = reasons(record, telling);
     if !reasons.is_empty() {
         text.push_str(": ");
         text.push_str(&joined(reasons));
     }
     text.push('.');
-    for (outcome, end) in
-        [(Outcome::Observed, "would have acted, but only observes"), (Outcome::Error, "could not be run")]
-    {
-        let names: Vec<String> =
-            record.rules.iter().filter(|rule| rule.outcome == outcome).map(|rule| fit(&rule.name)).collect();
+    for (names, did) in remarks(record) {
         match names.len() {
-            0 => {}
-            1 => text.push_str(&format!(" Rule {} {end}.", listed(names))),
-            _ => text.push_str(&format!(" Rules {} {}.", listed(names), end.replace("observes", "observe"))),
+            1 => text.push_str(&format!(" Rule {} {did}.", listed(names))),
+            _ => text.push_str(&format!(" Rules {} {}.", listed(names), did.replace("observes", "observe"))),
         }
     }
     text
 }
 
-/// Refused by SMTP's own rules (grammar, relaying, unknown mailboxes, size), or by trouble of ours: no rule was asked.
-fn by_protocol(record: &Record) -> bool {
-    record.decision.rule.is_empty() && matches!(record.decision.action, Action::Defer | Action::Reject)
+/// Rules that did not do what they are there for: those that only observe, by what they would have done, and those that failed.
+fn remarks(record: &Record) -> Vec<(Vec<String>, String)> {
+    let mut remarks: Vec<(Vec<String>, String)> = Vec::new();
+    for outcome in [Outcome::Observed, Outcome::Error] {
+        for rule in record.rules.iter().filter(|rule| rule.outcome == outcome) {
+            let did = match outcome {
+                Outcome::Observed => format!("{}, but only observes", would_have(rule.action)),
+                _ => "could not be run".to_owned(),
+            };
+            match remarks.iter_mut().find(|(_, known)| *known == did) {
+                Some((names, _)) => names.push(fit(&rule.name)),
+                None => remarks.push((vec![fit(&rule.name)], did)),
+            }
+        }
+    }
+    remarks
 }
 
-fn verdict(record: &Record) -> String {
-    let rule = match record.decision.rule.as_str() {
-        "" => String::new(),
-        rule => format!(" by rule {}", fit(rule)),
+/// What a rule that only observes would have done.
+pub(super) fn would_have(action: Option<Action>) -> String {
+    format!("would have {}", action.map_or("acted", past))
+}
+
+fn past(action: Action) -> &'static str {
+    match action {
+        Action::Accept => "accepted",
+        Action::Quarantine => "quarantined",
+        Action::Discard => "discarded",
+        Action::Defer => "deferred",
+        Action::Reject => "refused",
+    }
+}
+
+/// Whether the client, or `try` without a message, ended the transaction before there was a decision.
+fn is_unfinished(record: &Record) -> bool {
+    record.decision.action == Action::Accept && record.decision.reply.is_empty()
+}
+
+fn refuses(record: &Record) -> bool {
+    matches!(record.decision.action, Action::Defer | Action::Reject)
+}
+
+/// Whether several recipients were named and none was taken: the record's decision is then the last one's only.
+pub(super) fn took_no_recipient(record: &Record) -> bool {
+    refuses(record)
+        && record.stage != Stage::Data
+        && (record.recipients.len() > 1 || record.recipients_more > 0)
+        && record.recipients.iter().all(|recipient| refusal_of(recipient).is_some())
+}
+
+/// How a recipient was refused, in a word.
+fn refusal_of(recipient: &Recipient) -> Option<Action> {
+    match recipient.reply.as_bytes().first() {
+        Some(b'4') => Some(Action::Defer),
+        Some(b'5') => Some(Action::Reject),
+        _ => None,
+    }
+}
+
+fn verdict(record: &Record, telling: Telling) -> String {
+    if took_no_recipient(record) {
+        return match telling {
+            Telling::Happened => "No recipient was taken".to_owned(),
+            Telling::Rehearsed => "No recipient would be taken".to_owned(),
+        };
+    }
+    if is_unfinished(record) {
+        return match (telling, record.stage) {
+            (Telling::Rehearsed, _) => "Would be accepted up to the recipients".to_owned(),
+            (_, Stage::Data) => "Ended by the client before its message was whole".to_owned(),
+            _ => "Ended by the client before a message came".to_owned(),
+        };
+    }
+    let done = past(record.decision.action);
+    let done = match telling {
+        Telling::Happened => done.get(..1).unwrap_or_default().to_uppercase() + done.get(1..).unwrap_or_default(),
+        Telling::Rehearsed => format!("Would be {done}"),
     };
-    match record.decision.action {
-        Action::Accept if record.decision.reply.is_empty() => {
-            "Ended by the client before there was an answer".to_owned()
-        }
-        Action::Accept => format!("Accepted{rule}{}", stored(record)),
-        Action::Quarantine => format!("Quarantined{rule}{}", stored(record)),
-        Action::Discard => format!("Discarded{rule}"),
-        Action::Defer if rule.is_empty() => format!("Deferred at stage {}, by no rule", record.stage),
-        Action::Reject if rule.is_empty() => format!("Refused at stage {}, by no rule", record.stage),
-        Action::Defer => format!("Deferred{rule}"),
-        Action::Reject => format!("Refused{rule}"),
+    match (record.decision.rule.as_str(), refuses(record)) {
+        ("", true) if !record.trouble.is_empty() => format!("{done} because it could not be stored"),
+        ("", true) => format!("{done} at stage {}, by no rule", record.stage),
+        ("", false) => done + &stored(record),
+        (rule, _) => format!("{done} by rule {}{}", fit(rule), stored(record)),
     }
 }
 
@@ -68,27 +123,65 @@ fn stored(record: &Record) -> String {
     format!(" and stored for {}", listed(copies))
 }
 
-fn without_ref(reply: &str) -> &str {
-    reply.split_once(" ref=").map_or(reply, |(text, _)| text)
+fn quoted(reply: &str) -> String {
+    let text = reply.split_once(" ref=").map_or(reply, |(text, _)| text);
+    format!("\"{}\"", fit(text))
 }
 
-fn reasons_of_stage(record: &Record) -> Vec<String> {
-    let facts = &record.facts;
-    if record.decision.action == Action::Accept && record.decision.reply.is_empty() {
-        return Vec::new();
+/// Why. The record does not have what a rule read, so that of a rule that decided only its reply and the scores are sure; a rule of
+/// DMARC is known by its name.
+fn reasons(record: &Record, telling: Telling) -> Vec<String> {
+    let decision = &record.decision;
+    if took_no_recipient(record) || is_unfinished(record) {
+        return refused_recipients(record, telling);
     }
-    let mut reasons = Vec::new();
-    if record.stage == Stage::Data {
-        reasons.extend(author(facts));
+    if refuses(record) && !record.trouble.is_empty() {
+        return vec![fit(&record.trouble)];
     }
-    let refused = record.decision.action != Action::Accept;
-    if refused
-        && (record.stage != Stage::Data || facts.from.domain.is_empty() || facts.dmarc.result != DmarcResult::Fail)
-    {
-        reasons.extend(sending_side(facts, record.stage));
+    let of_dmarc = decision.rule.to_ascii_lowercase().contains("dmarc")
+        && !matches!(record.facts.dmarc.result, DmarcResult::None | DmarcResult::Pass);
+    let mut reasons = match decision.rule.as_str() {
+        "" if refuses(record) => vec![format!("the answer was {}", quoted(&decision.reply))],
+        "" => author(&record.facts),
+        _ if of_dmarc => author(&record.facts),
+        _ if refuses(record) => vec![format!("the answer was {}", quoted(&decision.reply))],
+        _ => Vec::new(),
+    };
+    if !refuses(record) {
+        reasons.extend(score(record));
     }
     reasons
 }
+
+/// Recipients that were refused, those of one answer together.
+fn refused_recipients(record: &Record, telling: Telling) -> Vec<String> {
+    let mut answers: Vec<(Action, String, Vec<String>)> = Vec::new();
+    for recipient in &record.recipients {
+        let Some(action) = refusal_of(recipient) else { continue };
+        let (answer, address) = (quoted(&recipient.reply), fit(&recipient.address));
+        match answers.iter_mut().find(|(_, known, _)| *known == answer) {
+            Some((_, _, addresses)) => addresses.push(address),
+            None => answers.push((action, answer, vec![address])),
+        }
+    }
+    let clause = |(action, answer, addresses): (Action, String, Vec<String>)| {
+        let be = match (telling, addresses.len()) {
+            (Telling::Rehearsed, _) => "would be",
+            (Telling::Happened, 1) => "was",
+            (Telling::Happened, _) => "were",
+        };
+        format!("{} {be} {} with {answer}", listed(addresses), past(action))
+    };
+    let mut clauses: Vec<String> = answers.into_iter().map(clause).collect();
+    if clauses.len() > MOST_ANSWERS {
+        clauses.truncate(MOST_ANSWERS);
+        clauses.push("others are told below".to_owned());
+    }
+    clauses
+}
+
+/// Different answers to recipients that the sentence tells.
+const MOST_ANSWERS: usize = 5;
 
 /// What is known of the author.
 fn author(facts: &Facts) -> Vec<String> {
@@ -165,59 +258,6 @@ fn dkim(facts: &Facts) -> String {
         Some(signature) => format!("a DKIM signature of {} verified", fit(&signature.domain)),
         None => format!("no DKIM signature of {author} verified"),
     }
-}
-
-/// What is wrong with the connection and the envelope, as far as it is known.
-fn sending_side(facts: &Facts, stage: Stage) -> Vec<String> {
-    let mut reasons = Vec::new();
-    match facts.iprev.result {
-        IprevResult::PermError => reasons.push(format!("{} has no reverse name", facts.client.ip)),
-        IprevResult::Fail => reasons.push(format!("the reverse name of {} does not lead back to it", facts.client.ip)),
-        IprevResult::TempError => {
-            reasons.push(format!("the reverse name of {} could not be looked up", facts.client.ip))
-        }
-        IprevResult::None | IprevResult::Pass => {}
-    }
-    let says = |result| {
-        matches!(
-            result,
-            MethodResult::Fail | MethodResult::SoftFail | MethodResult::TempError | MethodResult::PermError
-        )
-    };
-    if stage != Stage::Data && says(facts.spf.mail_from.result) {
-        reasons.push(spf(facts));
-    }
-    let path = &facts.reverse_mx.mail_from;
-    let domain = fit(&path.domain);
-    match (path.result, path.mx) {
-        (_, Mx::Null) => reasons.push(format!("the reverse-path's domain {domain} takes no mail")),
-        (_, Mx::Missing) => reasons.push(format!("the reverse-path's domain {domain} cannot receive mail")),
-        (ReverseMxResult::Fail, _) => reasons.push(format!("the client is no mail exchanger of {domain}")),
-        (ReverseMxResult::TempError, _) => reasons.push(format!("the exchangers of {domain} could not be looked up")),
-        _ => {}
-    }
-    reasons.extend(listings(facts));
-    reasons
-}
-
-/// What block lists list, with the lists that agree on it.
-fn listings(facts: &Facts) -> Vec<String> {
-    let mut listings: Vec<(Vec<String>, Vec<String>)> = Vec::new();
-    for (zone, list) in facts.block_lists.iter().filter(|(_, list)| list.listed) {
-        let names = match list.names.as_slice() {
-            [] => vec![facts.client.ip.to_string()],
-            names => names.iter().map(|name| fit(name)).collect(),
-        };
-        match listings.iter_mut().find(|(known, _)| *known == names) {
-            Some((_, zones)) => zones.push(fit(zone)),
-            None => listings.push((names, vec![fit(zone)])),
-        }
-    }
-    let clause = |(names, zones): (Vec<String>, Vec<String>)| {
-        let verb = if names.len() == 1 { "is" } else { "are" };
-        format!("{} {verb} listed by {}", listed(names), listed(zones))
-    };
-    listings.into_iter().map(clause).collect()
 }
 
 fn score(record: &Record) -> Option<String> {

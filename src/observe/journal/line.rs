@@ -80,9 +80,10 @@ impl Bound {
             policy: PolicyRecord { file, sha256 },
             decision: DecisionRecord { action: _, rule, reply },
             delivery,
+            trouble,
             timings_us: _,
         } = record;
-        [reference, time, file, sha256, rule, reply].into_iter().for_each(|text| self.text(text));
+        [reference, time, file, sha256, rule, reply, trouble].into_iter().for_each(|text| self.text(text));
         self.facts(facts);
         if recipients.len() > self.entries {
             *recipients_more += (recipients.len() - self.entries) as u64;
@@ -94,7 +95,7 @@ impl Bound {
             self.text(reply);
         }
         self.list(rules, |more| RuleRecord { name: format!("{CUT} and {more} more"), ..RuleRecord::default() });
-        for RuleRecord { name, at: _, outcome: _ } in rules {
+        for RuleRecord { name, at: _, outcome: _, action: _ } in rules {
             self.text(name);
         }
         self.list(delivery, |more| DeliveryRecord {

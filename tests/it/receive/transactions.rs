@@ -118,6 +118,23 @@ fn a_transaction_that_was_given_up_is_no_decision() {
     assert_eq!(site.metric("gatepost_messages_total", &[]), 0.0);
 }
 
+#[test]
+fn a_refused_recipient_decides_only_where_none_was_taken() {
+    let site = Site::open(Zone::new());
+    let nobody = "nobody@local.example";
+    for (taken, action) in [(true, Action::Accept), (false, Action::Reject)] {
+        let mut client = site.dial();
+        let known: &[&str] = if taken { &["alice@local.example"] } else { &[] };
+        client.begin("a@sender.example", known);
+        client.expect(&format!("RCPT TO:<{nobody}>"), "550");
+        client.expect("QUIT", "221");
+        let record = site.records(if taken { 1 } else { 2 }).pop().unwrap();
+        assert_eq!((record.stage, record.decision.action), (Stage::Rcpt, action));
+        assert_eq!(record.decision.reply.is_empty(), taken, "{:?}", record.decision);
+        assert!(record.recipients.last().is_some_and(|last| last.address == nobody && last.reply.starts_with("550")));
+    }
+}
+
 /// MX and SPF of slow.example come late, those of fast.example at once.
 fn late(delay: Duration) -> Zone {
     Zone::new()

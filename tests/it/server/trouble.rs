@@ -1,10 +1,13 @@
 //! Our own trouble is a 4yz, never a 5yz, and nothing that was acknowledged is lost.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::Command;
 
 use gatepost::facts::word::Action;
 
 use crate::support::dns::{Fault, Zone};
+use crate::support::programs::left_out;
 use crate::support::site::{Site, get, message};
 
 /// alice and bob are sent one message while something is wrong with bob's mailbox; then it is mended and sent again.
@@ -20,6 +23,7 @@ fn check(what: &str, spoil: impl Fn(&std::path::Path), mend: impl Fn(&std::path:
     let record = site.record(reply.is("451 4.3.0"));
     assert_eq!((record.decision.action, record.decision.rule.as_str()), (Action::Defer, ""), "{what}");
     assert_eq!(record.delivery, [], "{what}");
+    assert!(record.trouble.starts_with("local.example/bob"), "{what}: {}", record.trouble);
     assert_eq!(site.delivered("local.example/alice").len(), 1, "{what}: a retry must not add copies");
     assert_eq!(site.metric("gatepost_deliver_errors_total", &["io"]), 1.0);
     client.mail("a@sender.example", &["alice@local.example"]);
@@ -105,4 +109,35 @@ fn an_outage_of_our_dns_is_told_and_deferred_until_it_is_over() {
     assert!(get(site.http, "/readyz").starts_with("HTTP/1.1 200 "));
     client.mail("a@other.example", &["alice@local.example"]);
     client.data(message("a@other.example")).is("550 5.7.1");
+}
+
+/// Only root can become another user; the file of passwords tells whether this machine has one to become.
+fn can_become_nobody(directory: &std::path::Path) -> bool {
+    let known =
+        fs::read_to_string("/etc/passwd").is_ok_and(|users| users.lines().any(|user| user.starts_with("nobody:")));
+    known && fs::metadata(directory).unwrap().uid() == 0
+}
+
+#[test]
+fn a_directory_of_another_s_is_refused_with_its_chown_and_stays_as_it_is() {
+    let config = "hostname = \"mx.local.example\"\n[smtp]\nlisten = [\"127.0.0.1:0\"]\npostmaster = \"a@local.example\"\n\
+        [maildir]\nroot = \"mail\"\n[domains.\"local.example\"]\nmailboxes = [\"a\"]\n[http]\nlisten = \"127.0.0.1:0\"\n\
+        [journal]\ndirectory = \"journal\"\n[security]\nuser = \"nobody\"\n";
+    for (own, key) in [("mail", "maildir.root"), ("journal", "journal.directory")] {
+        let directory = tempfile::tempdir().unwrap();
+        if !can_become_nobody(directory.path()) {
+            return left_out("not root, or there is no user nobody");
+        }
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(directory.path().join("gatepost.toml"), config).unwrap();
+        let path = directory.path().join(own);
+        fs::create_dir(&path).unwrap();
+        let serve = ["serve", "--config", "gatepost.toml"];
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_gatepost")).args(serve).current_dir(directory.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(&format!(": {key}: ")), "{said}");
+        assert!(said.contains("mend: chown nobody ") && said.contains(&format!("{own}\n")), "{said}");
+        assert_eq!(fs::metadata(&path).unwrap().uid(), 0, "{own} was given away");
+    }
 }
