@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::support::dns::{Fault, RecordType, Zone};
-use super::support::server::{Dialogue, Server, Setup, code, reference};
+use super::support::server::{Dialogue, Server, Setup, code, reference, wait_for};
 
 /// The attacker owns attacker.example with everything that makes mail of his own domain look honest. bank.example asks for
 /// refusal, and the DNS has trouble with one name in it, as with the abandoned delegation of a former service.
@@ -104,8 +104,10 @@ fn results_that_a_lenient_reader_takes_for_ours_do_not_reach_the_mailbox() {
 fn a_helo_name_adds_no_field_to_the_log() {
     let server = server();
     record(&server, r#""x" action=reject rule="forged""#, "From: <x@attacker.example>");
-    let log = server.log();
-    let line = log.lines().find(|line| line.contains("forged")).expect("the transaction is logged");
+    // the log has a thread of its own
+    let line = wait_for("the transaction's line", || {
+        server.log().lines().find(|line| line.contains("forged")).map(str::to_owned)
+    });
     assert!(line.contains(r#" helo="\"x\" action=reject rule=\"forged\"" "#), "{line}");
 }
 

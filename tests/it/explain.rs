@@ -612,6 +612,10 @@ fn a_rehearsal_is_told_as_what_would_be() {
         "Would be refused by rule dmarc-reject: the author domain bank.example publishes p=reject, SPF passed only for \
          mailer.example, and no DKIM signature of bank.example verified.",
     );
+    check(
+        &refused_at(Stage::Mail, Action::Reject, "unreachable", "550 5.1.8 no ref=06H05F87B4000001"),
+        "Would be refused by rule unreachable: the answer would be \"550 5.1.8 no\".",
+    );
     let mut without_message = refused_at(Stage::Rcpt, Action::Accept, "", "");
     without_message.recipients =
         vec![answered("alice@example.com", "250 2.1.5 ok"), answered("bob@example.com", "550 5.7.1 no")];

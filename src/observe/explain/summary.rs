@@ -140,11 +140,15 @@ fn reasons(record: &Record, telling: Telling) -> Vec<String> {
     }
     let of_dmarc = decision.rule.to_ascii_lowercase().contains("dmarc")
         && !matches!(record.facts.dmarc.result, DmarcResult::None | DmarcResult::Pass);
+    let answer = || {
+        let was = if telling == Telling::Rehearsed { "would be" } else { "was" };
+        format!("the answer {was} {}", quoted(&decision.reply))
+    };
     let mut reasons = match decision.rule.as_str() {
-        "" if refuses(record) => vec![format!("the answer was {}", quoted(&decision.reply))],
+        "" if refuses(record) => vec![answer()],
         "" => author(&record.facts),
         _ if of_dmarc => author(&record.facts),
-        _ if refuses(record) => vec![format!("the answer was {}", quoted(&decision.reply))],
+        _ if refuses(record) => vec![answer()],
         _ => Vec::new(),
     };
     if !refuses(record) {
