@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::start::Lasting;
+use super::generation::Lasting;
 use crate::config::Config;
 use crate::config::dns::Transport;
 use crate::receive::{Dns, DnsName, DnsServer, DnsTransport};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::{BlockList, Config, ListCode};
 use crate::receive::{Code, ListSetup};
 
-use super::start::Lasting;
+use super::generation::Lasting;
 
 /// How often lists are probed.
 const PROBING: Duration = Duration::from_secs(600);

@@ -9,8 +9,9 @@ use crate::config::Config;
 use crate::observe::metrics::label::ReloadOutcome;
 use crate::receive::Receiver;
 
+use super::bind::{StartError, certificates};
+use super::generation::{Lasting, generation, policies};
 use super::lists::block_lists;
-use super::start::{Lasting, StartError, certificates, generation, policies};
 
 /// One reload.
 pub(super) struct Reload {

@@ -1,0 +1,103 @@
+//! What needs privileges: sockets, certificates and keys, the directories of another account; then they are given up.
+
+use std::path::Path;
+
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::Config;
+use crate::deliver::{RootProblem, check_host_name, check_root};
+use crate::observe::journal::Journal;
+use crate::problem::Problems;
+
+use super::listener;
+use super::privileges::{become_account, is_root, make_directory};
+use super::tls;
+
+/// Why the server can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration, or what it names.
+    #[error("{0}")]
+    Problems(Problems),
+    /// The machine; one line.
+    #[error("{0}")]
+    Machine(String),
+}
+
+impl From<Problems> for StartError {
+    fn from(problems: Problems) -> Self {
+        StartError::Problems(problems)
+    }
+}
+
+pub(super) fn machine(error: impl std::fmt::Display) -> StartError {
+    StartError::Machine(error.to_string())
+}
+
+/// What needed privileges: nothing more does.
+pub struct Bound {
+    pub(super) smtp: Vec<std::net::TcpListener>,
+    pub(super) http: std::net::TcpListener,
+    pub(super) acceptor: Option<TlsAcceptor>,
+    pub(super) journal: Journal,
+}
+
+/// Binds, reads certificates and keys, becomes `security.user`, and tries a write where mail will go. No thread runs yet.
+///
+/// # Errors
+/// Each in a line that names the key and the mend.
+pub fn bind(config: &Config) -> Result<Bound, StartError> {
+    if let Some(problem) = config.privilege_problem(is_root()) {
+        return Err(StartError::Problems(problem.into()));
+    }
+    let account = config.account()?;
+    let acceptor = certificates(config)?;
+    let mut smtp = Vec::new();
+    for address in &config.smtp.listen {
+        smtp.push(listener::bind("smtp.listen", *address).map_err(StartError::Machine)?);
+    }
+    let http = listener::bind("http.listen", config.http.listen).map_err(StartError::Machine)?;
+    if let Some(account) = account {
+        if is_root() {
+            for (key, path) in
+                [("maildir.root", &config.maildir.root), ("journal.directory", &config.journal.directory)]
+            {
+                make_directory(path, account)
+                    .map_err(|error| StartError::Machine(format!("{key}: can't make {}: {error}", path.display())))?;
+            }
+        }
+        become_account(account).map_err(|error| StartError::Machine(format!("security.user: {error}")))?;
+    }
+    check_root(&config.maildir.root).map_err(|error| match error {
+        RootProblem::NoPermission { path } => not_ours(config, "maildir.root", &path),
+        other => StartError::Machine(format!("maildir.root: {other}")),
+    })?;
+    let host = nix::unistd::gethostname().map_err(machine)?;
+    check_host_name(&host.to_string_lossy()).map_err(machine)?;
+    let path = &config.journal.directory;
+    let journal = Journal::open(path, config.journal.keep).map_err(|error| match error.kind() {
+        std::io::ErrorKind::PermissionDenied => not_ours(config, "journal.directory", path),
+        _ => StartError::Machine(format!(
+            "journal.directory: can't use {}: {error}; it must be a directory that we may write",
+            path.display()
+        )),
+    })?;
+    Ok(Bound { smtp, http, acceptor, journal })
+}
+
+/// A directory that was there before us and is another's. We do not give ourselves what somebody else made.
+fn not_ours(config: &Config, key: &str, path: &Path) -> StartError {
+    let owner = config.security.user.as_deref().unwrap_or("USER");
+    let mend = format!("chown {owner} {}", path.display());
+    let cause = format!("{} may not be written by the user that the server runs as", path.display());
+    StartError::Problems(config.problem(key, cause, mend).into())
+}
+
+/// What accepts handshakes, where the configuration names a certificate.
+pub(super) fn certificates(config: &Config) -> Result<Option<TlsAcceptor>, StartError> {
+    let pairs = match &config.tls {
+        Some(files) => files.read(config)?,
+        None => Vec::new(),
+    };
+    tls::acceptor(&pairs).map_err(|error| StartError::Problems(error.problem(config).into()))
+}

@@ -1,0 +1,38 @@
+//! What a configuration makes of the server: the generation that new sessions begin with, and what outlives it.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::Config;
+use crate::observe::metrics::Metrics;
+use crate::receive::{Policies, Receiver};
+use crate::smtp::session::Capabilities;
+
+use super::connection::Generation;
+
+/// What outlives a reload.
+pub(super) struct Lasting {
+    pub receiver: Arc<Receiver>,
+    pub metrics: Arc<Metrics>,
+    pub generation: Arc<ArcSwap<Generation>>,
+    /// Told after each reload.
+    pub reloaded: Notify,
+}
+
+/// Who judges whose mail.
+pub fn policies(config: &Config) -> Policies {
+    let policies = config.policies.clone();
+    Policies::new(Arc::clone(config.policies.default()), move |mailbox| Arc::clone(policies.of(mailbox)))
+}
+
+/// What sessions that begin from now on share.
+pub(super) fn generation(config: &Config, receiver: Arc<Receiver>, acceptor: Option<TlsAcceptor>) -> Generation {
+    let limits = config.limits.of_session();
+    let hostname = config.hostname.as_str().to_owned();
+    let capabilities = Arc::new(Capabilities { hostname, starttls: acceptor.is_some(), limits });
+    let (idle, session) = (config.limits.idle, config.limits.session);
+    Generation { receiver, capabilities, acceptor, idle, session }
+}
