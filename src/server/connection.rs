@@ -187,7 +187,12 @@ impl Connection {
         let in_transaction = self.session.in_transaction();
         // a transaction in flight is finished, but it may not last another session's time
         let ends = if in_transaction { self.ends + self.generation.session } else { self.ends };
-        let deadline = ends.min(Instant::now() + self.generation.idle);
+        let now = Instant::now();
+        if now >= ends {
+            // a client that always has octets ready would never be found silent
+            return Ok(Input::Silence);
+        }
+        let deadline = ends.min(now + self.generation.idle);
         self.input.drain(..self.start);
         self.start = 0;
         if self.input.is_empty() && !in_transaction {
@@ -204,13 +209,14 @@ impl Connection {
             };
             tokio::select! {
                 biased;
+                // first: a client that never stops talking hears it too
+                () = presence.going(), if !in_transaction => return Ok(Input::Going),
                 read = timeout_at(deadline, octets) => return match read {
                     Err(_) => Ok(Input::Silence),
                     Ok(Ok(0)) => Ok(Input::End),
                     Ok(Ok(_)) => Ok(Input::More),
                     Ok(Err(error)) => Err(error),
                 },
-                () = presence.going(), if !in_transaction => return Ok(Input::Going),
                 () = inquiry.progress(), if inquiry.is_looking() => {}
             }
         }
