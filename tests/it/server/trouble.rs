@@ -94,8 +94,9 @@ fn an_outage_of_our_dns_is_told_and_deferred_until_it_is_over() {
     client.data(message("a@sender.example")).is("550 5.7.1");
     site.dns.replace(zone().failing_all(Fault::ServFail));
     // whoever connects now asks for something that can't be told: the canary is asked, too
-    drop(site.dial_from([127, 0, 0, 9]));
+    let visitor = site.dial_from([127, 0, 0, 9]);
     site.wait_for_metric("gatepost_dns_up", &[], 0.0);
+    drop(visitor);
     let page = get(site.http, "/readyz");
     assert!(page.starts_with("HTTP/1.1 503 ") && page.contains("the DNS does not work"), "{page}");
     client.mail("a@sender.example", &["alice@local.example"]);
