@@ -225,8 +225,22 @@ fn names_in_a_reverse_path_can_not_hide_records_from_later_checks() {
     // a cache that keeps what the first asker made of a record would find no DMARC policy and no key afterwards
     let signer = signer();
     let spf = format!("v=spf1 include:_dmarc.good.example include:{} redirect=_dmarc.good.example", signer.key_name());
-    let zone = zone(&signer).mx("attacker.example", 1, "mail.good.example").txt("attacker.example", &spf);
+    let zone = zone(&signer)
+        .mx("attacker.example", 1, "mail.good.example")
+        .txt("attacker.example", &spf)
+        .mx("policy.example", 1, "mail.good.example")
+        .txt("policy.example", "v=spf1 -all exp=_dmarc.good.example")
+        .mx("key.example", 1, "mail.good.example")
+        .txt("key.example", &format!("v=spf1 -all exp={}", signer.key_name()));
     let site = Site::judging(DEFAULT, zone);
+    for explained in ["policy.example", "key.example"] {
+        // an explanation is the attacker's text, and is never fetched
+        let reverse_path = format!("x@{explained}");
+        let reply =
+            send(&site, STRANGER, "stranger.example", &reverse_path, MESSAGE.replace("good.example", explained));
+        assert_eq!(site.record(&reply).facts.spf.mail_from.result, MethodResult::Fail);
+    }
+    assert_eq!(site.dns.count("_dmarc.good.example", RecordType::TXT), 0);
     for name in ["_dmarc.good.example", &signer.key_name(), "_DMARC.Good.Example"] {
         // as the reverse-path's domain (which our reader of addresses refuses), as HELO, and by the SPF record of a domain of the
         // attacker's, which leads SPF to any name
