@@ -114,12 +114,12 @@ impl FactSource for Given {
 /// A set of facts; of the block lists it also knows which kinds are meant, because they are known at different times.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FactSet {
-    facts: u64,
+    facts: u128,
     lists: u8,
 }
 
-// A set is one word of 64 bits.
-const _: () = assert!(TABLE.len() <= 64);
+// A set is one word of 128 bits.
+const _: () = assert!(TABLE.len() <= 128);
 
 impl FactSet {
     /// Adds a fact of the table.
