@@ -29,6 +29,8 @@ pub struct Fact {
     pub stage: Stage,
     /// The last stage at which it is known; `data` for all but those of one recipient.
     pub until: Stage,
+    /// The least and the greatest it can be, where it is a whole number.
+    pub range: Option<(i64, i64)>,
     /// What it says, in a sentence without a full stop.
     pub meaning: &'static str,
     /// Where it comes from; empty where no RFC speaks of it.
@@ -240,7 +242,13 @@ fn row(fact: &Fact) -> Row {
 type Get = for<'a> fn(&'a Facts) -> Value<'a>;
 
 const fn fact(name: &'static str, ty: Type, stage: Stage, rfc: &'static str, meaning: &'static str, get: Get) -> Fact {
-    Fact { name, ty, stage, until: Stage::Data, meaning, rfc, get }
+    // A whole number is a count, unless something narrower is said.
+    let range = if matches!(ty, Type::Int) { Some((0, i64::MAX)) } else { None };
+    Fact { name, ty, stage, until: Stage::Data, range, meaning, rfc, get }
+}
+
+const fn from_to(least: i64, most: i64, fact: Fact) -> Fact {
+    Fact { range: Some((least, most)), ..fact }
 }
 
 const fn only_at(stage: Stage, fact: Fact) -> Fact {
@@ -289,8 +297,8 @@ const CONNECT: Stage = Stage::Connect;
 pub static TABLE: &[Fact] = &[
     fact("client.ip", Type::Address, CONNECT, "", "the client's IP address; IPv4-mapped IPv6 is given as IPv4",
         |f| Value::String(Cow::Owned(f.client.ip.to_string()))),
-    fact("client.port", Type::Int, CONNECT, "", "the client's port",
-        |f| Value::Int(f.client.port.into())),
+    from_to(0, 65_535, fact("client.port", Type::Int, CONNECT, "", "the client's port",
+        |f| Value::Int(f.client.port.into()))),
     fact("client.name", Type::String, CONNECT, "RFC 8601 §2.7.3", "the client's reverse name where iprev confirmed it, else ''",
         |f| Value::text(&f.client.name)),
     fact("client.trusted", Type::Bool, CONNECT, "", "the client is in smtp.trusted; SPF, iprev, reverse MX, HELO and block lists are not looked up then",

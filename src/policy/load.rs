@@ -9,11 +9,12 @@ use crate::facts::table::FactSet;
 use crate::facts::word::{Action, Stage};
 use crate::problem::{Problem, Problems, Source, nearest};
 
-use super::condition::{Condition, Known, Lists, Patterns, Runner};
+use super::condition::{Condition, Known, Lists, Literals, Runner};
 use super::draft::{self, DraftEntries, DraftExpect, DraftList, DraftRule, DraftTest};
 use super::given::given;
 use super::keys::{Reader, Spot};
 use super::lists::{List, MAX_ENTRIES};
+use super::reach;
 use super::template::Template;
 use super::zones::Zones;
 use super::{Expect, Policy, Rule, Test};
@@ -41,14 +42,14 @@ pub(super) fn parse(
     }
     let mut reader = Reader { source: &source, problems: &mut problems };
     let draft = draft::read(&mut reader);
-    let mut patterns = Patterns::new();
+    let mut literals = Literals::default();
     let lists = lists(&mut reader, draft.lists, read);
-    let rules = rules(&mut reader, draft.rules, Known { lists: &lists, zones }, &mut patterns);
+    let rules = rules(&mut reader, draft.rules, Known { lists: &lists, zones }, &mut literals);
     let tests = draft.tests.into_iter().filter_map(|test| self::test(&mut reader, test, &rules, zones));
     let tests: Vec<Test> = tests.collect();
     let mut reads = FactSet::default();
     rules.iter().flat_map(|(_, rule)| rule).for_each(|rule| reads.extend(rule.reads()));
-    let Some(runner) = Runner::new(&lists, zones.asked(reads), patterns) else {
+    let Some(runner) = Runner::new(&lists, zones.asked(reads), literals) else {
         reader.problem(0..0, "", "this build cannot run conditions", "report it as a bug");
         return Err(problems);
     };
@@ -96,11 +97,12 @@ fn lists(
             let mend = "name it with small letters, digits and _";
             reader.problem(draft.name.span, key.clone(), "conditions can't spell this list's name", mend);
         }
-        let list = match draft.entries {
+        let mut list = match draft.entries {
             DraftEntries::Inline(entries) => inline_list(reader, &key, entries),
             DraftEntries::File(file) => file_list(reader, &key, file, read),
             DraftEntries::Nowhere => List::default(),
         };
+        list.shrink();
         lists.insert(name, Arc::new(list));
     }
     lists
@@ -165,7 +167,7 @@ fn file_list(
 /// The rules by name; `None` stands for one that has problems.
 type Rules = Vec<(String, Option<Rule>)>;
 
-fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, known: Known<'_>, patterns: &mut Patterns) -> Rules {
+fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, known: Known<'_>, literals: &mut Literals) -> Rules {
     if let Some(draft) = drafts.get(MAX_RULES) {
         let cause = format!("a policy has at most {MAX_RULES} rules");
         reader.problem(draft.span.clone(), draft.key.clone(), cause, "put names into lists");
@@ -173,6 +175,7 @@ fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, known: Known<'_>, patt
     }
     let mut names: HashMap<String, usize> = HashMap::new();
     let mut rules = Rules::new();
+    let mut conditions = Vec::new();
     for draft in drafts {
         let before = reader.problems.len();
         if let Some(name) = &draft.name {
@@ -183,9 +186,12 @@ fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, known: Known<'_>, patt
             }
         }
         let name = draft.name.as_ref().map(|name| name.value.clone()).unwrap_or_default();
-        let rule = rule(reader, draft, known, patterns).filter(|_| reader.problems.len() == before);
+        conditions.push(draft.when.as_ref().map(|when| when.span.clone()).unwrap_or_default());
+        let rule = rule(reader, draft, known, literals).filter(|_| reader.problems.len() == before);
         rules.push((name, rule));
     }
+    let placed = rules.iter().zip(conditions).filter_map(|((_, rule), span)| Some((rule.as_ref()?, span)));
+    reach::check(reader, &placed.collect::<Vec<_>>());
     rules
 }
 
@@ -198,7 +204,7 @@ fn check_name(reader: &mut Reader<'_>, key: &str, name: &Spot<String>) {
     }
 }
 
-fn rule(reader: &mut Reader<'_>, draft: DraftRule, known: Known<'_>, patterns: &mut Patterns) -> Option<Rule> {
+fn rule(reader: &mut Reader<'_>, draft: DraftRule, known: Known<'_>, literals: &mut Literals) -> Option<Rule> {
     let missing = [
         ("name", "name = \"no-reverse-name\""),
         ("at", "at = \"data\", or connect, mail, rcpt"),
@@ -216,7 +222,7 @@ fn rule(reader: &mut Reader<'_>, draft: DraftRule, known: Known<'_>, patterns: &
     }
     let reply = reply(reader, &draft);
     let (at, when) = (draft.at?.value, draft.when?);
-    let compiled = Condition::compile(&when.value, at, known, patterns);
+    let compiled = Condition::compile(&when.value, at, known, literals);
     let condition = take(reader, &when, &format!("{}.when", draft.key), compiled);
     Some(Rule {
         name: draft.name?.value,

@@ -11,6 +11,7 @@ mod keys;
 mod lists;
 mod load;
 mod place;
+mod reach;
 pub mod shipped;
 mod template;
 mod test;
