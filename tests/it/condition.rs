@@ -59,16 +59,19 @@ fn conditions_mean_what_they_say() {
         ("client.ip in block_lists['zen.example'].names", true),
         ("size(block_lists['dbl.example'].codes) == 0", true),
         ("client.name in lists.names && !(helo in lists.names)", true),
-        ("ip_in(client.ip, '192.0.2.0/24') && !ip_in(client.ip, '198.51.100.7') && !ip_in(client.ip, '2001:db8::/32')", true),
+        (
+            "ip_in(client.ip, '192.0.2.0/24') && !ip_in(client.ip, '198.51.100.7') && !ip_in(client.ip, '2001:db8::/32')",
+            true,
+        ),
         ("domain_under(client.name, 'example.org') && domain_under(client.name, 'Lists.Example.ORG.')", true),
         ("domain_under(helo, 'mail.example.net')", true), // case aside
         ("domain_under(client.name, 'ists.example.org') || domain_under(from.domain, 'lists.example.org')", false),
         ("domain_under(from.domain, reply_to.domain)", false), // nothing is under nothing
         ("domain_under(client.name, from.domain) && domain_under(from.domain, from.domain)", true),
-        ("forwarded_by(lists.names)", true),     // by the client's name
-        ("forwarded_by(lists.networks)", true),  // by its address
-        ("forwarded_by(lists.signers)", true),   // by a signature that passes
-        ("forwarded_by(lists.failing)", false),  // by one that doesn't
+        ("forwarded_by(lists.names)", true),    // by the client's name
+        ("forwarded_by(lists.networks)", true), // by its address
+        ("forwarded_by(lists.signers)", true),  // by a signature that passes
+        ("forwarded_by(lists.failing)", false), // by one that doesn't
     ] {
         let lists = "[lists]\nnames = ['.lists.example.org']\nnetworks = ['192.0.2.0/24']\nsigners = ['example.net']\n\
                      failing = ['example.org']\n";

@@ -5,8 +5,8 @@
 
 mod block_list;
 mod check;
-mod function;
 mod forwarded;
+mod function;
 mod kind;
 mod literals;
 mod outline;
@@ -18,10 +18,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use cel::Env;
-use cel::parser::{Expression, ParseErrors};
 use crate::facts::table::FactSet;
 use crate::facts::word::Stage;
+use cel::Env;
+use cel::parser::{Expression, ParseErrors};
 
 use super::lists::List;
 use super::place::Fault;
