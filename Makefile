@@ -20,5 +20,5 @@ packages: ## the real clients of the tests (swaks, smtp-source, Dovecot, promtoo
 demo: ## the whole product on loopback, with sample messages
 	cargo run --release -- demo
 
-bench: ## what authentication costs a message, with the DNS cached (release build)
-	cargo bench --locked --bench authenticate
+bench: ## what authentication and deciding cost a message, with the DNS cached (release build)
+	cargo bench --locked --bench authenticate --bench policy

@@ -299,6 +299,11 @@ impl Policy {
         self.record.clone()
     }
 
+    /// The file that it was read from, as it was then.
+    pub fn source(&self) -> &Arc<Source> {
+        &self.source
+    }
+
     /// What it says of itself.
     pub fn description(&self) -> &str {
         &self.description

@@ -67,7 +67,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     writers.start().map_err(machine)?;
     let journal = Arc::new(bound.journal);
     journal.start().map_err(machine)?;
-    let policies = policies(&config);
+    let policies = policies(&config.policies);
     let receiver = Arc::new(Receiver {
         hostname: config.hostname.as_str().to_owned(),
         authserv_id: config.authserv_id.clone(),
