@@ -27,7 +27,8 @@ use hickory_resolver::system_conf::read_system_conf;
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use tokio::time::timeout;
 
-pub use account::{KEPT_FOR_DMARC, LOOK_UPS};
+pub(super) use account::Share;
+pub use account::{KEPT_FOR_DMARC, KEPT_FOR_KEYS, KEPT_FOR_LISTS, LOOK_UPS};
 pub use answer::{Answer, Trouble};
 pub use name::DnsName;
 pub use server::{Server, Transport};
@@ -94,8 +95,8 @@ pub struct Resolver {
     shared: Arc<Shared>,
     /// Whose look-ups these are; without one they aren't bounded.
     account: Option<Arc<Account>>,
-    /// How many look-ups of the account stay for others.
-    kept: usize,
+    /// What the account counts them as.
+    share: Share,
     /// Holds answers to DNSSEC.
     secured: Option<Secured>,
 }
@@ -188,7 +189,7 @@ impl Resolver {
             health,
             hasher: RandomState::new(),
         };
-        Ok(Resolver { shared: Arc::new(shared), account: None, kept: 0, secured: None })
+        Ok(Resolver { shared: Arc::new(shared), account: None, share: Share::Common, secured: None })
     }
 
     /// What was asked since start.
@@ -196,16 +197,16 @@ impl Resolver {
         &self.shared.counters
     }
 
-    /// For a session, or for a message of the session whose resolver this is: it may ask [`LOOK_UPS`] times, of which all
-    /// checks but DMARC leave [`KEPT_FOR_DMARC`].
-    pub(super) fn bounded(&self) -> Resolver {
-        let account = Account::within(self.account.clone());
-        Resolver { account: Some(account), kept: KEPT_FOR_DMARC, ..self.clone() }
+    /// For a session, or for a message of the session whose resolver this is: it may ask [`LOOK_UPS`] times, and each kind of check
+    /// leaves the others their share. `lists`: how often its block lists may have to be asked.
+    pub(super) fn bounded(&self, lists: usize) -> Resolver {
+        let account = Account::within(self.account.clone(), lists);
+        Resolver { account: Some(account), ..self.clone() }
     }
 
-    /// The same, for DMARC.
-    pub(super) fn for_dmarc(&self) -> Resolver {
-        Resolver { kept: 0, ..self.clone() }
+    /// The same, which asks on another share.
+    pub(super) fn on(&self, share: Share) -> Resolver {
+        Resolver { share, ..self.clone() }
     }
 
     /// The same, whose answers are held to DNSSEC.
@@ -364,7 +365,7 @@ impl Resolver {
 
     fn admits(&self, name: &Name, record_type: RecordType) -> bool {
         let Some(account) = &self.account else { return true };
-        account.admits(self.shared.hasher.hash_one((name, record_type)), self.kept)
+        account.admits(self.shared.hasher.hash_one((name, record_type)), self.share)
     }
 
     /// Counts an answer, and notes what it means for the message and the check.
