@@ -4,6 +4,7 @@
 //! Every fact always has a value of its type: `''`, `0`, `false`, `[]` or `none` where there is nothing.
 
 pub mod record;
+pub mod recorded;
 pub mod table;
 pub mod value;
 pub mod word;

@@ -6,13 +6,23 @@ use crate::facts::word::{Action, Outcome, Stage};
 
 use super::{Judgement, Policy, Rule, Verdict};
 
+/// What a condition is taken for that hangs on a fact which is not known.
+pub(super) type Assume<'a> = &'a mut dyn FnMut(&Rule) -> bool;
+
 /// Goes through the rules of a stage until one with an action matches.
-pub(super) fn judge(policy: &Policy, stage: Stage, facts: &dyn FactSource, so_far: &mut Judgement) -> Verdict {
+pub(super) fn judge(
+    policy: &Policy,
+    stage: Stage,
+    facts: &dyn FactSource,
+    so_far: &mut Judgement,
+    assume: Assume<'_>,
+) -> Verdict {
     if so_far.accepted {
         return Verdict::Continue;
     }
     for rule in policy.rules.iter().filter(|rule| rule.at == stage) {
-        let outcome = match policy.runner.holds(&rule.condition, facts, so_far.score) {
+        let held = policy.runner.holds(&rule.condition, facts, so_far.score);
+        let outcome = match held.map(|known| known.unwrap_or_else(|| assume(rule))) {
             Err(_) => Outcome::Error,
             Ok(false) => Outcome::NotMatched,
             Ok(true) if rule.observe => Outcome::Observed,
@@ -42,5 +52,28 @@ fn verdict(rule: &Rule, action: Action, facts: &dyn FactSource, score: f64) -> V
         Action::Discard => Verdict::Discard { rule: name },
         Action::Defer => Verdict::Defer { rule: name, reply: rule.reply.render(facts, score) },
         Action::Reject => Verdict::Reject { rule: name, reply: rule.reply.render(facts, score) },
+    }
+}
+
+/// Lets the rules of connect, mail and rcpt decide about one recipient: the stage and the verdict that refuse it, `None` where it is
+/// taken. What an early stage refuses is told at RCPT, where an rcpt rule that accepts (the postmaster, say) may still spare it.
+pub(super) fn recipient(
+    policy: &Policy,
+    facts: &dyn FactSource,
+    so_far: &mut Judgement,
+    assume: Assume<'_>,
+) -> Option<(Stage, Verdict)> {
+    let mut refused = None;
+    for stage in [Stage::Connect, Stage::Mail] {
+        let verdict = judge(policy, stage, facts, so_far, assume);
+        if verdict.reply().is_some() {
+            refused = Some((stage, verdict));
+            break;
+        }
+    }
+    match judge(policy, Stage::Rcpt, facts, so_far, assume) {
+        Verdict::Accept { .. } => None,
+        verdict if refused.is_none() && verdict.reply().is_some() => Some((Stage::Rcpt, verdict)),
+        _ => refused,
     }
 }
