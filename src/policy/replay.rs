@@ -157,6 +157,7 @@ const MATCHED: u8 = 1;
 const OBSERVED: u8 = 2;
 const UNKNOWN: u8 = 4;
 const FAILED: u8 = 8;
+const EXCEPTED: u8 = 16;
 
 impl Seen {
     fn note(&mut self, judge: &Judge<'_>, rule: &str, bit: u8) {
@@ -208,7 +209,8 @@ fn note_outcomes(judge: &Judge<'_>, judgement: &Judgement, asked: &[(String, boo
             Outcome::Acted | Outcome::Scored => MATCHED,
             Outcome::Observed => OBSERVED,
             Outcome::Error => FAILED,
-            Outcome::NotMatched => continue,
+            Outcome::Excepted => EXCEPTED,
+            Outcome::NotMatched | Outcome::Changed => continue,
         };
         if !asked.iter().any(|(rule, _)| *rule == record.name) {
             seen.note(judge, &record.name, bit);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::facts::word::Action;
 use crate::facts::{Facts, Rcpt, Role, Stage};
-use crate::policy::{Judgement, Policy, Verdict};
+use crate::policy::{Grounds, Judgement, Policy, Verdict};
 use crate::smtp::reply::{self, Reply};
 
 use super::outage::in_outage;
@@ -26,9 +26,11 @@ pub(super) fn recipient(policy: &Arc<Policy>, facts: &Facts, met_outage: bool) -
     match refused {
         None => Ok(Standing { policy: Arc::clone(policy), role: facts.rcpt.role, judgement }),
         Some((stage, reply, verdict)) => {
-            let rule = verdict.rule().to_owned();
-            let rcpt = facts.rcpt.clone();
-            Err(Box::new(Refusal { stage, rule, reply, score: judgement.score, rules: judgement.rules, rcpt }))
+            let (rule, rcpt) = (verdict.rule().to_owned(), facts.rcpt.clone());
+            let Judgement { score, rules, grounds, .. } = judgement;
+            // an outage is no rule's doing
+            let grounds = if rule.is_empty() { Grounds::default() } else { grounds };
+            Err(Box::new(Refusal { stage, rule, grounds, reply, score, rules, rcpt }))
         }
     }
 }
@@ -60,6 +62,9 @@ pub(super) fn message(transaction: &Transaction) -> Vec<Judged<'_>> {
         if transaction.authenticator.met_outage() {
             verdict = in_outage(verdict, &standing.policy, &judgement, &facts);
         }
+        if verdict.rule().is_empty() {
+            judgement.grounds = Grounds::default();
+        }
         judged.push(Judged { members, verdict, judgement, policy: &standing.policy, role: standing.role });
     }
     judged
@@ -71,6 +76,7 @@ pub(super) fn refusal(judged: &[Judged<'_>]) -> Option<Refusal> {
         Some(Refusal {
             stage: Stage::Data,
             rule: one.verdict.rule().to_owned(),
+            grounds: one.judgement.grounds.clone(),
             reply: answer(&one.verdict)?,
             rules: one.judgement.rules.clone(),
             score: one.judgement.score,

@@ -9,7 +9,7 @@ use crate::facts::recorded::Recorded;
 use crate::facts::word::{Action, Stage};
 
 use super::most::Most;
-use super::{FAILED, MATCHED, OBSERVED, Rule, UNKNOWN, lets_in};
+use super::{EXCEPTED, FAILED, MATCHED, OBSERVED, Rule, UNKNOWN, lets_in};
 
 /// Refs that are kept of each change: the newest.
 pub const MOST_REFS: usize = 10;
@@ -174,6 +174,8 @@ pub struct RuleCounts {
     pub observed: u64,
     /// Its condition hangs on a fact that the record does not have.
     pub unknown: u64,
+    /// It matched, and so did its exception.
+    pub excepted: u64,
     /// Its condition could not be run.
     pub error: u64,
 }
@@ -220,11 +222,12 @@ impl Report {
         let rule = |rule: &Rule| RuleCounts {
             name: rule.name.clone(),
             at: rule.at,
-            action: rule.action,
+            action: rule.action(),
             observe: rule.observe,
             matched: 0,
             observed: 0,
             unknown: 0,
+            excepted: 0,
             error: 0,
         };
         Report {
@@ -272,6 +275,7 @@ impl Report {
             rule.matched += count(MATCHED);
             rule.observed += count(OBSERVED);
             rule.unknown += count(UNKNOWN);
+            rule.excepted += count(EXCEPTED);
             rule.error += count(FAILED);
         }
     }
@@ -326,6 +330,7 @@ impl Report {
             rule.matched += more.matched;
             rule.observed += more.observed;
             rule.unknown += more.unknown;
+            rule.excepted += more.excepted;
             rule.error += more.error;
         }
         self.domains.merge(other.domains);
