@@ -229,6 +229,56 @@ words! {
     }
 }
 
+words! {
+    /// What greylisting knows of who sends to whom.
+    GreylistResult {
+        /// It was not asked.
+        #[default] Unasked = "",
+        /// Not seen before.
+        New = "new",
+        /// Seen before, but it came back too soon.
+        Early = "early",
+        /// It came back in time.
+        Pass = "pass",
+        /// Mail of this sender was accepted before, or it is not greylisted at all.
+        Known = "known",
+    }
+}
+words! {
+    /// By what greylisting knows a sender.
+    GreylistKey {
+        /// It was not asked.
+        #[default] Unasked = "",
+        /// The network of its address: /24, /64.
+        Network = "network",
+        /// The domain that SPF passed for.
+        Spf = "spf",
+        /// The domain of a DKIM signature that passed.
+        Dkim = "dkim",
+    }
+}
+words! {
+    /// What a rate counts by; several together are joined by `+`.
+    RatePart {
+        /// The client's address.
+        #[default] Client = "client",
+        /// Its network: /24, /64.
+        ClientNetwork = "client.network",
+        /// The argument of EHLO or HELO.
+        Helo = "helo",
+        /// The reverse-path.
+        MailFromAddress = "mail_from.address",
+        /// Its domain.
+        MailFromDomain = "mail_from.domain",
+        /// The forward-path.
+        RcptAddress = "rcpt.address",
+        /// Its domain.
+        RcptDomain = "rcpt.domain",
+        /// The author domain.
+        FromDomain = "from.domain",
+    }
+}
+
 /// What can be wrong with a From field, each a fact that rules can name.
 pub const FROM_DEFECTS: &[&str] = &[
     "missing",

@@ -11,6 +11,7 @@ mod keys;
 mod lists;
 mod load;
 mod place;
+mod rate;
 pub mod shipped;
 mod template;
 mod test;
@@ -19,6 +20,7 @@ mod zones;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::facts::rate::Rate;
 use crate::facts::record::{PolicyRecord, RuleRecord};
 use crate::facts::table::{FactSet, FactSource, Given};
 use crate::facts::word::{Action, Stage};
@@ -42,6 +44,7 @@ pub struct Policy {
     runner: Runner,
     /// By stage, in the order of [`Stage::ALL`].
     needs: [FactSet; 4],
+    rates: Vec<Rate>,
     record: PolicyRecord,
     source: Arc<Source>,
 }
@@ -84,6 +87,11 @@ impl Rule {
         let mut reads = self.condition.reads();
         reads.extend(self.reply.reads());
         reads
+    }
+
+    /// The rates that it asks for.
+    fn rates(&self) -> impl Iterator<Item = Rate> + '_ {
+        self.condition.rates().iter().copied()
     }
 }
 
@@ -253,6 +261,11 @@ impl Policy {
             Stage::Rcpt => rcpt,
             Stage::Data => data,
         }
+    }
+
+    /// The rates that its rules ask for, each once.
+    pub fn rates(&self) -> &[Rate] {
+        &self.rates
     }
 
     /// Lets the rules of a stage decide, in their order. Total: a rule whose condition can't be run is recorded as such and left out.

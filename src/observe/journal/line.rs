@@ -4,8 +4,8 @@
 
 use crate::facts::record::{DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, Record, RuleRecord};
 use crate::facts::{
-    Address, BlockList, Client, Dkim, Dmarc, Facts, From, HeloCheck, Iprev, Message, Rcpt, ReplyTo, ReverseMx,
-    ReverseMxFour, Spf, SpfBoth, Tls,
+    Address, BlockList, Client, Dkim, Dmarc, Facts, From, Greylist, HeloCheck, Iprev, Message, Rcpt, ReplyTo,
+    ReverseMx, ReverseMxFour, Spf, SpfBoth, Tls,
 };
 use crate::observe::escape::{CUT, cut};
 
@@ -129,6 +129,8 @@ impl Bound {
             arc: crate::facts::Arc { result: _ },
             block_lists,
             reverse_mx: ReverseMxFour { mail_from: mx_mail_from, from: mx_from, reply_to: mx_reply_to, ptr: mx_ptr },
+            greylist: Greylist { result: _, key: _, wait: _ },
+            rates,
             score: _,
         } = facts;
         for text in [name, helo, address, domain, rcpt_address, rcpt_domain, message_id, from_domain, reply_to] {
@@ -149,6 +151,10 @@ impl Bound {
         }
         while block_lists.len() > self.entries {
             block_lists.pop_last();
+        }
+        // their names come from the policy, which is bounded
+        while rates.len() > self.entries {
+            rates.pop_last();
         }
         for BlockList { listed: _, codes, names, temperror: _ } in block_lists.values_mut() {
             self.texts(codes);
