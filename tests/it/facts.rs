@@ -5,7 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use gatepost::facts::table::{self, FactSet, FactSource, Given, Mistake, TABLE, Type, Value};
 use gatepost::facts::word::{FROM_DEFECTS, Stage};
-use gatepost::facts::{BlockList, Dkim, Facts, Greylist, GreylistKey, GreylistResult, HeloCheck, HeloKind, HeloResult, ListKind, MethodResult, Tls};
+use gatepost::facts::{
+    BlockList, Dkim, Facts, Greylist, GreylistKey, GreylistResult, HeloCheck, HeloKind, HeloResult, ListKind,
+    MethodResult, Tls,
+};
 use serde_json::Value as Json;
 
 fn to_json(value: &Value<'_>) -> Json {

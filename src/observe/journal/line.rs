@@ -78,12 +78,13 @@ impl Bound {
             recipients_more,
             rules,
             policy: PolicyRecord { file, sha256 },
-            decision: DecisionRecord { action: _, rule, reply },
+            decision: DecisionRecord { action: _, rule, reply, why, read },
             delivery,
             trouble,
             timings_us: _,
         } = record;
-        [reference, time, file, sha256, rule, reply, trouble].into_iter().for_each(|text| self.text(text));
+        self.texts(read);
+        [reference, time, file, sha256, rule, reply, why, trouble].into_iter().for_each(|text| self.text(text));
         self.facts(facts);
         if recipients.len() > self.entries {
             *recipients_more += (recipients.len() - self.entries) as u64;
