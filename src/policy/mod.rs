@@ -11,6 +11,7 @@ mod keys;
 mod lists;
 mod load;
 mod place;
+mod rate;
 pub mod replay;
 pub mod shipped;
 mod template;
@@ -20,6 +21,7 @@ mod zones;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::facts::rate::Rate;
 use crate::facts::record::{PolicyRecord, RuleRecord};
 use crate::facts::table::{self, FactSet, FactSource, Given};
 use crate::facts::word::{Action, RuleAction, Stage};
@@ -43,6 +45,7 @@ pub struct Policy {
     runner: Runner,
     /// By stage, in the order of [`Stage::ALL`].
     needs: [FactSet; 4],
+    rates: Vec<Rate>,
     record: PolicyRecord,
     source: Arc<Source>,
 }
@@ -107,6 +110,12 @@ impl Rule {
             reads.extend(why.reads());
         }
         reads
+    }
+
+    /// The rates that it asks for.
+    fn rates(&self) -> impl Iterator<Item = Rate> + '_ {
+        let conditions = std::iter::once(&self.condition).chain(&self.except);
+        conditions.flat_map(|condition| condition.rates().iter().copied())
     }
 }
 
@@ -287,6 +296,11 @@ impl Policy {
             Stage::Rcpt => rcpt,
             Stage::Data => data,
         }
+    }
+
+    /// The rates that its rules ask for, each once.
+    pub fn rates(&self) -> &[Rate] {
+        &self.rates
     }
 
     /// Lets the rules of a stage decide, in their order. Total: a rule whose condition can't be run is recorded as such and left out.

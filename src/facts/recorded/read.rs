@@ -157,12 +157,18 @@ enum Want {
 }
 
 impl Want {
+    /// Whether it has entries by name.
+    fn is_map(self) -> bool {
+        matches!(self, Want::A(Type::RecordMap(_) | Type::Counts))
+    }
+
     /// What an entry of the list or the map is.
     fn entry(self) -> Option<Want> {
         match self {
             Want::A(Type::StringList) => Some(Want::A(Type::String)),
             Want::A(Type::WordList(words)) => Some(Want::A(Type::Word(words))),
             Want::A(Type::RecordList(fields) | Type::RecordMap(fields)) => Some(Want::Record(fields)),
+            Want::A(Type::Counts) => Some(Want::A(Type::Int)),
             _ => None,
         }
     }
@@ -227,7 +233,7 @@ impl<'de> Visitor<'de> for Want {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let entry = self.entry().filter(|_| !matches!(self, Want::A(Type::RecordMap(_))));
+        let entry = self.entry().filter(|_| !self.is_map());
         let mut items = entry.map(|_| Vec::new());
         while let (Some(entry), Some(kept)) = (entry, &mut items) {
             if kept.len() >= LIST_BOUND {
@@ -248,7 +254,7 @@ impl<'de> Visitor<'de> for Want {
         while let Some(Text(key)) = map.next_key()? {
             let want = match self {
                 Want::Record(fields) => fields.iter().find(|(name, _)| *name == key).map(|(_, ty)| Want::A(*ty)),
-                Want::A(Type::RecordMap(_)) => self.entry(),
+                Want::A(_) if self.is_map() => self.entry(),
                 Want::A(_) => None,
             };
             let value = match want {
@@ -257,7 +263,7 @@ impl<'de> Visitor<'de> for Want {
             };
             entries.extend(value.map(|value| (key, value)));
         }
-        let whole = matches!(self, Want::Record(_) | Want::A(Type::RecordMap(_)));
+        let whole = matches!(self, Want::Record(_)) || self.is_map();
         Ok(whole.then_some(Value::Map(entries)))
     }
 }
