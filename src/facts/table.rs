@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 use super::word::{
-    self, ArcResult, DmarcPolicy, DmarcResult, HeloKind, HeloResult, IprevResult, ListKind, MethodResult, Mx,
-    ReverseMxResult, Role, Stage,
+    self, ArcResult, DmarcPolicy, DmarcResult, GreylistKey, GreylistResult, HeloKind, HeloResult, IprevResult,
+    ListKind, MethodResult, Mx, ReverseMxResult, Role, Stage,
 };
 use super::{BlockList, Dkim, Facts};
 
@@ -46,8 +46,25 @@ impl Fact {
 
 /// Where the values of facts come from while rules are judged.
 pub trait FactSource: Send + Sync {
-    /// The value of one fact, of the fact's type.
+    /// The value of one fact, of the fact's type; its empty value where it is not known.
     fn value<'a>(&'a self, fact: &'static Fact) -> Value<'a>;
+
+    /// The value of one fact, `None` where it is not known. Of a message that is being received every fact is known; a record of
+    /// one that came earlier may lack some.
+    fn find<'a>(&'a self, fact: &'static Fact) -> Option<Value<'a>> {
+        Some(self.value(fact))
+    }
+
+    /// Whether every fact is known.
+    fn is_whole(&self) -> bool {
+        true
+    }
+
+    /// Whether what this fact, a [`Type::RecordMap`], does not hold is empty; else it is not known.
+    fn fills(&self, fact: &'static Fact) -> bool {
+        let _ = fact;
+        true
+    }
 }
 
 impl FactSource for Facts {
@@ -75,6 +92,20 @@ impl Given {
     pub fn set(&mut self, name: &str, value: Value<'static>) -> Result<(), Mistake> {
         let fact = find(name).ok_or_else(|| Mistake::UnknownFact(name.to_owned()))?;
         self.values.insert(fact.name, fact.ty.take(value)?);
+        Ok(())
+    }
+
+    /// Gives one number of a fact that is [`Type::Counts`].
+    ///
+    /// # Errors
+    /// As [`Given::set`].
+    pub fn set_count(&mut self, name: &str, key: &str, count: Value<'static>) -> Result<(), Mistake> {
+        let fact = find(name).ok_or_else(|| Mistake::UnknownFact(name.to_owned()))?;
+        let count = Type::Int.take(count)?;
+        if let Value::Map(counts) = self.values.entry(fact.name).or_insert_with(|| fact.ty.empty()) {
+            counts.retain(|(known, _)| known != key);
+            counts.push((Cow::Owned(key.to_owned()), count));
+        }
         Ok(())
     }
 
@@ -172,6 +203,11 @@ impl FactSet {
 
 static INDEX: LazyLock<HashMap<&'static str, usize>> =
     LazyLock::new(|| TABLE.iter().enumerate().map(|(index, fact)| (fact.name, index)).collect());
+
+/// The place in [`TABLE`] of the fact of this name.
+pub fn index(name: &str) -> Option<usize> {
+    INDEX.get(name).copied()
+}
 
 /// The fact of this name.
 pub fn find(name: &str) -> Option<&'static Fact> {
@@ -359,6 +395,17 @@ pub static TABLE: &[Fact] = &[
     fact("rcpt.role", Type::Word(Role::WORDS), Stage::Rcpt, "RFC 5321 §4.5.1, RFC 2142",
         "postmaster, abuse or ''; at data the role that all recipients of the message share",
         |f| Value::text(f.rcpt.role.as_str())),
+    fact("greylist.result", Type::Word(GreylistResult::WORDS), Stage::Rcpt, "RFC 6647",
+        "new: never seen; early: seen, but back too soon; pass: back in time; known: accepted before, or never greylisted",
+        |f| Value::text(f.greylist.result.as_str())),
+    fact("greylist.key", Type::Word(GreylistKey::WORDS), Stage::Rcpt, "RFC 6647",
+        "by what the sender is remembered: its network, or the domain that SPF or (at data) DKIM passed for",
+        |f| Value::text(f.greylist.key.as_str())),
+    fact("greylist.wait", Type::Int, Stage::Rcpt, "RFC 6647", "seconds until it is no longer too early",
+        |f| count(f.greylist.wait)),
+    fact("rates", Type::Counts, CONNECT, "",
+        "how often it was so before, by key and time; rules ask with rate('client', '10m')",
+        |f| Value::Map(f.rates.iter().map(|(name, n)| (Cow::Borrowed(name.as_str()), count(*n))).collect())),
     fact("message.bytes", Type::Int, DATA, "", "the size of the message as it came",
         |f| count(f.message.bytes)),
     fact("message.message_id", Type::String, DATA, "RFC 5322 §3.6.4", "Message-ID, cut to 250 characters",

@@ -11,6 +11,8 @@ mod keys;
 mod lists;
 mod load;
 mod place;
+mod rate;
+pub mod replay;
 pub mod shipped;
 mod template;
 mod test;
@@ -19,9 +21,10 @@ mod zones;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::facts::rate::Rate;
 use crate::facts::record::{PolicyRecord, RuleRecord};
-use crate::facts::table::{FactSet, FactSource, Given};
-use crate::facts::word::{Action, Stage};
+use crate::facts::table::{self, FactSet, FactSource, Given};
+use crate::facts::word::{Action, RuleAction, Stage};
 use crate::problem::{Problems, Source};
 
 pub use crate::facts::word::ListKind;
@@ -42,9 +45,13 @@ pub struct Policy {
     runner: Runner,
     /// By stage, in the order of [`Stage::ALL`].
     needs: [FactSet; 4],
+    rates: Vec<Rate>,
     record: PolicyRecord,
     source: Arc<Source>,
 }
+
+/// What an action of `greylist` looks at.
+const GREYLIST: &str = "greylist.result";
 
 /// One rule.
 #[derive(Debug)]
@@ -52,8 +59,10 @@ pub struct Rule {
     name: String,
     at: Stage,
     condition: Condition,
-    action: Option<Action>,
+    except: Option<Condition>,
+    action: Option<RuleAction>,
     reply: Template,
+    why: Option<Template>,
     score: Option<f64>,
     observe: bool,
 }
@@ -69,9 +78,9 @@ impl Rule {
         self.at
     }
 
-    /// What it does where it matches; `None` where it only scores.
+    /// What it does where it matches; `None` where it decides nothing.
     pub fn action(&self) -> Option<Action> {
-        self.action
+        self.action.map(RuleAction::action)
     }
 
     /// Whether it only says what it would have done.
@@ -79,11 +88,34 @@ impl Rule {
         self.observe
     }
 
-    /// The facts that it reads, those of its reply included.
-    pub fn reads(&self) -> FactSet {
+    /// The facts that say whether it acts: those of its condition and its exception.
+    pub fn looks_at(&self) -> FactSet {
         let mut reads = self.condition.reads();
-        reads.extend(self.reply.reads());
+        if let Some(except) = &self.except {
+            reads.extend(except.reads());
+        }
+        if self.action == Some(RuleAction::Greylist)
+            && let Some(fact) = table::find(GREYLIST)
+        {
+            reads.insert(fact);
+        }
         reads
+    }
+
+    /// The facts that it reads, those of its texts included.
+    pub fn reads(&self) -> FactSet {
+        let mut reads = self.looks_at();
+        reads.extend(self.reply.reads());
+        if let Some(why) = &self.why {
+            reads.extend(why.reads());
+        }
+        reads
+    }
+
+    /// The rates that it asks for.
+    fn rates(&self) -> impl Iterator<Item = Rate> + '_ {
+        let conditions = std::iter::once(&self.condition).chain(&self.except);
+        conditions.flat_map(|condition| condition.rates().iter().copied())
     }
 }
 
@@ -117,6 +149,17 @@ pub struct Judgement {
     pub rules: Vec<RuleRecord>,
     /// An `accept` ended the rules of this and the later stages.
     pub accepted: bool,
+    /// Of the rule that decided in the stage that was judged last.
+    pub grounds: Grounds,
+}
+
+/// Why a rule decided.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grounds {
+    /// Its `why` with facts; empty where it has none.
+    pub why: String,
+    /// The names of the facts that it looked at.
+    pub read: Vec<String>,
 }
 
 /// What the rules of one stage decided.
@@ -255,9 +298,20 @@ impl Policy {
         }
     }
 
+    /// The rates that its rules ask for, each once.
+    pub fn rates(&self) -> &[Rate] {
+        &self.rates
+    }
+
     /// Lets the rules of a stage decide, in their order. Total: a rule whose condition can't be run is recorded as such and left out.
     pub fn judge(&self, stage: Stage, facts: &dyn FactSource, so_far: &mut Judgement) -> Verdict {
-        decide::judge(self, stage, facts, so_far)
+        decide::judge(self, stage, facts, so_far, &mut |_| false)
+    }
+
+    /// Lets the rules of connect, mail and rcpt decide about one recipient: the stage and the verdict that refuse it, `None` where it
+    /// is taken.
+    pub fn judge_recipient(&self, facts: &dyn FactSource, so_far: &mut Judgement) -> Option<(Stage, Verdict)> {
+        decide::recipient(self, facts, so_far, &mut |_| false)
     }
 
     /// Its file and digest, as the decision record names them.

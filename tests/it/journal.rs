@@ -41,6 +41,7 @@ pub fn record(time: &str, random: u32) -> Record {
             address: "alice@example.com".into(),
             mailboxes: vec!["alice@example.com".into()],
             reply: "250 2.1.5 ok".into(),
+            ..Recipient::default()
         }],
         recipients_more: 0,
         rules: vec![RuleRecord { name: "dmarc-reject".into(), at: Stage::Data, outcome: Outcome::Acted, action: None }],
@@ -49,6 +50,7 @@ pub fn record(time: &str, random: u32) -> Record {
             action: Action::Reject,
             rule: "dmarc-reject".into(),
             reply: "550 5.7.1 no ref=X".into(),
+            ..DecisionRecord::default()
         },
         delivery: vec![],
         trouble: String::new(),

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod actions;
 mod address;
 mod arc;
 mod attack;
@@ -35,6 +36,7 @@ mod metrics;
 mod outage;
 mod policy;
 mod problem;
+mod rates;
 mod receive;
 mod recipients;
 mod resolver;

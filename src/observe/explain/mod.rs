@@ -180,6 +180,10 @@ fn did(record: &Record, rule: &RuleRecord) -> String {
         }
         Outcome::Acted => "matched and acted".to_owned(),
         Outcome::Scored => "matched, its score was added".to_owned(),
+        Outcome::Changed => "matched and changed what is stored".to_owned(),
+        Outcome::Excepted => {
+            format!("matched and {}, but its exception holds", would_have(rule.action))
+        }
         Outcome::Observed => format!("matched and {}, but only observes", would_have(rule.action)),
         Outcome::Error => "could not be run".to_owned(),
     }
@@ -187,7 +191,7 @@ fn did(record: &Record, rule: &RuleRecord) -> String {
 
 fn recipients(record: &Record) -> Vec<Line> {
     let mut lines = Vec::new();
-    for Recipient { address, mailboxes, reply } in &record.recipients {
+    for Recipient { address, mailboxes, reply, .. } in &record.recipients {
         let mut text = match mailboxes.as_slice() {
             [] => String::new(),
             mailboxes => format!("for {}; ", listed(mailboxes.iter().map(|mailbox| fit(mailbox)).collect())),
