@@ -154,12 +154,11 @@ async fn watched(receiver: Arc<Receiver>, told: Told, message: Option<&[u8]>, li
     let known = Notify::new();
     let watching = authenticator.watch(|found| {
         known.notify_one();
-        match found {
-            Err(error) => complain(&format!(
+        if let Err(error) = found {
+            complain(&format!(
                 "dns: {error}; until the DNS works, what needs it can't be told, and serving would answer it 451: check dns.servers or \
                  /etc/resolv.conf"
-            )),
-            Ok(()) => {}
+            ));
         }
     });
     let rehearsal = async {

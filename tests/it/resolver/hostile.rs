@@ -22,7 +22,7 @@ use super::{found, name};
 use crate::support::dns::*;
 
 /// A response that claims `here.example TXT "lie"`, made from a query by changing its octets.
-fn lie(query: &[u8], change: fn(&mut Vec<u8>)) -> Vec<u8> {
+fn lie(query: &[u8], change: Change) -> Vec<u8> {
     let question = query.iter().skip(12).position(|octet| *octet == 0).unwrap() + 12 + 5;
     let mut message = query[..question].to_vec();
     message[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
@@ -31,7 +31,9 @@ fn lie(query: &[u8], change: fn(&mut Vec<u8>)) -> Vec<u8> {
     message
 }
 
-const CHANGES: [(&str, fn(&mut Vec<u8>)); 7] = [
+type Change = fn(&mut Vec<u8>);
+
+const CHANGES: [(&str, Change); 7] = [
     ("another id", |message| message[1] ^= 1),
     ("another question", |message| message[13] ^= 1),
     ("another type", |message| {
@@ -83,7 +85,7 @@ enum Act {
     /// Says these octets whatever it hears, and closes.
     Say(&'static [u8]),
     /// Answers with a changed message.
-    Lie(fn(&mut Vec<u8>)),
+    Lie(Change),
     /// Announces an answer of so many octets, sends fewer, and hangs or closes.
     Half { hangs: bool },
 }
