@@ -1,6 +1,6 @@
 //! From the file as written to a policy that can judge: every rule, list and test is checked, every problem told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::facts::table::FactSet;
 use crate::facts::word::{Action, Stage};
 use crate::problem::{Problem, Problems, Source, nearest};
 
-use super::condition::{Condition, Known, Lists, Patterns, Runner};
+use super::condition::{Condition, Known, Lists, MAX_HEADERS, Named, Patterns, Runner};
 use super::draft::{self, DraftEntries, DraftExpect, DraftList, DraftRule, DraftTest};
 use super::given::given;
 use super::keys::{Reader, Spot};
@@ -48,7 +48,9 @@ pub(super) fn parse(
     let tests: Vec<Test> = tests.collect();
     let mut reads = FactSet::default();
     rules.iter().flat_map(|(_, rule)| rule).for_each(|rule| reads.extend(rule.reads()));
-    let Some(runner) = Runner::new(&lists, zones.asked(reads), patterns) else {
+    let headers = headers(&mut reader, &rules);
+    let named = Named { zones: zones.asked(reads), headers: headers.clone() };
+    let Some(runner) = Runner::new(&lists, named, patterns) else {
         reader.problem(0..0, "", "this build cannot run conditions", "report it as a bug");
         return Err(problems);
     };
@@ -64,6 +66,7 @@ pub(super) fn parse(
         tests,
         runner,
         needs: by_stage,
+        headers,
         record: PolicyRecord { file: source.name.clone(), sha256: sha256(&source.text) },
         source,
     })
@@ -73,6 +76,17 @@ fn needs(rules: &[Rule], stage: Stage) -> FactSet {
     let mut set = FactSet::default();
     rules.iter().filter(|rule| rule.at == stage).for_each(|rule| set.extend(rule.reads()));
     set
+}
+
+/// The header fields that the rules name, each once.
+fn headers(reader: &mut Reader<'_>, rules: &Rules) -> Vec<String> {
+    let named = rules.iter().flat_map(|(_, rule)| rule).flat_map(|rule| rule.headers());
+    let all: BTreeSet<&String> = named.collect();
+    if all.len() > MAX_HEADERS {
+        let cause = format!("the rules name {} header fields; {MAX_HEADERS} are the most", all.len());
+        reader.problem(0..0, "", cause, "each is kept of every message: name fewer");
+    }
+    all.into_iter().cloned().collect()
 }
 
 fn sha256(text: &str) -> String {

@@ -42,6 +42,8 @@ pub struct Policy {
     runner: Runner,
     /// By stage, in the order of [`Stage::ALL`].
     needs: [FactSet; 4],
+    /// The header fields that rules read, by their names in lower case, sorted.
+    headers: Vec<String>,
     record: PolicyRecord,
     source: Arc<Source>,
 }
@@ -84,6 +86,11 @@ impl Rule {
         let mut reads = self.condition.reads();
         reads.extend(self.reply.reads());
         reads
+    }
+
+    /// The header fields that it reads, by their names in lower case, sorted.
+    pub fn headers(&self) -> impl Iterator<Item = &String> {
+        self.condition.headers().iter()
     }
 }
 
@@ -253,6 +260,11 @@ impl Policy {
             Stage::Rcpt => rcpt,
             Stage::Data => data,
         }
+    }
+
+    /// The header fields that its rules read, by their names in lower case, sorted: no others need be kept of a message.
+    pub fn headers(&self) -> &[String] {
+        &self.headers
     }
 
     /// Lets the rules of a stage decide, in their order. Total: a rule whose condition can't be run is recorded as such and left out.

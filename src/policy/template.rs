@@ -166,6 +166,11 @@ fn pieces(text: &str, at: Stage, faults: &mut Vec<Fault>) -> Vec<Piece> {
 
 fn placeholder(name: &str, span: std::ops::Range<usize>, at: Stage) -> Result<&'static Fact, Fault> {
     let Some(fact) = table::find(name) else {
+        if name.starts_with("headers[") || name.starts_with("headers.") {
+            // replies are journalled, and what some fields say never is
+            let cause = "the text of a header field is the client's, and stands in no reply";
+            return Err(Fault::new(span, cause, "leave it out"));
+        }
         let mend = match nearest(name, table::names()) {
             Some(known) => format!("did you mean \"{known}\"?"),
             None => "`gatepost facts` lists them all".to_owned(),
@@ -182,7 +187,7 @@ fn placeholder(name: &str, span: std::ops::Range<usize>, at: Stage) -> Result<&'
 }
 
 fn held(ty: Type) -> &'static str {
-    if matches!(ty, Type::RecordMap(_)) { "a record for each block list" } else { "a list of records" }
+    if matches!(ty, Type::RecordMap(_)) { "a record for each of its names" } else { "a list of records" }
 }
 
 /// Says that a fact is not known at a stage.

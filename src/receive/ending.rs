@@ -125,7 +125,7 @@ impl Inquiry {
             rule: first.verdict.rule().to_owned(),
             rules: first.judgement.rules.clone(),
             score: first.judgement.score,
-            rcpt: first.rcpt(),
+            rcpt: first.rcpt.clone(),
             ..End::given_up(Stage::Data, policy)
         }
     }
