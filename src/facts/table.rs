@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 use super::word::{
-    self, ArcResult, DmarcPolicy, DmarcResult, HeloKind, HeloResult, IprevResult, ListKind, MethodResult, Mx,
-    ReverseMxResult, Role, Stage, Weekday,
+    self, ArcResult, DmarcPolicy, DmarcResult, GreylistKey, GreylistResult, HeloKind, HeloResult, IprevResult,
+    ListKind, MethodResult, Mx, ReverseMxResult, Role, Stage, Weekday,
 };
 use super::{Attachment, BlockList, Clock, Dkim, Facts, HeaderField};
 
@@ -409,6 +409,11 @@ pub static TABLE: &[Fact] = &[
     fact("rcpt.count", Type::Int, Stage::Rcpt, "RFC 5321 §4.5.3.1.8",
         "the recipients accepted before this one; at data, all recipients of the transaction",
         |f| count(f.rcpt.count)),
+    fact("greylist.result", Type::Word(GreylistResult::WORDS), Stage::Rcpt, "",
+        "new: who sends to whom is seen for the first time; early: it came back too soon; pass: in time; known: it has passed before; '' where greylisting does not ask",
+        |f| Value::text(f.greylist.result.as_str())),
+    fact("greylist.key", Type::Word(GreylistKey::WORDS), Stage::Rcpt, "", "by what greylisting knows the client: its network, or the domain that SPF or DKIM passed for",
+        |f| Value::text(f.greylist.key.as_str())),
     fact("message.bytes", Type::Int, DATA, "", "the size of the message as it came",
         |f| count(f.message.bytes)),
     fact("message.header_bytes", Type::Int, DATA, "RFC 5322 §2.2", "the size of its header",

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use gatepost::facts::table::{self, FactSet, FactSource, Given, Mistake, TABLE, Type, Value};
 use gatepost::facts::word::{FROM_DEFECTS, Stage};
 use gatepost::facts::{
-    Attachment, BlockList, Clock, Dkim, Facts, HeaderField, HeloCheck, HeloKind, HeloResult, ListKind, MethodResult,
-    Mime, Tls, Weekday,
+    Attachment, BlockList, Clock, Dkim, Facts, Greylist, GreylistKey, GreylistResult, HeaderField, HeloCheck, HeloKind,
+    HeloResult, ListKind, MethodResult, Mime, Tls, Weekday,
 };
 use serde_json::Value as Json;
 
@@ -53,6 +53,7 @@ fn full() -> Facts {
     facts.from.defects = vec!["group".into()];
     facts.dkim = vec![Dkim { result: MethodResult::Pass, domain: "example.org".into(), ..Dkim::default() }];
     facts.dmarc.aligned = true;
+    facts.greylist = Greylist { result: GreylistResult::Early, key: GreylistKey::Spf };
     facts.score = 2.5;
     facts
 }
