@@ -5,13 +5,14 @@
 
 mod clock;
 pub mod header;
+pub mod rate;
 pub mod record;
 pub mod table;
 pub mod value;
 pub mod word;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -72,9 +73,12 @@ pub struct Facts {
     pub block_lists: BTreeMap<String, BlockList>,
     /// Whether the client is a mail exchanger of the four names.
     pub reverse_mx: ReverseMxFour,
-    /// What greylisting remembers.
+    /// What greylisting remembers of who sends to whom.
     #[serde(default, skip_serializing_if = "Greylist::is_empty")]
     pub greylist: Greylist,
+    /// By `key/window`, as in `client/10m`: how often it was so before, see [`rate::Rate`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rates: BTreeMap<String, u64>,
     /// The sum of the scores of the rules that matched so far.
     pub score: f64,
 }
@@ -322,6 +326,9 @@ pub struct Greylist {
     pub result: GreylistResult,
     /// network, spf, dkim; empty where no rule asks.
     pub key: GreylistKey,
+    /// Seconds until it is no longer too early; 0 where it is not.
+    #[serde(default)]
+    pub wait: u64,
 }
 
 impl Greylist {
@@ -356,8 +363,17 @@ impl Facts {
             block_lists: BTreeMap::new(),
             reverse_mx: ReverseMxFour::default(),
             greylist: Greylist::default(),
+            rates: BTreeMap::new(),
             score: 0.0,
         }
+    }
+}
+
+/// The network that one sender commonly has: an IPv4 /24, an IPv6 /64.
+pub fn network(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => format!("{}/24", Ipv4Addr::from(ip.to_bits() & 0xffff_ff00)),
+        IpAddr::V6(ip) => format!("{}/64", Ipv6Addr::from(ip.to_bits() & !u128::from(u64::MAX))),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::problem::nearest;
 
 use super::condition::wrong_header;
 use super::keys::{Reader, Spot};
+use super::rate;
 use super::zones::Zones;
 
 /// The facts of a test, and its score.
@@ -30,6 +31,10 @@ pub(super) fn given(
             ("score", Value::Double(n)) if n.is_finite() => score = *n,
             ("score", Value::Int(n)) => score = *n as f64,
             _ => {}
+        }
+        if rate::is_rate(&name.value) {
+            rate::given(reader, &key, at, &mut given, (&name, value));
+            continue;
         }
         if let Some(entries) = entries("headers", &name, &value) {
             for (field_name, fields) in entries {

@@ -11,6 +11,7 @@ mod keys;
 mod lists;
 mod load;
 mod place;
+mod rate;
 pub mod shipped;
 mod template;
 mod test;
@@ -19,6 +20,7 @@ mod zones;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::facts::rate::Rate;
 use crate::facts::record::{PolicyRecord, RuleRecord};
 use crate::facts::table::{self, FactSet, FactSource, Given};
 use crate::facts::word::{Action, RuleAction, Stage};
@@ -44,6 +46,7 @@ pub struct Policy {
     needs: [FactSet; 4],
     /// The header fields that rules read, by their names in lower case, sorted.
     headers: Vec<String>,
+    rates: Vec<Rate>,
     record: PolicyRecord,
     source: Arc<Source>,
 }
@@ -113,6 +116,12 @@ impl Rule {
     /// The header fields that it reads, by their names in lower case; one may come twice.
     pub fn headers(&self) -> impl Iterator<Item = &String> {
         self.except.iter().chain([&self.condition]).flat_map(Condition::headers)
+    }
+
+    /// The rates that it asks for.
+    fn rates(&self) -> impl Iterator<Item = Rate> + '_ {
+        let conditions = std::iter::once(&self.condition).chain(&self.except);
+        conditions.flat_map(|condition| condition.rates().iter().copied())
     }
 }
 
@@ -298,6 +307,11 @@ impl Policy {
     /// The header fields that its rules read, by their names in lower case, sorted: no others need be kept of a message.
     pub fn headers(&self) -> &[String] {
         &self.headers
+    }
+
+    /// The rates that its rules ask for, each once.
+    pub fn rates(&self) -> &[Rate] {
+        &self.rates
     }
 
     /// Lets the rules of a stage decide, in their order. Total: a rule whose condition can't be run is recorded as such and left out.

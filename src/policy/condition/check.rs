@@ -6,7 +6,7 @@ use std::ops::Range;
 use cel::common::ast::{CallExpr, Expr, LiteralValue, SourceInfo, operators};
 use cel::parser::Expression;
 
-use crate::facts::table;
+use crate::facts::table::{self, Type};
 use crate::facts::word::Stage;
 use crate::problem::nearest;
 
@@ -14,6 +14,7 @@ use super::super::place::Fault;
 use super::super::template::{known_when, unknown_at};
 use super::super::zones::Zones;
 use super::kind::Kind;
+use super::rate;
 use super::{Known, Lists, Patterns, Reads};
 
 /// Checks a condition and says what it reads.
@@ -149,6 +150,9 @@ impl<'a> Checker<'a> {
         let Some(fact) = table::find(&name) else {
             return self.unknown_fact(expression, &name);
         };
+        if fact.ty == Type::Counts {
+            return self.fault(expression, format!("{name} are asked by a function"), rate::EXAMPLE);
+        }
         if !fact.known_at(self.stage) {
             return self.fault(expression, unknown_at(fact, self.stage), known_when(fact));
         }

@@ -8,6 +8,7 @@ mod check;
 mod function;
 mod header;
 mod kind;
+mod rate;
 mod run;
 mod shape;
 
@@ -19,6 +20,7 @@ use cel::Env;
 use cel::parser::{Expression, ParseErrors};
 use regex::Regex;
 
+use crate::facts::rate::Rate;
 use crate::facts::table::FactSet;
 use crate::facts::word::Stage;
 
@@ -27,6 +29,7 @@ use super::place::Fault;
 use super::zones::Zones;
 
 pub(super) use header::{MAX_HEADERS, wrong_name as wrong_header};
+pub(super) use rate::mend as rate_mend;
 pub(super) use run::{Named, Runner};
 pub use shape::{MAX_BYTES, MAX_DEPTH};
 
@@ -48,6 +51,7 @@ pub(super) struct Reads {
     pub facts: FactSet,
     /// The header fields, by their names in lower case.
     pub headers: BTreeSet<String>,
+    pub rates: BTreeSet<Rate>,
 }
 
 /// A condition that was checked and is ready to run.
@@ -89,6 +93,11 @@ impl Condition {
     /// The header fields that it reads.
     pub fn headers(&self) -> &BTreeSet<String> {
         &self.reads.headers
+    }
+
+    /// The rates that it asks for.
+    pub fn rates(&self) -> &BTreeSet<Rate> {
+        &self.reads.rates
     }
 }
 
