@@ -7,6 +7,7 @@ mod clock;
 pub mod header;
 pub mod rate;
 pub mod record;
+pub mod recorded;
 pub mod table;
 pub mod value;
 pub mod word;

@@ -74,6 +74,7 @@ fn honest() -> Record {
             address: "alice@example.com".into(),
             mailboxes: vec!["alice@example.com".into()],
             reply: "250 2.1.5 ok".into(),
+            ..Recipient::default()
         }],
         recipients_more: 0,
         rules: vec![
@@ -336,6 +337,7 @@ fn an_attempt_to_relay() {
         address: "bob@elsewhere.example".into(),
         mailboxes: vec![],
         reply: "550 5.7.1 relaying denied".into(),
+        ..Recipient::default()
     }];
     check_summary(&record, "Refused at stage rcpt, by no rule: the answer was \"550 5.7.1 relaying denied\".");
     check_says(
@@ -352,6 +354,7 @@ fn an_unknown_recipient_beside_a_known_one() {
         address: "nobody@example.com".into(),
         mailboxes: vec![],
         reply: "550 5.1.1 no such mailbox".into(),
+        ..Recipient::default()
     });
     record.recipients_more = 3;
     check_says(
@@ -556,7 +559,7 @@ fn a_rule_that_observes_is_told_with_what_it_would_have_done() {
 
 fn answered(address: &str, reply: &str) -> Recipient {
     let (address, reply) = (address.into(), format!("{reply} ref=06H05F87B4000001"));
-    Recipient { address, mailboxes: vec![], reply }
+    Recipient { address, reply, ..Recipient::default() }
 }
 
 /// Two recipients that a rule refused, and one that there is not.
