@@ -60,7 +60,12 @@ impl ListFiles {
 
     /// Reads the lists in these files again and has them judge from the next transaction on. Lists that can't be taken leave the
     /// old ones in force.
-    pub async fn read_again(&mut self, changed: Vec<PathBuf>, config: &Config, lasting: &Arc<Lasting>) -> Option<Policies> {
+    pub async fn read_again(
+        &mut self,
+        changed: Vec<PathBuf>,
+        config: &Config,
+        lasting: &Arc<Lasting>,
+    ) -> Option<Policies> {
         let in_force = config.policies.clone();
         let files = changed.clone();
         let read = move || in_force.reading_again(&files).map_err(|problems| problems.render(false));

@@ -20,7 +20,7 @@ use crate::observe::journal::Journal;
 use crate::observe::log::Log;
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::label::ConnectionOutcome;
-use crate::receive::{Carrier, Memory, Receiver, authenticator};
+use crate::receive::{Carrier, Memory, Receiver, authenticator, read_time_zone};
 use crate::smtp::reply;
 
 use super::bind::{Bound, StartError, machine};
@@ -62,6 +62,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         log.start().map_err(machine)?;
     }
     let _in_runtime = runtime.enter();
+    read_time_zone();
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")).map_err(machine)?);
     let writers = Arc::new(Writers::new(config.maildir.root.clone(), WRITERS, QUEUE));
     writers.start().map_err(machine)?;
@@ -88,7 +89,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     let generation = generation(&config, Arc::clone(&receiver), bound.acceptor);
     let generation = Arc::new(ArcSwap::from_pointee(generation));
     counts::register_block_lists(&metrics, &generation).map_err(machine)?;
-    let lasting = Arc::new(Lasting { receiver, metrics, generation, reloaded: Notify::new() });
+    let lasting = Arc::new(Lasting { receiver, metrics, generation, lists_due: Notify::new() });
 
     let shutdown = Shutdown::default();
     let (smtp, mut tasks) = accept(bound.smtp, &config, &lasting, &shutdown).map_err(machine)?;

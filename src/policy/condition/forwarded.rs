@@ -51,7 +51,7 @@ impl<'a> Checker<'a> {
             return self.fault(expression, "forwarded_by stands within exists or all", "write it beside them, with &&");
         }
         if self.named_list(argument, &name).is_some() {
-            self.reads.extend(reads(self.stage));
+            self.reads.facts.extend(reads(self.stage));
         }
         Kind::Bool
     }

@@ -9,6 +9,7 @@ use crate::problem::nearest;
 use super::check::{Checker, path, string_literal};
 use super::forwarded;
 use super::kind::Kind;
+use super::rate;
 
 /// The functions that a condition can call.
 const FUNCTIONS: &[&str] = &[
@@ -24,6 +25,7 @@ const FUNCTIONS: &[&str] = &[
     "ip_in",
     "domain_under",
     forwarded::NAME,
+    "rate",
 ];
 
 impl<'a> Checker<'a> {
@@ -76,6 +78,7 @@ impl<'a> Checker<'a> {
             ("exists" | "all" | "exists_one" | "filter", Some(list), [variable, body]) => {
                 self.comprehension(expression, name, list, variable, body)
             }
+            ("rate", None, [key, window]) => self.rate(expression, key, window),
             ("has", None, _) => self.fault(
                 expression,
                 "every fact always has a value",
@@ -89,6 +92,7 @@ impl<'a> Checker<'a> {
                     "ip_in" => "write ip_in(client.ip, '192.0.2.0/24')",
                     "domain_under" => "write domain_under(client.name, 'example.net')",
                     forwarded::NAME => "write forwarded_by(lists.forwarders)",
+                    "rate" => rate::EXAMPLE,
                     "exists" | "all" | "exists_one" | "filter" => "write dkim.exists(d, d.result == 'pass')",
                     _ => "write x.contains('text')",
                 };

@@ -7,29 +7,35 @@ mod block_list;
 mod check;
 mod forwarded;
 mod function;
+mod header;
 mod kind;
 mod literals;
 mod outline;
 mod range;
+mod rate;
 mod run;
 mod shape;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::facts::table::FactSet;
-use crate::facts::word::Stage;
 use cel::Env;
 use cel::parser::{Expression, ParseErrors};
+
+use crate::facts::rate::Rate;
+use crate::facts::table::FactSet;
+use crate::facts::word::Stage;
 
 use super::lists::List;
 use super::place::Fault;
 use super::zones::Zones;
 
+pub(super) use header::{MAX_HEADERS, wrong_name as wrong_header};
 pub(super) use literals::Literals;
 pub(super) use outline::Outline;
-pub(super) use run::Runner;
+pub(super) use rate::mend as rate_mend;
+pub(super) use run::{Named, Runner};
 pub use shape::{MAX_BYTES, MAX_DEPTH};
 
 /// The lists of a policy by name.
@@ -42,11 +48,20 @@ pub(super) struct Known<'a> {
     pub zones: &'a Zones,
 }
 
+/// What a condition reads.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reads {
+    pub facts: FactSet,
+    /// The header fields, by their names in lower case.
+    pub headers: BTreeSet<String>,
+    pub rates: BTreeSet<Rate>,
+}
+
 /// A condition that was checked and is ready to run.
 #[derive(Debug)]
 pub(super) struct Condition {
     expression: Expression,
-    reads: FactSet,
+    reads: Reads,
     outline: Outline,
 }
 
@@ -72,7 +87,7 @@ impl Condition {
         let running = Env::stdlib().with_optional_support(false);
         let mut expression = running.parser().parse(text).map_err(|errors| syntax_faults(text, &errors))?;
         forwarded::expand(&mut expression, at);
-        let outline = Outline::of(&written, reads.contains("score"));
+        let outline = Outline::of(&written, reads.facts.contains("score"));
         Ok(Condition { expression, reads, outline })
     }
 
@@ -83,7 +98,17 @@ impl Condition {
 
     /// The facts that it reads.
     pub fn reads(&self) -> FactSet {
-        self.reads
+        self.reads.facts
+    }
+
+    /// The header fields that it reads.
+    pub fn headers(&self) -> &BTreeSet<String> {
+        &self.reads.headers
+    }
+
+    /// The rates that it asks for.
+    pub fn rates(&self) -> &BTreeSet<Rate> {
+        &self.reads.rates
     }
 }
 
