@@ -141,6 +141,7 @@ fn receiver(config: &Config) -> Result<Receiver, String> {
             .with_block_lists(block_lists(config)),
         carrier: Carrier::Nowhere,
         journal: None,
+        state: None,
         metrics: Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| error.to_string())?),
         memory: Memory::new(u64::MAX, u64::MAX),
     })

@@ -8,7 +8,7 @@ use crate::policy::{Grounds, Judgement, Policy, Verdict};
 use crate::smtp::reply::{self, Reply};
 
 use super::outage::in_outage;
-use super::transaction::{Accepted, Refusal, Standing, Transaction};
+use super::transaction::{Accepted, Recalled, Refusal, Standing, Transaction};
 
 /// Judges a recipient by the rules of its policy for connect, mail and rcpt. What an early stage refuses is told here, where an
 /// rcpt rule that accepts (the postmaster, say) may still spare the recipient. In an outage of our DNS what leans on it is deferred.
@@ -42,7 +42,16 @@ pub(super) fn recipient(policy: &Arc<Policy>, facts: &Facts, met_outage: bool) -
         Some((stage, verdict, reply, grounds)) => {
             let (rule, rcpt) = (verdict.rule().to_owned(), facts.rcpt.clone());
             let Judgement { score, rules, .. } = judgement;
-            Err(Box::new(Refusal { stage, rule, grounds, reply, score, rules, rcpt }))
+            Err(Box::new(Refusal {
+                stage,
+                rule,
+                grounds,
+                reply,
+                score,
+                rules,
+                rcpt,
+                recalled: Some(Recalled::of(facts)),
+            }))
         }
     }
 }
@@ -93,6 +102,7 @@ pub(super) fn refusal(judged: &[Judged<'_>]) -> Option<Refusal> {
             rules: one.judgement.rules.clone(),
             score: one.judgement.score,
             rcpt: one.rcpt(),
+            recalled: None,
         })
     })
 }

@@ -43,5 +43,6 @@ mod reverse_mx;
 mod server;
 mod session;
 mod spf;
+mod state;
 mod trace;
 mod whole;

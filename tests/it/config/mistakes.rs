@@ -143,7 +143,7 @@ fn mistakes_of_block_lists() {
 
 #[test]
 fn keys_that_are_for_later_say_so() {
-    check("[state]\nx = 1", &["2:2 state: this key is not there yet | leave it out for now"]);
+    check("[scan]\nx = 1", &["2:2 scan: this key is not there yet | leave it out for now"]);
     check(
         "smtp.proxy_from = []",
         &["2:6 smtp.proxy_from: this key is not there yet | let clients connect directly for now"],
