@@ -54,6 +54,9 @@ pub struct Args {
     pub message: Option<PathBuf>,
 }
 
+/// What a rehearsal leaves out.
+const NOT_REMEMBERED: &str = "\nThe policy asks for greylisting or rates. A rehearsal looks up and notes nothing that is remembered: greylist.result is\n'' here, and every rate 0.\n";
+
 /// Runs it.
 pub fn run(args: &Args) -> ExitCode {
     match attempt(args) {
@@ -75,7 +78,8 @@ fn attempt(args: &Args) -> Result<String, Exit> {
     let record = runtime.block_on(rehearse(receiver, told, message.as_deref(), config.limits.message));
     let record = record.ok_or_else(|| usage("the rehearsal left no record; please report this".to_owned()))?;
     if !args.json {
-        return Ok(story_of_rehearsal(&record));
+        let remembers = config.policies.all().iter().any(|policy| policy.remembers());
+        return Ok(story_of_rehearsal(&record) + if remembers { NOT_REMEMBERED } else { "" });
     }
     serde_json::to_string(&record).map(|json| json + "\n").map_err(|error| usage(error.to_string()))
 }

@@ -2,6 +2,7 @@
 
 mod disk;
 mod memory;
+mod pages;
 mod process;
 mod rates;
 mod sessions;
