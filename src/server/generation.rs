@@ -24,8 +24,8 @@ pub(super) struct Lasting {
 
 /// Who judges whose mail.
 pub fn policies(policies: &crate::config::Policies) -> Policies {
-    let policies = policies.clone();
-    Policies::new(Arc::clone(policies.default()), move |mailbox| Arc::clone(policies.of(mailbox)))
+    let of = policies.clone();
+    Policies::new(Arc::clone(policies.default()), &policies.all(), move |mailbox| Arc::clone(of.of(mailbox)))
 }
 
 /// What sessions that begin from now on share.

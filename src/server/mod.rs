@@ -12,6 +12,7 @@ mod generation;
 mod list_files;
 mod listener;
 mod lists;
+mod memory;
 mod private;
 mod privileges;
 mod reload;
