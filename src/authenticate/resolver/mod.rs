@@ -9,6 +9,7 @@ mod answer;
 mod health;
 mod name;
 mod server;
+mod told;
 mod upstream;
 
 use std::collections::hash_map::RandomState;
@@ -20,6 +21,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use hickory_resolver::config::{NameServerConfig, ProtocolConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::lookup::Lookup;
+use hickory_resolver::net::NetError;
 use hickory_resolver::net::xfer::DnsHandle;
 use hickory_resolver::proto::op::{DnsRequestOptions, Query};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
@@ -33,9 +36,10 @@ pub use name::DnsName;
 pub use server::{Server, Transport};
 
 use super::{AuthenticateError, Dns};
-use account::Account;
+use account::{Account, Admission};
 use answer::Read;
 use health::Health;
+use told::Told;
 use upstream::Upstream;
 
 /// No answer is believed for longer, whatever its TTL.
@@ -334,13 +338,21 @@ impl Resolver {
     }
 
     async fn ask<T>(&self, name: &DnsName, record_type: RecordType, read: impl Fn(&RData) -> Option<T>) -> Answer<T> {
-        if !self.admits(&name.0, record_type) {
-            return self.end(Read::refused(Trouble::Budget));
-        }
-        let look_up = self.shared.hickory.lookup(name.0.clone(), record_type);
-        let read = match timeout(self.shared.deadline, look_up).await {
-            Ok(result) => Read::looked_up(result, read),
-            Err(_) => Read::timed_out(),
+        let name = &name.0;
+        let what = self.shared.hasher.hash_one((name, record_type));
+        let read = match self.admits(what, name, record_type) {
+            Admission::Refused => Read::refused(Trouble::Budget),
+            Admission::Told(told) => Read::of_records(told.records(), read),
+            Admission::Granted => {
+                let look_up = self.shared.hickory.lookup(name.clone(), record_type);
+                match timeout(self.shared.deadline, look_up).await {
+                    Ok(found) => {
+                        self.keep(what, name, record_type, &found);
+                        Read::looked_up(found, read)
+                    }
+                    Err(_) => Read::timed_out(),
+                }
+            }
         };
         self.end(read)
     }
@@ -351,7 +363,8 @@ impl Resolver {
         record_type: RecordType,
         read: impl Fn(&RData) -> Option<T>,
     ) -> Answer<T> {
-        if !self.admits(&name, record_type) {
+        let what = self.shared.hasher.hash_one((&name, record_type));
+        if matches!(self.admits(what, &name, record_type), Admission::Refused) {
             return self.end(Read::refused(Trouble::Budget));
         }
         let mut responses = self.shared.servers.lookup(Query::query(name, record_type), request_options());
@@ -362,9 +375,17 @@ impl Resolver {
         self.end(read)
     }
 
-    fn admits(&self, name: &Name, record_type: RecordType) -> bool {
-        let Some(account) = &self.account else { return true };
-        account.admits(self.shared.hasher.hash_one((name, record_type)), self.kept)
+    fn admits(&self, what: u64, name: &Name, record_type: RecordType) -> Admission {
+        self.account.as_ref().map_or(Admission::Granted, |account| account.admits(what, name, record_type, self.kept))
+    }
+
+    /// Keeps what was found for the other checks of the message.
+    fn keep(&self, what: u64, name: &Name, record_type: RecordType, found: &Result<Lookup, NetError>) {
+        if let (Some(account), Ok(found)) = (&self.account, found)
+            && let Some(told) = Told::of(name, record_type, found)
+        {
+            account.keep(what, told);
+        }
     }
 
     /// Counts an answer, and notes what it means for the message and the check.
