@@ -118,13 +118,18 @@ fn several_keys_do_not_hold_the_thread_and_one_does() {
         let other = Signer::new_ed25519("hostile.example", "s1").unwrap();
         zone.txt(&other.key_name(), &other.key_record())
     });
-    for (zone, expected) in [(one, 0..=1), (others, 2..=usize::MAX)] {
+    for (zone, is_elsewhere) in [(one, false), (others, true)] {
         block_on(async {
             let (_server, authenticator) = quick(zone).await;
             authenticator.dkim(&message, NOW).await;
-            let (found, turns) = turns_during(authenticator.dkim(&message, NOW)).await;
-            assert_eq!(found[0].result, MethodResult::Pass);
-            assert!(expected.contains(&turns), "{turns} turns");
+            // What is done elsewhere may be done before anybody looks, but not every time.
+            let mut all = 0;
+            for _ in 0..200 {
+                let (found, turns) = turns_during(authenticator.dkim(&message, NOW)).await;
+                assert_eq!(found[0].result, MethodResult::Pass);
+                all += turns;
+            }
+            assert_eq!(all > 0, is_elsewhere, "{all} turns");
         });
     }
 }
