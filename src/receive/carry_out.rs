@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::authenticate::header::claims_our_authserv_id;
+use crate::authenticate::header::without_ours;
 use crate::deliver::{Copy, DeliverError, Delivery, Folder, Payload, Stored, Writers};
 use crate::facts::record::DeliveryRecord;
 use crate::facts::word::Action;
 use crate::message::content::Content;
-use crate::message::header::{FieldRef, HeaderDefect};
+use crate::message::header::HeaderDefect;
 use crate::message::trace;
 use crate::smtp::reply::{self, Reply};
 
@@ -101,7 +101,7 @@ pub(super) async fn store(
     let copies = copies(trace, judged);
     match carrier {
         Carrier::Maildirs(writers) => {
-            let payload = Arc::new(payload(content, trace.authserv_id));
+            let payload = Arc::new(payload(content, trace.authserv_id).await);
             writers.store(Delivery { payload, copies }).await.map(Acknowledged::Stored)
         }
         Carrier::Nowhere => Ok(Acknowledged::Rehearsed(copies.iter().map(would_be).collect())),
@@ -142,8 +142,8 @@ fn copies(trace: &Trace<'_>, judged: &[Judged<'_>]) -> Vec<Copy> {
 }
 
 /// The message as it came, without the fields that only we may write (RFC 8601 §5).
-fn payload(content: Content, authserv_id: &str) -> Payload {
-    let mut header = content.header.without(|field| is_ours(field, authserv_id));
+async fn payload(content: Content, authserv_id: &str) -> Payload {
+    let mut header = without_ours(&content.header, authserv_id).await;
     let ends_ours = header.is_empty() && content.had_blank_line;
     if content.header.defects().contains(&HeaderDefect::NoHeader) && !ends_ours {
         // its first line would continue, or end, the fields that we put in front of it
@@ -151,11 +151,4 @@ fn payload(content: Content, authserv_id: &str) -> Payload {
     }
     header.extend_from_slice(content.separator());
     Payload { header, body: content.body }
-}
-
-fn is_ours(field: FieldRef<'_>, authserv_id: &str) -> bool {
-    let is_own_name = |name: &[u8]| name.get(..11).is_some_and(|start| start.eq_ignore_ascii_case(b"x-gatepost-"));
-    field.is("return-path")
-        || is_own_name(field.name)
-        || (field.is("authentication-results") && claims_our_authserv_id(field.value, authserv_id))
 }
