@@ -44,5 +44,6 @@ mod reverse_mx;
 mod server;
 mod session;
 mod spf;
+mod state;
 mod trace;
 mod whole;
