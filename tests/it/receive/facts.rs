@@ -223,7 +223,7 @@ fn clock(zone: &str) -> (serde_json::Value, [i64; 2]) {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("gatepost.toml");
     let text = "hostname = \"mx.local.example\"\n[dns]\nservers = [\"127.0.0.1:1\"]\n\
-                [domains.\"local.example\"]\nmailboxes = [\"alice\"]\n";
+                [domains.\"local.example\"]\nmailboxes = [\"postmaster\"]\n";
     std::fs::write(&config, text).unwrap();
     let hour = || (SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 3600 % 24) as i64;
     let before = hour();
