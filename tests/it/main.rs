@@ -34,6 +34,7 @@ mod journal;
 mod log;
 mod metrics;
 mod mime;
+mod outage;
 mod policy;
 mod problem;
 mod rates;
