@@ -26,6 +26,11 @@ fn paths_are_read_and_written_back_without_brackets() {
         ("<@relay.example,@b.example:alice@example.com>", "alice@example.com"),
         ("<alice@[192.0.2.1]>", "alice@[192.0.2.1]"),
         ("<alice@[ipv6:2001:DB8::1]>", "alice@[IPv6:2001:db8::1]"),
+        // Snum is decimal and may have zeros before it (RFC 5321 §4.1.3).
+        ("<alice@[192.000.002.010]>", "alice@[192.0.2.10]"),
+        ("<alice@[IPv6:1:2:3::6:7:8]>", "alice@[IPv6:1:2:3::6:7:8]"),
+        ("<alice@[IPv6:1:2:3:4::192.0.2.1]>", "alice@[IPv6:1:2:3:4::c000:201]"),
+        ("<alice@[IPv6:::]>", "alice@[IPv6:::]"),
         ("<jos\u{e9}@example.com>", "jos\u{e9}@example.com"),
         ("<a@b\u{fc}cher.example>", "a@xn--bcher-kva.example"),
         ("<a@B\u{dc}CHER.example>", "a@xn--bcher-kva.example"),
@@ -86,6 +91,15 @@ fn what_is_wrong_is_said() {
         ("<a@[192.0.2.1>", E::Literal),
         ("<a@[2001:db8::1]>", E::Literal),
         ("<a@[IPv6:192.0.2.1]>", E::Literal),
+        ("<a@[192.0.2.0001]>", E::Literal),
+        ("<a@[192.0.2.+1]>", E::Literal),
+        ("<a@[192.0.2.256]>", E::Literal),
+        ("<a@[192.0.2.1.]>", E::Literal),
+        // In the grammar of mail :: stands for two groups at least (RFC 5321 §4.1.3).
+        ("<a@[IPv6:1:2:3:4:5:6::8]>", E::Literal),
+        ("<a@[IPv6:::2:3:4:5:6:7:8]>", E::Literal),
+        ("<a@[IPv6:1:2:3:4:5::192.0.2.1]>", E::Literal),
+        ("<a@[IPv6:1:2:3:4:5:6:7:192.0.2.1]>", E::Literal),
         ("<a@[tag:x]>", E::Literal),
     ] {
         check(text, Err(error));
