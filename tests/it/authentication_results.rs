@@ -296,10 +296,18 @@ fn a_field_that_a_lenient_reader_takes_for_ours_claims_it() {
         "<mx.victim.example>; dmarc=pass",
         "\u{a0}mx.victim.example; dmarc=pass",
         "mx.victim.example&; dmarc=pass",
+        "mx.victim.example\u{a0}1; dmarc=pass",
+        "mx.victim.example\u{3000}dmarc=pass",
+        "\u{a0}\"mx.victim.example\" 1; dmarc=pass",
+        "\"\"mx.victim.example.; dmarc=pass",
+        "(x)mx.victim.example.\u{2003}; dmarc=pass",
     ] {
         assert!(claims_our_authserv_id(forged.as_bytes(), "mx.victim.example"), "{forged:?}");
     }
+    assert!(claims_our_authserv_id(b"mx.victim.example\xa0v1; dmarc=pass", "mx.victim.example"));
     for foreign in [
+        "mx.victim.example-2.net; dmarc=pass",
+        "mx.victim.example..net; dmarc=pass",
         "mx.victim.example.net; dmarc=pass",
         "mx.victim.examples; dmarc=pass",
         "a.mx.victim.example; dmarc=pass",
