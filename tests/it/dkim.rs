@@ -285,6 +285,9 @@ fn what_is_not_worth_verifying_is_told_in_words() {
     let unknown = "the signature asks for an unknown algorithm";
     check(&signer, with_key(&signer), change("ed25519-sha256", "rsa-md5"), "permerror", unknown);
     check(&signer, with_key(&signer), change("relaxed/relaxed", "nofws"), "permerror", unknown);
+    // Values know case (RFC 6376 §3.2).
+    check(&signer, with_key(&signer), change("ed25519-sha256", "Ed25519-SHA256"), "permerror", unknown);
+    check(&signer, with_key(&signer), change("relaxed/relaxed", "Relaxed/Relaxed"), "permerror", unknown);
     let emptied = |m: String| format!("DKIM-Signature: \r\n{}", &m[m.find("From:").unwrap()..]);
     check(&signer, with_key(&signer), emptied, "permerror", "a required tag is missing or malformed");
     let no_from = |m: String| m.replacen("From: ", "Fram: ", 1);
@@ -333,7 +336,14 @@ fn the_key_record_restricts() {
     let short = "v=DKIM1; k=rsa; p=MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAK7ttYaE/1ldsb0OJQDQhhDWqwuFWIyt\
                  xgYIJH1HYA4UpA/Nm24fERIA1xi2Pomep6VTnQ/ThFP5hn2NyITwtIsCAwEAAQ==";
     let rsa = Signer::new_rsa("sender.example", "s1").unwrap();
-    check(&rsa, Zone::new().txt(&rsa.key_name(), short), |m| m, "policy", "the RSA key is shorter than 1024 bits");
+    // One of 1023 bits, which fill as many octets as 1024 do.
+    let by_a_bit = "v=DKIM1; k=rsa; p=MIGeMA0GCSqGSIb3DQEBAQUAA4GMADCBiAKBgG3oSBsBushpWRoRMA5ajektLz+Faa4PH42yNT+Ze5yTOzlhi8T28\
+                    Ns86aIG1qq9wOZduyR2OQGLl5VdR1mb0r3ny30bjfCxvfSvWwvDzu29cQ/IKjoFfEl9jPiMmdxdlSZeK4GC3+EVUeM/4FGykVFYMPEAEpog\
+                    q2gqmSNvzu1XAgMBAAE=";
+    for short in [short, by_a_bit] {
+        let zone = Zone::new().txt(&rsa.key_name(), short);
+        check(&rsa, zone, |m| m, "policy", "the RSA key is shorter than 1024 bits");
+    }
 }
 
 /// A signature may cover the ones below it; its own field is never among those (RFC 6376 §5.4).
