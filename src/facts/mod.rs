@@ -3,19 +3,20 @@
 //! A fact's name is its path in the decision record, so the structs here serialize to exactly that record (see [`record`]).
 //! Every fact always has a value of its type: `''`, `0`, `false`, `[]` or `none` where there is nothing.
 
+pub mod rate;
 pub mod record;
 pub mod table;
 pub mod value;
 pub mod word;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
 pub use word::{
-    ArcResult, DmarcPolicy, DmarcResult, HeloKind, HeloResult, IprevResult, ListKind, MethodResult, Mx,
-    ReverseMxResult, Role, Stage,
+    ArcResult, DmarcPolicy, DmarcResult, GreylistKey, GreylistResult, HeloKind, HeloResult, IprevResult, ListKind,
+    MethodResult, Mx, ReverseMxResult, Role, Stage,
 };
 
 /// All facts of one transaction, filled stage by stage; what is not known yet has its empty value.
@@ -55,6 +56,12 @@ pub struct Facts {
     pub block_lists: BTreeMap<String, BlockList>,
     /// Whether the client is a mail exchanger of the four names.
     pub reverse_mx: ReverseMxFour,
+    /// What greylisting remembers of who sends to whom.
+    #[serde(default, skip_serializing_if = "Greylist::is_empty")]
+    pub greylist: Greylist,
+    /// By `key/window`, as in `client/10m`: how often it was so before, see [`rate::Rate`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rates: BTreeMap<String, u64>,
     /// The sum of the scores of the rules that matched so far.
     pub score: f64,
 }
@@ -274,6 +281,25 @@ pub struct ReverseMx {
     pub secure: bool,
 }
 
+/// What greylisting remembers of who sends to whom.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Greylist {
+    /// new, early, pass, known; empty where no rule asks.
+    pub result: GreylistResult,
+    /// network, spf, dkim; empty where no rule asks.
+    pub key: GreylistKey,
+    /// Seconds until it is no longer too early; 0 where it is not.
+    #[serde(default)]
+    pub wait: u64,
+}
+
+impl Greylist {
+    /// Whether nothing was asked.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Facts {
     /// The facts of a connection of which only the address is known.
     pub fn new(ip: IpAddr, port: u16, trusted: bool) -> Self {
@@ -294,8 +320,18 @@ impl Facts {
             arc: Arc::default(),
             block_lists: BTreeMap::new(),
             reverse_mx: ReverseMxFour::default(),
+            greylist: Greylist::default(),
+            rates: BTreeMap::new(),
             score: 0.0,
         }
+    }
+}
+
+/// The network that one sender commonly has: an IPv4 /24, an IPv6 /64.
+pub fn network(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => format!("{}/24", Ipv4Addr::from(ip.to_bits() & 0xffff_ff00)),
+        IpAddr::V6(ip) => format!("{}/64", Ipv6Addr::from(ip.to_bits() & !u128::from(u64::MAX))),
     }
 }
 

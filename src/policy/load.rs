@@ -1,12 +1,13 @@
 //! From the file as written to a policy that can judge: every rule, list and test is checked, every problem told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::facts::rate::Rate;
 use crate::facts::record::PolicyRecord;
 use crate::facts::table::FactSet;
-use crate::facts::word::{Action, Stage};
+use crate::facts::word::{RuleAction, Stage};
 use crate::problem::{Problem, Problems, Source, nearest};
 
 use super::condition::{Condition, Known, Lists, Patterns, Runner};
@@ -14,7 +15,7 @@ use super::draft::{self, DraftEntries, DraftExpect, DraftList, DraftRule, DraftT
 use super::given::given;
 use super::keys::{Reader, Spot};
 use super::lists::{List, MAX_ENTRIES};
-use super::template::Template;
+use super::template::{Template, Use};
 use super::zones::Zones;
 use super::{Expect, Policy, Rule, Test};
 
@@ -22,6 +23,9 @@ use super::{Expect, Policy, Rule, Test};
 const MAX_FILE: usize = 1 << 20;
 /// The most rules of one policy: each costs time on every message.
 const MAX_RULES: usize = 500;
+
+/// The most rates of one policy: each is looked up, and counted, on every message.
+const MAX_RATES: usize = 32;
 
 /// How an entry of a list is mended.
 const ENTRIES: &str = "an entry is a domain, .domain with its subdomains, an address, an IP address or a network";
@@ -55,6 +59,7 @@ pub(super) fn parse(
     let rules = rules.into_iter().map(|(_, rule)| rule).collect::<Option<Vec<Rule>>>();
     problems.into_result()?;
     let rules = rules.unwrap_or_default();
+    let rates: BTreeSet<Rate> = rules.iter().flat_map(Rule::rates).collect();
     let needs = Stage::ALL.iter().map(|stage| needs(&rules, *stage));
     let mut by_stage = [FactSet::default(); 4];
     by_stage.iter_mut().zip(needs).for_each(|(slot, set)| *slot = set);
@@ -64,6 +69,7 @@ pub(super) fn parse(
         tests,
         runner,
         needs: by_stage,
+        rates: rates.into_iter().collect(),
         record: PolicyRecord { file: source.name.clone(), sha256: sha256(&source.text) },
         source,
     })
@@ -173,7 +179,9 @@ fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, known: Known<'_>, patt
     }
     let mut names: HashMap<String, usize> = HashMap::new();
     let mut rules = Rules::new();
+    let mut rates = BTreeSet::new();
     for draft in drafts {
+        let (span, key) = (draft.span.clone(), draft.key.clone());
         let before = reader.problems.len();
         if let Some(name) = &draft.name {
             check_name(reader, &draft.key, name);
@@ -184,6 +192,12 @@ fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, known: Known<'_>, patt
         }
         let name = draft.name.as_ref().map(|name| name.value.clone()).unwrap_or_default();
         let rule = rule(reader, draft, known, patterns).filter(|_| reader.problems.len() == before);
+        let asked = rates.len();
+        rule.iter().for_each(|rule| rates.extend(rule.rates()));
+        if asked <= MAX_RATES && rates.len() > MAX_RATES {
+            let cause = format!("a policy asks for at most {MAX_RATES} rates");
+            reader.problem(span, key, cause, "count by the same key and time in several rules");
+        }
         rules.push((name, rule));
     }
     rules
@@ -215,15 +229,26 @@ fn rule(reader: &mut Reader<'_>, draft: DraftRule, known: Known<'_>, patterns: &
         reader.problem(score.span.clone(), format!("{}.score", draft.key), cause, "write a smaller number");
     }
     let reply = reply(reader, &draft);
-    let (at, when) = (draft.at?.value, draft.when?);
-    let compiled = Condition::compile(&when.value, at, known, patterns);
-    let condition = take(reader, &when, &format!("{}.when", draft.key), compiled);
+    let at = draft.at.as_ref()?.value;
+    let mut condition = |reader: &mut Reader<'_>, text: &Spot<String>, key: &str| {
+        let compiled = Condition::compile(&text.value, at, known, patterns);
+        take(reader, text, &format!("{}.{key}", draft.key), compiled)
+    };
+    let when = draft.when.as_ref().and_then(|when| condition(reader, when, "when"));
+    // `None` within: it has faults
+    let except = draft.except.as_ref().map(|except| condition(reader, except, "except"));
+    let why = draft.why.as_ref().map(|why| {
+        let parsed = Template::parse(&why.value, Use::Why, at);
+        take(reader, why, &format!("{}.why", draft.key), parsed)
+    });
     Some(Rule {
         name: draft.name?.value,
         at,
-        condition: condition?,
+        condition: when?,
+        except: except.map_or(Some(None), |except| except.map(Some))?,
         action: draft.action.map(|action| action.value),
         reply: reply?,
+        why: why.map_or(Some(None), |why| why.map(Some))?,
         score: draft.score.map(|score| score.value),
         observe: draft.observe,
     })
@@ -241,9 +266,13 @@ fn check_action(reader: &mut Reader<'_>, draft: &DraftRule) {
     let (Some(action), Some(at)) = (&draft.action, &draft.at) else {
         return;
     };
-    if matches!(action.value, Action::Quarantine | Action::Discard) && at.value != Stage::Data {
+    let key = format!("{}.action", draft.key);
+    if matches!(action.value, RuleAction::Quarantine | RuleAction::Discard) && at.value != Stage::Data {
         let cause = format!("there is no message to {} at stage {}", action.value, at.value);
-        reader.problem(action.span.clone(), format!("{}.action", draft.key), cause, "write at = \"data\"");
+        reader.problem(action.span.clone(), key, cause, "write at = \"data\"");
+    } else if action.value == RuleAction::Greylist && at.value < Stage::Rcpt {
+        let cause = format!("whom the mail is for is not known at stage {}", at.value);
+        reader.problem(action.span.clone(), key, cause, "write at = \"rcpt\"");
     }
 }
 
@@ -255,14 +284,19 @@ fn reply(reader: &mut Reader<'_>, draft: &DraftRule) -> Option<Template> {
     };
     let key = format!("{}.reply", draft.key);
     match action {
-        Some(action @ (Action::Reject | Action::Defer)) => {
-            let parsed = Template::parse(&text.value, action, draft.at.as_ref()?.value);
+        Some(action @ (RuleAction::Reject | RuleAction::Defer | RuleAction::Greylist)) => {
+            let parsed = Template::parse(&text.value, Use::Reply(action.action()), draft.at.as_ref()?.value);
             take(reader, text, &key, parsed)
         }
         // An action that can't be read is told already.
         None if draft.has.iter().any(|key| key == "action") => None,
         _ => {
-            reader.problem(text.span.clone(), key, "only reject and defer have a reply", "leave the reply out");
+            reader.problem(
+                text.span.clone(),
+                key,
+                "only reject, defer and greylist have a reply",
+                "leave the reply out",
+            );
             None
         }
     }

@@ -11,6 +11,7 @@ mod keys;
 mod lists;
 mod load;
 mod place;
+mod rate;
 pub mod shipped;
 mod template;
 mod test;
@@ -19,9 +20,10 @@ mod zones;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::facts::rate::Rate;
 use crate::facts::record::{PolicyRecord, RuleRecord};
-use crate::facts::table::{FactSet, FactSource, Given};
-use crate::facts::word::{Action, Stage};
+use crate::facts::table::{self, FactSet, FactSource, Given};
+use crate::facts::word::{Action, RuleAction, Stage};
 use crate::problem::{Problems, Source};
 
 pub use crate::facts::word::ListKind;
@@ -42,9 +44,13 @@ pub struct Policy {
     runner: Runner,
     /// By stage, in the order of [`Stage::ALL`].
     needs: [FactSet; 4],
+    rates: Vec<Rate>,
     record: PolicyRecord,
     source: Arc<Source>,
 }
+
+/// What an action of `greylist` looks at.
+const GREYLIST: &str = "greylist.result";
 
 /// One rule.
 #[derive(Debug)]
@@ -52,8 +58,10 @@ pub struct Rule {
     name: String,
     at: Stage,
     condition: Condition,
-    action: Option<Action>,
+    except: Option<Condition>,
+    action: Option<RuleAction>,
     reply: Template,
+    why: Option<Template>,
     score: Option<f64>,
     observe: bool,
 }
@@ -69,9 +77,9 @@ impl Rule {
         self.at
     }
 
-    /// What it does where it matches; `None` where it only scores.
+    /// What it does where it matches; `None` where it decides nothing.
     pub fn action(&self) -> Option<Action> {
-        self.action
+        self.action.map(RuleAction::action)
     }
 
     /// Whether it only says what it would have done.
@@ -79,11 +87,34 @@ impl Rule {
         self.observe
     }
 
-    /// The facts that it reads, those of its reply included.
-    pub fn reads(&self) -> FactSet {
+    /// The facts that say whether it acts: those of its condition and its exception.
+    pub fn looks_at(&self) -> FactSet {
         let mut reads = self.condition.reads();
-        reads.extend(self.reply.reads());
+        if let Some(except) = &self.except {
+            reads.extend(except.reads());
+        }
+        if self.action == Some(RuleAction::Greylist)
+            && let Some(fact) = table::find(GREYLIST)
+        {
+            reads.insert(fact);
+        }
         reads
+    }
+
+    /// The facts that it reads, those of its texts included.
+    pub fn reads(&self) -> FactSet {
+        let mut reads = self.looks_at();
+        reads.extend(self.reply.reads());
+        if let Some(why) = &self.why {
+            reads.extend(why.reads());
+        }
+        reads
+    }
+
+    /// The rates that it asks for.
+    fn rates(&self) -> impl Iterator<Item = Rate> + '_ {
+        let conditions = std::iter::once(&self.condition).chain(&self.except);
+        conditions.flat_map(|condition| condition.rates().iter().copied())
     }
 }
 
@@ -117,6 +148,17 @@ pub struct Judgement {
     pub rules: Vec<RuleRecord>,
     /// An `accept` ended the rules of this and the later stages.
     pub accepted: bool,
+    /// Of the rule that decided in the stage that was judged last.
+    pub grounds: Grounds,
+}
+
+/// Why a rule decided.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grounds {
+    /// Its `why` with facts; empty where it has none.
+    pub why: String,
+    /// The names of the facts that it looked at.
+    pub read: Vec<String>,
 }
 
 /// What the rules of one stage decided.
@@ -253,6 +295,11 @@ impl Policy {
             Stage::Rcpt => rcpt,
             Stage::Data => data,
         }
+    }
+
+    /// The rates that its rules ask for, each once.
+    pub fn rates(&self) -> &[Rate] {
+        &self.rates
     }
 
     /// Lets the rules of a stage decide, in their order. Total: a rule whose condition can't be run is recorded as such and left out.

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod actions;
 mod address;
 mod arc;
 mod attack;
@@ -34,6 +35,7 @@ mod log;
 mod metrics;
 mod policy;
 mod problem;
+mod rates;
 mod receive;
 mod recipients;
 mod resolver;
