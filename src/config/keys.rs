@@ -162,6 +162,8 @@ pub static TABLE: &[Key] = &[
     key("http.listen", Kind::Listener, Default(r#""127.0.0.1:9125""#), "Where /metrics, /healthz and /readyz are answered. Nobody is asked for a password: keep it on loopback.").restart(),
     key("journal.directory", Kind::Path, Default(r#""/var/lib/gatepost/journal""#), "Where every decision is written down: JSON lines, a file a day (UTC), mode 0600.").restart(),
     key("journal.keep", Kind::Duration, Default(r#""14d""#), "How long a day's file is kept.").bounds(86_400, 3_660 * 86_400).restart(),
+    key("journal.pseudonymise", Kind::Boolean, Default("false"), "Whether local-parts stand under pseudonyms and addresses of hosts are cut to their network, here and in the log (docs/privacy.md).").restart(),
+    key("journal.audit.keep", Kind::Duration, Default(r#""400d""#), "How long a month's audit is kept: which configuration and policies were loaded when.").bounds(30 * 86_400, 3_660 * 86_400).restart(),
     key("security.user", Kind::Account, Means("the user who started it"), "Whom we become after binding: Dovecot's mail_uid. Needed where root starts a server that isn't on loopback only.").restart(),
     key("security.group", Kind::Account, Means("the user's own group"), "The group that goes with it.").restart(),
     key("limits.command_line", Kind::Size, Default("2048"), "The longest command line, with its CRLF.").bounds(512, 65_536).rfc("RFC 5321 §4.5.3.1.4"),

@@ -17,12 +17,14 @@ use crate::config::Config;
 use crate::deliver::{Writers, clean_tmp};
 use crate::observe::http::{self, Pages};
 use crate::observe::journal::Journal;
+use crate::observe::journal::audit::Event;
 use crate::observe::log::Log;
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::label::ConnectionOutcome;
 use crate::receive::{Carrier, Memory, Receiver, authenticator};
 use crate::smtp::reply;
 
+use super::audit;
 use super::bind::{Bound, StartError, machine};
 use super::connection;
 use super::counts;
@@ -66,7 +68,11 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     let writers = Arc::new(Writers::new(config.maildir.root.clone(), WRITERS, QUEUE));
     writers.start().map_err(machine)?;
     let journal = Arc::new(bound.journal);
+    if let (Some(log), Some(keys)) = (&log, journal.keys()) {
+        log.pseudonymise(keys);
+    }
     journal.start().map_err(machine)?;
+    journal.audit(Event::Start, audit::taken(&config));
     let policies = policies(&config);
     let receiver = Arc::new(Receiver {
         hostname: config.hostname.as_str().to_owned(),

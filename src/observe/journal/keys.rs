@@ -9,7 +9,6 @@ use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::civil::Date;
@@ -20,12 +19,21 @@ use crate::observe::pseudonym::{Key, network};
 
 /// Octets of a secret.
 const SECRET: usize = 32;
+/// Keys in memory: last week's for a late line, this week's, the next one's.
+const MOST_KEPT: usize = 4;
 
 /// The keys of a journal that is being written.
 pub struct Keys {
     directory: PathBuf,
-    kept: Mutex<BTreeMap<Date, Kept>>,
-    failing: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    kept: BTreeMap<Date, Kept>,
+    /// Why a key could not be read or written.
+    failure: Option<String>,
+    said: bool,
 }
 
 struct Kept {
@@ -37,58 +45,67 @@ struct Kept {
 impl Keys {
     /// The keys of a journal in `directory`; this week's and the next one's are made.
     pub fn open(directory: &Path) -> Keys {
-        let keys = Keys { directory: directory.to_owned(), kept: Mutex::default(), failing: AtomicBool::new(false) };
+        let keys = Keys { directory: directory.to_owned(), state: Mutex::default() };
         keys.prepare(day::of(Timestamp::now()));
         keys
     }
 
     /// Makes the keys of a day's week and of the week after it, so that no session waits for one; tries to write those that could
-    /// not be written.
+    /// not be written. What is in the way is said once.
     pub fn prepare(&self, day: Date) {
-        let mut kept = self.lock();
+        let mut state = self.lock();
         for day in [Some(day), day::neighbour(day, 7)].into_iter().flatten() {
-            self.key(&mut kept, week(day));
+            self.key(&mut state, week(day));
         }
-        for (week, kept) in kept.iter_mut() {
-            if let Some(secret) = kept.unsaved
-                && self.save(*week, &secret).is_ok()
-            {
-                kept.unsaved = None;
+        let unsaved: Vec<_> =
+            state.kept.iter().filter_map(|(week, kept)| kept.unsaved.map(|secret| (*week, secret))).collect();
+        state.failure = state.failure.take().filter(|_| !unsaved.is_empty());
+        for (week, secret) in unsaved {
+            match self.save(week, &secret) {
+                Ok(()) => drop(state.kept.get_mut(&week).and_then(|kept| kept.unsaved.take())),
+                Err(error) => state.failure = Some(error.to_string()),
             }
+        }
+        let failure = state.failure.clone();
+        let news = failure.is_some() && !std::mem::replace(&mut state.said, failure.is_some());
+        // the log asks for a key: it must not wait for itself
+        drop(state);
+        if let (Some(error), true) = (failure, news) {
+            tracing::error!(%error, "a key of the journal's pseudonyms can't be kept: nobody will be able to look for a name in this week's lines");
         }
     }
 
-    /// The key of a day.
+    /// The key of a day. Says nothing in the log, which asks for it.
     pub fn of(&self, day: Date) -> Arc<Key> {
         self.key(&mut self.lock(), week(day))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Date, Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The key of this moment.
+    pub fn today(&self) -> Arc<Key> {
+        self.of(day::of(Timestamp::now()))
     }
 
-    fn key(&self, kept: &mut BTreeMap<Date, Kept>, week: Date) -> Arc<Key> {
-        if let Some(known) = kept.get(&week) {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn key(&self, state: &mut State, week: Date) -> Arc<Key> {
+        if let Some(known) = state.kept.get(&week) {
             return Arc::clone(&known.key);
         }
         let (secret, unsaved) = match self.have(week) {
-            Ok(secret) => {
-                self.failing.store(false, Ordering::Relaxed);
-                (secret, None)
-            }
+            Ok(secret) => (secret, None),
             Err(error) => {
-                // mail goes on, and its lines are without names: nobody will be able to look for one in them
-                if !self.failing.swap(true, Ordering::Relaxed) {
-                    tracing::error!(%error, "a key of the journal's pseudonyms cannot be read or written; one that is not kept is used");
-                }
+                // mail goes on, and its lines are without names
+                state.failure = Some(error.to_string());
                 let secret = chance();
                 (secret, Some(secret))
             }
         };
         let key = Arc::new(Key::new(&secret));
-        kept.insert(week, Kept { key: Arc::clone(&key), unsaved });
-        while kept.len() > 4 {
-            kept.pop_first();
+        state.kept.insert(week, Kept { key: Arc::clone(&key), unsaved });
+        while state.kept.len() > MOST_KEPT {
+            state.kept.pop_first();
         }
         key
     }
@@ -159,7 +176,8 @@ fn read(path: &Path) -> io::Result<[u8; SECRET]> {
     File::open(path)?.take(1_000).read_to_string(&mut text)?;
     let text = text.trim_ascii();
     let mut secret = [0; SECRET];
-    let wrong = || io::Error::new(io::ErrorKind::InvalidData, format!("{} is no key: 64 hexadecimal digits", path.display()));
+    let wrong =
+        || io::Error::new(io::ErrorKind::InvalidData, format!("{} is no key: 64 hexadecimal digits", path.display()));
     if text.len() != 2 * SECRET {
         return Err(wrong());
     }

@@ -133,21 +133,26 @@ impl Subject {
 
     /// The text with the address taken out; its domain stays.
     fn without(&self, text: &str) -> String {
-        replaced(&self.whole, text, |found| stands_alone(text, found.clone()), |word| {
-            if is_pseudonym(&word.to_lowercase()) {
-                return ERASED.to_owned();
-            }
-            let at = |sign: char| word.rsplit_once(sign);
-            match (at('@'), at('/'), at('=')) {
-                (Some((_, domain)), _, _) => format!("{ERASED}@{domain}"),
-                (None, Some((domain, _)), _) => format!("{domain}/{ERASED}"),
-                (None, None, Some((left, right))) => {
-                    let right_is_domain = self.domains.contains(&right.to_lowercase());
-                    if right_is_domain { format!("{ERASED}={right}") } else { format!("{left}={ERASED}") }
+        replaced(
+            &self.whole,
+            text,
+            |found| stands_alone(text, found.clone()),
+            |word| {
+                if is_pseudonym(&word.to_lowercase()) {
+                    return ERASED.to_owned();
                 }
-                _ => ERASED.to_owned(),
-            }
-        })
+                let at = |sign: char| word.rsplit_once(sign);
+                match (at('@'), at('/'), at('=')) {
+                    (Some((_, domain)), _, _) => format!("{ERASED}@{domain}"),
+                    (None, Some((domain, _)), _) => format!("{domain}/{ERASED}"),
+                    (None, None, Some((left, right))) => {
+                        let right_is_domain = self.domains.contains(&right.to_lowercase());
+                        if right_is_domain { format!("{ERASED}={right}") } else { format!("{left}={ERASED}") }
+                    }
+                    _ => ERASED.to_owned(),
+                }
+            },
+        )
     }
 
     /// The text with the local-part taken out where it is a word of its own and no label of the domain.

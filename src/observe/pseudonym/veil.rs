@@ -23,7 +23,12 @@ const LONG_REPLY: usize = 440;
 impl Key {
     /// Takes the names out of a record.
     pub fn veil(&self, record: &mut Record) {
-        let mut veil = Veil { key: self, client: record.facts.client.ip.to_canonical(), known: Known::default(), memo: HashMap::new() };
+        let mut veil = Veil {
+            key: self,
+            client: record.facts.client.ip.to_canonical(),
+            known: Known::default(),
+            memo: HashMap::new(),
+        };
         veil.learn(record);
         veil.record(record);
     }
@@ -109,7 +114,11 @@ impl Veil<'_> {
     fn host_or_text(&self, text: &str) -> String {
         let bare = text.trim_start_matches('[').trim_end_matches(']');
         let is_literal = bare.len() != text.len();
-        if is_literal || is_name(text) { self.key.host(text, self.client) } else { self.key.scrubbed(text, self.client) }
+        if is_literal || is_name(text) {
+            self.key.host(text, self.client)
+        } else {
+            self.key.scrubbed(text, self.client)
+        }
     }
 
     /// HELO and the like: some clients say a recipient's local-part there.

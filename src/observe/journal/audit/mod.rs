@@ -1,6 +1,6 @@
 //! The audit: a line for every load of configuration and policies, each with the digest of the line before it.
 //!
-//! `audit-2026-11.jsonl`, a file a month (UTC) beside the decisions, only ever appended to. A line that is changed, taken out or put in
+//! `audit-2026-11.chain`, a file of JSON lines a month (UTC) beside the decisions, only ever appended to. A line that is changed, taken out or put in
 //! later does not fit its neighbours any more, which [`verify`] sees; lines that are missing at the end are seen by `audit.head`, which
 //! knows the last one, or by the digest that the log has. What was in force when a decision was made can so be shown a year later: the
 //! decision has the policy's digest, the audit says when it was loaded and from where. No name of a person is in it.
@@ -228,12 +228,12 @@ fn note_head(directory: &Path, head: &Head) -> io::Result<()> {
 
 /// The file of a day's month.
 fn name(day: Date) -> String {
-    format!("audit-{:04}-{:02}.jsonl", day.year(), day.month())
+    format!("audit-{:04}-{:02}.chain", day.year(), day.month())
 }
 
 /// The first day of a file's month; `None` for a file that is not the audit's.
 fn month_of(file: &str) -> Option<Date> {
-    let month = file.strip_prefix("audit-")?.strip_suffix(".jsonl")?;
+    let month = file.strip_prefix("audit-")?.strip_suffix(".chain")?;
     let first: Date = format!("{month}-01").parse().ok()?;
     (name(first) == file).then_some(first)
 }
@@ -262,7 +262,8 @@ fn retire(directory: &Path, now: Timestamp, keep: Duration) -> io::Result<()> {
     for file in files(directory)?.into_iter().take_while(|file| over(file)) {
         let path: PathBuf = directory.join(&file);
         let octets = end_of(&path)?;
-        let last = octets.split(|octet| *octet == b'\n').rev().find(|line| serde_json::from_slice::<Line>(line).is_ok());
+        let last =
+            octets.split(|octet| *octet == b'\n').rev().find(|line| serde_json::from_slice::<Line>(line).is_ok());
         let digest = last.map(sha256).unwrap_or_default();
         let note = Note { file, sha256: digest, ..Note::default() };
         write(directory, Entry { at: now, event: Event::Retired, note })?;

@@ -51,7 +51,8 @@ pub enum Verdict {
 pub fn verify(directory: &Path, expected: Option<&str>) -> io::Result<Verdict> {
     let files = files(directory)?;
     let head = head(directory)?;
-    let mut walk = Walk { lines: 0, first: None, last: None, torn: 0, pending_torn: None, retired: HashSet::new(), seen: false };
+    let mut walk =
+        Walk { lines: 0, first: None, last: None, torn: 0, pending_torn: None, retired: HashSet::new(), seen: false };
     let mut at_head = None;
     let expected = expected.map(str::to_ascii_lowercase);
     for file in &files {
@@ -111,7 +112,9 @@ impl Walk {
                     return Err(format!("its number is {}, and {} comes before it", line.n, before.n));
                 }
             }
-            None if line.n == 1 && line.prev != ANCHOR => return Err("the first line does not begin the chain".to_owned()),
+            None if line.n == 1 && line.prev != ANCHOR => {
+                return Err("the first line does not begin the chain".to_owned());
+            }
             None => self.first = Some(line.clone()),
         }
         if line.event == Event::Retired {
@@ -156,7 +159,10 @@ impl Walk {
             Some(_) => {}
         }
         if expected.is_some() && !self.seen {
-            return truncated("no line has the digest that was asked for: lines are missing, or the chain was written anew".to_owned());
+            return truncated(
+                "no line has the digest that was asked for: lines are missing, or the chain was written anew"
+                    .to_owned(),
+            );
         }
         let times = (first.time, last.time);
         Verdict::Whole { lines, first: first.n, times, head: digest, torn: self.torn }
