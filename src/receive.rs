@@ -40,6 +40,7 @@ use crate::message::header::Header;
 use crate::message::reference::reference;
 use crate::observe::journal::Journal;
 use crate::observe::metrics::Metrics;
+use crate::policy::Grounds;
 use crate::recipients::{Directory, Resolution};
 use crate::smtp::address::{ForwardPath, ReversePath};
 use crate::smtp::data::DataDefect;
@@ -350,6 +351,7 @@ impl Inquiry {
             }
             Err(trouble) => {
                 (end.action, end.rule, end.reply) = (Action::Defer, String::new(), Some(trouble.reply));
+                end.grounds = Grounds::default();
                 end.trouble = trouble.cause;
             }
         }

@@ -14,8 +14,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde::{Deserialize, Serialize};
 
 pub use word::{
-    ArcResult, DmarcPolicy, DmarcResult, HeloKind, HeloResult, IprevResult, ListKind, MethodResult, Mx,
-    ReverseMxResult, Role, Stage,
+    ArcResult, DmarcPolicy, DmarcResult, GreylistKey, GreylistResult, HeloKind, HeloResult, IprevResult, ListKind,
+    MethodResult, Mx, ReverseMxResult, Role, Stage,
 };
 
 /// All facts of one transaction, filled stage by stage; what is not known yet has its empty value.
@@ -55,6 +55,9 @@ pub struct Facts {
     pub block_lists: BTreeMap<String, BlockList>,
     /// Whether the client is a mail exchanger of the four names.
     pub reverse_mx: ReverseMxFour,
+    /// What greylisting remembers.
+    #[serde(default, skip_serializing_if = "Greylist::is_empty")]
+    pub greylist: Greylist,
     /// The sum of the scores of the rules that matched so far.
     pub score: f64,
 }
@@ -274,6 +277,22 @@ pub struct ReverseMx {
     pub secure: bool,
 }
 
+/// What greylisting remembers of who sends to whom.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Greylist {
+    /// new, early, pass, known; empty where no rule asks.
+    pub result: GreylistResult,
+    /// network, spf, dkim; empty where no rule asks.
+    pub key: GreylistKey,
+}
+
+impl Greylist {
+    /// Whether nothing was asked.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Facts {
     /// The facts of a connection of which only the address is known.
     pub fn new(ip: IpAddr, port: u16, trusted: bool) -> Self {
@@ -294,6 +313,7 @@ impl Facts {
             arc: Arc::default(),
             block_lists: BTreeMap::new(),
             reverse_mx: ReverseMxFour::default(),
+            greylist: Greylist::default(),
             score: 0.0,
         }
     }

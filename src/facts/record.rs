@@ -64,7 +64,7 @@ pub struct RuleRecord {
     pub at: Stage,
     /// What came of it.
     pub outcome: Outcome,
-    /// What it would have done, where it only observes.
+    /// What it would have done, where it only observes or an exception held it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
 }
@@ -87,6 +87,12 @@ pub struct DecisionRecord {
     pub rule: String,
     /// The reply that ended it.
     pub reply: String,
+    /// Why, in the words of the rule that decided (`why`), with facts; for the operator, never sent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// The names of the facts that the rule that decided looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read: Vec<String>,
 }
 
 /// One copy of the message.

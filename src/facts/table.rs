@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 use super::word::{
-    self, ArcResult, DmarcPolicy, DmarcResult, HeloKind, HeloResult, IprevResult, ListKind, MethodResult, Mx,
-    ReverseMxResult, Role, Stage,
+    self, ArcResult, DmarcPolicy, DmarcResult, GreylistKey, GreylistResult, HeloKind, HeloResult, IprevResult,
+    ListKind, MethodResult, Mx, ReverseMxResult, Role, Stage,
 };
 use super::{BlockList, Dkim, Facts};
 
@@ -359,6 +359,11 @@ pub static TABLE: &[Fact] = &[
     fact("rcpt.role", Type::Word(Role::WORDS), Stage::Rcpt, "RFC 5321 §4.5.1, RFC 2142",
         "postmaster, abuse or ''; at data the role that all recipients of the message share",
         |f| Value::text(f.rcpt.role.as_str())),
+    fact("greylist.result", Type::Word(GreylistResult::WORDS), Stage::Rcpt, "",
+        "new: who sends to whom is seen for the first time; early: it came back too soon; pass: in time; known: it has passed before; '' where greylisting does not ask",
+        |f| Value::text(f.greylist.result.as_str())),
+    fact("greylist.key", Type::Word(GreylistKey::WORDS), Stage::Rcpt, "", "by what greylisting knows the client: its network, or the domain that SPF or DKIM passed for",
+        |f| Value::text(f.greylist.key.as_str())),
     fact("message.bytes", Type::Int, DATA, "", "the size of the message as it came",
         |f| count(f.message.bytes)),
     fact("message.message_id", Type::String, DATA, "RFC 5322 §3.6.4", "Message-ID, cut to 250 characters",

@@ -222,10 +222,71 @@ words! {
         Acted = "acted",
         /// Its score was added.
         Scored = "scored",
-        /// It would have acted (`observe = true`).
+        /// It changed what is stored (header, subject, mailbox) and left the decision to others.
+        Changed = "changed",
+        /// It would have acted (`observe = true`, or outside its `share`).
         Observed = "observed",
-        /// Its condition could not be run.
+        /// Its condition holds, and so does its exception: it did nothing.
+        Excepted = "excepted",
+        /// Its condition or its exception could not be run.
         Error = "error",
+    }
+}
+words! {
+    /// What a rule's `action` can be.
+    RuleAction {
+        /// [`Action::Accept`].
+        #[default] Accept = "accept",
+        /// [`Action::Quarantine`].
+        Quarantine = "quarantine",
+        /// [`Action::Defer`].
+        Defer = "defer",
+        /// [`Action::Reject`].
+        Reject = "reject",
+        /// [`Action::Discard`].
+        Discard = "discard",
+        /// [`Action::Defer`], while `greylist.result` is `new` or `early`.
+        Greylist = "greylist",
+    }
+}
+impl RuleAction {
+    /// What a decision by such a rule says.
+    pub const fn action(self) -> Action {
+        match self {
+            RuleAction::Accept => Action::Accept,
+            RuleAction::Quarantine => Action::Quarantine,
+            RuleAction::Defer | RuleAction::Greylist => Action::Defer,
+            RuleAction::Reject => Action::Reject,
+            RuleAction::Discard => Action::Discard,
+        }
+    }
+}
+words! {
+    /// What greylisting knows of who sends to whom.
+    GreylistResult {
+        /// It was not asked.
+        #[default] Unasked = "",
+        /// Not seen before.
+        New = "new",
+        /// Seen before, but it came back too soon.
+        Early = "early",
+        /// It came back in time.
+        Pass = "pass",
+        /// It has passed before.
+        Known = "known",
+    }
+}
+words! {
+    /// By what greylisting knows a client.
+    GreylistKey {
+        /// It was not asked.
+        #[default] Unasked = "",
+        /// The network of its address: /24, /64.
+        Network = "network",
+        /// The domain that SPF passed for.
+        Spf = "spf",
+        /// The domain of a DKIM signature that passed.
+        Dkim = "dkim",
     }
 }
 

@@ -1,37 +1,70 @@
 //! Letting the rules of a stage decide.
 
 use crate::facts::record::RuleRecord;
-use crate::facts::table::FactSource;
-use crate::facts::word::{Action, Outcome, Stage};
+use crate::facts::table::{self, FactSource, Value};
+use crate::facts::word::{Action, GreylistResult, Outcome, RuleAction, Stage};
 
-use super::{Judgement, Policy, Rule, Verdict};
+use super::{GREYLIST, Grounds, Judgement, Policy, Rule, Verdict};
 
 /// Goes through the rules of a stage until one with an action matches.
 pub(super) fn judge(policy: &Policy, stage: Stage, facts: &dyn FactSource, so_far: &mut Judgement) -> Verdict {
+    so_far.grounds = Grounds::default();
     if so_far.accepted {
         return Verdict::Continue;
     }
     for rule in policy.rules.iter().filter(|rule| rule.at == stage) {
-        let outcome = match policy.runner.holds(&rule.condition, facts, so_far.score) {
-            Err(_) => Outcome::Error,
-            Ok(false) => Outcome::NotMatched,
-            Ok(true) if rule.observe => Outcome::Observed,
-            Ok(true) if rule.action.is_some() => Outcome::Acted,
-            Ok(true) => Outcome::Scored,
-        };
-        let action = rule.action.filter(|_| outcome == Outcome::Observed);
+        let outcome = outcome(policy, rule, facts, so_far.score);
+        let held_back = matches!(outcome, Outcome::Observed | Outcome::Excepted);
+        let action = rule.action().filter(|_| held_back);
         so_far.rules.push(RuleRecord { name: rule.name.clone(), at: rule.at, outcome, action });
         if matches!(outcome, Outcome::Acted | Outcome::Scored) {
             so_far.score += rule.score.unwrap_or_default();
         }
         if outcome == Outcome::Acted
-            && let Some(action) = rule.action
+            && let Some(action) = rule.action()
         {
             so_far.accepted = action == Action::Accept;
+            so_far.grounds = grounds(rule, facts, so_far.score);
             return verdict(rule, action, facts, so_far.score);
         }
     }
     Verdict::Continue
+}
+
+/// What comes of one rule.
+fn outcome(policy: &Policy, rule: &Rule, facts: &dyn FactSource, score: f64) -> Outcome {
+    match policy.runner.holds(&rule.condition, facts, score) {
+        Err(_) => return Outcome::Error,
+        Ok(false) => return Outcome::NotMatched,
+        Ok(true) if rule.action == Some(RuleAction::Greylist) && !is_to_wait(facts) => return Outcome::NotMatched,
+        Ok(true) => {}
+    }
+    if let Some(except) = &rule.except {
+        match policy.runner.holds(except, facts, score) {
+            Err(_) => return Outcome::Error,
+            Ok(true) => return Outcome::Excepted,
+            Ok(false) => {}
+        }
+    }
+    match rule.action {
+        _ if rule.observe => Outcome::Observed,
+        Some(_) => Outcome::Acted,
+        None => Outcome::Scored,
+    }
+}
+
+/// Whether greylisting has the client come back later.
+fn is_to_wait(facts: &dyn FactSource) -> bool {
+    let value = table::find(GREYLIST).map(|fact| facts.value(fact));
+    let Some(Value::String(word)) = value else { return false };
+    matches!(GreylistResult::from_word(&word), Some(GreylistResult::New | GreylistResult::Early))
+}
+
+fn grounds(rule: &Rule, facts: &dyn FactSource, score: f64) -> Grounds {
+    Grounds {
+        why: rule.why.as_ref().map(|why| why.render(facts, score)).unwrap_or_default(),
+        read: rule.looks_at().iter().map(|fact| fact.name.to_owned()).collect(),
+    }
 }
 
 fn verdict(rule: &Rule, action: Action, facts: &dyn FactSource, score: f64) -> Verdict {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use crate::facts::table::{self, Value};
-use crate::facts::word::{Action, Stage};
+use crate::facts::word::{Action, RuleAction, Stage};
 
 use super::keys::{Reader, Spot, Table, article, fact_value};
 
@@ -27,8 +27,10 @@ pub(super) struct DraftRule {
     pub name: Option<Spot<String>>,
     pub at: Option<Spot<Stage>>,
     pub when: Option<Spot<String>>,
-    pub action: Option<Spot<Action>>,
+    pub except: Option<Spot<String>>,
+    pub action: Option<Spot<RuleAction>>,
     pub reply: Option<Spot<String>>,
+    pub why: Option<Spot<String>>,
     pub score: Option<Spot<f64>>,
     pub observe: bool,
     /// The keys that stand in it, also those whose value is of no use.
@@ -98,16 +100,21 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Draft {
     Draft { description, rules, lists, tests }
 }
 
+/// The keys of a `[[rule]]`.
+const RULE_KEYS: &[&str] = &["name", "at", "when", "except", "action", "reply", "why", "score", "observe"];
+
 fn rule(reader: &mut Reader<'_>, table: &Table<'_>) -> DraftRule {
-    reader.hold_to(table, &["name", "at", "when", "action", "reply", "score", "observe"]);
+    reader.hold_to(table, RULE_KEYS);
     DraftRule {
         key: table.key.clone(),
         span: table.span.clone(),
         name: reader.string(table, "name"),
         at: reader.word(table, "at", Stage::WORDS, Stage::from_word),
         when: reader.string(table, "when"),
-        action: reader.word(table, "action", Action::WORDS, Action::from_word),
+        except: reader.string(table, "except"),
+        action: reader.word(table, "action", RuleAction::WORDS, RuleAction::from_word),
         reply: reader.string(table, "reply"),
+        why: reader.string(table, "why"),
         score: reader.number(table, "score"),
         observe: reader.bool(table, "observe").unwrap_or_default(),
         has: keys(table),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::facts::record::PolicyRecord;
 use crate::facts::table::FactSet;
-use crate::facts::word::{Action, Stage};
+use crate::facts::word::{RuleAction, Stage};
 use crate::problem::{Problem, Problems, Source, nearest};
 
 use super::condition::{Condition, Known, Lists, Patterns, Runner};
@@ -14,7 +14,7 @@ use super::draft::{self, DraftEntries, DraftExpect, DraftList, DraftRule, DraftT
 use super::given::given;
 use super::keys::{Reader, Spot};
 use super::lists::{List, MAX_ENTRIES};
-use super::template::Template;
+use super::template::{Template, Use};
 use super::zones::Zones;
 use super::{Expect, Policy, Rule, Test};
 
@@ -215,15 +215,26 @@ fn rule(reader: &mut Reader<'_>, draft: DraftRule, known: Known<'_>, patterns: &
         reader.problem(score.span.clone(), format!("{}.score", draft.key), cause, "write a smaller number");
     }
     let reply = reply(reader, &draft);
-    let (at, when) = (draft.at?.value, draft.when?);
-    let compiled = Condition::compile(&when.value, at, known, patterns);
-    let condition = take(reader, &when, &format!("{}.when", draft.key), compiled);
+    let at = draft.at.as_ref()?.value;
+    let mut condition = |reader: &mut Reader<'_>, text: &Spot<String>, key: &str| {
+        let compiled = Condition::compile(&text.value, at, known, patterns);
+        take(reader, text, &format!("{}.{key}", draft.key), compiled)
+    };
+    let when = draft.when.as_ref().and_then(|when| condition(reader, when, "when"));
+    // `None` within: it has faults
+    let except = draft.except.as_ref().map(|except| condition(reader, except, "except"));
+    let why = draft.why.as_ref().map(|why| {
+        let parsed = Template::parse(&why.value, Use::Why, at);
+        take(reader, why, &format!("{}.why", draft.key), parsed)
+    });
     Some(Rule {
         name: draft.name?.value,
         at,
-        condition: condition?,
+        condition: when?,
+        except: except.map_or(Some(None), |except| except.map(Some))?,
         action: draft.action.map(|action| action.value),
         reply: reply?,
+        why: why.map_or(Some(None), |why| why.map(Some))?,
         score: draft.score.map(|score| score.value),
         observe: draft.observe,
     })
@@ -241,9 +252,13 @@ fn check_action(reader: &mut Reader<'_>, draft: &DraftRule) {
     let (Some(action), Some(at)) = (&draft.action, &draft.at) else {
         return;
     };
-    if matches!(action.value, Action::Quarantine | Action::Discard) && at.value != Stage::Data {
+    let key = format!("{}.action", draft.key);
+    if matches!(action.value, RuleAction::Quarantine | RuleAction::Discard) && at.value != Stage::Data {
         let cause = format!("there is no message to {} at stage {}", action.value, at.value);
-        reader.problem(action.span.clone(), format!("{}.action", draft.key), cause, "write at = \"data\"");
+        reader.problem(action.span.clone(), key, cause, "write at = \"data\"");
+    } else if action.value == RuleAction::Greylist && at.value < Stage::Rcpt {
+        let cause = format!("whom the mail is for is not known at stage {}", at.value);
+        reader.problem(action.span.clone(), key, cause, "write at = \"rcpt\"");
     }
 }
 
@@ -255,14 +270,19 @@ fn reply(reader: &mut Reader<'_>, draft: &DraftRule) -> Option<Template> {
     };
     let key = format!("{}.reply", draft.key);
     match action {
-        Some(action @ (Action::Reject | Action::Defer)) => {
-            let parsed = Template::parse(&text.value, action, draft.at.as_ref()?.value);
+        Some(action @ (RuleAction::Reject | RuleAction::Defer | RuleAction::Greylist)) => {
+            let parsed = Template::parse(&text.value, Use::Reply(action.action()), draft.at.as_ref()?.value);
             take(reader, text, &key, parsed)
         }
         // An action that can't be read is told already.
         None if draft.has.iter().any(|key| key == "action") => None,
         _ => {
-            reader.problem(text.span.clone(), key, "only reject and defer have a reply", "leave the reply out");
+            reader.problem(
+                text.span.clone(),
+                key,
+                "only reject, defer and greylist have a reply",
+                "leave the reply out",
+            );
             None
         }
     }

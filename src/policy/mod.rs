@@ -20,8 +20,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::facts::record::{PolicyRecord, RuleRecord};
-use crate::facts::table::{FactSet, FactSource, Given};
-use crate::facts::word::{Action, Stage};
+use crate::facts::table::{self, FactSet, FactSource, Given};
+use crate::facts::word::{Action, RuleAction, Stage};
 use crate::problem::{Problems, Source};
 
 pub use crate::facts::word::ListKind;
@@ -46,14 +46,19 @@ pub struct Policy {
     source: Arc<Source>,
 }
 
+/// What an action of `greylist` looks at.
+const GREYLIST: &str = "greylist.result";
+
 /// One rule.
 #[derive(Debug)]
 pub struct Rule {
     name: String,
     at: Stage,
     condition: Condition,
-    action: Option<Action>,
+    except: Option<Condition>,
+    action: Option<RuleAction>,
     reply: Template,
+    why: Option<Template>,
     score: Option<f64>,
     observe: bool,
 }
@@ -69,9 +74,9 @@ impl Rule {
         self.at
     }
 
-    /// What it does where it matches; `None` where it only scores.
+    /// What it does where it matches; `None` where it decides nothing.
     pub fn action(&self) -> Option<Action> {
-        self.action
+        self.action.map(RuleAction::action)
     }
 
     /// Whether it only says what it would have done.
@@ -79,10 +84,27 @@ impl Rule {
         self.observe
     }
 
-    /// The facts that it reads, those of its reply included.
-    pub fn reads(&self) -> FactSet {
+    /// The facts that say whether it acts: those of its condition and its exception.
+    pub fn looks_at(&self) -> FactSet {
         let mut reads = self.condition.reads();
+        if let Some(except) = &self.except {
+            reads.extend(except.reads());
+        }
+        if self.action == Some(RuleAction::Greylist)
+            && let Some(fact) = table::find(GREYLIST)
+        {
+            reads.insert(fact);
+        }
+        reads
+    }
+
+    /// The facts that it reads, those of its texts included.
+    pub fn reads(&self) -> FactSet {
+        let mut reads = self.looks_at();
         reads.extend(self.reply.reads());
+        if let Some(why) = &self.why {
+            reads.extend(why.reads());
+        }
         reads
     }
 }
@@ -117,6 +139,17 @@ pub struct Judgement {
     pub rules: Vec<RuleRecord>,
     /// An `accept` ended the rules of this and the later stages.
     pub accepted: bool,
+    /// Of the rule that decided in the stage that was judged last.
+    pub grounds: Grounds,
+}
+
+/// Why a rule decided.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grounds {
+    /// Its `why` with facts; empty where it has none.
+    pub why: String,
+    /// The names of the facts that it looked at.
+    pub read: Vec<String>,
 }
 
 /// What the rules of one stage decided.

@@ -1,23 +1,73 @@
-//! The reply of a refusing rule: a text with facts in it, checked when it is loaded, safe to send when it is filled in.
+//! A text with facts in it, `{from.domain}`: a refusing rule's reply, a rule's reason. Checked when it
+//! is loaded; what a client chose is cut and escaped when it is filled in.
 
 use std::fmt::Write;
 
 use crate::facts::table::{self, Fact, FactSet, FactSource, Type};
-use crate::facts::word::{Action, Stage};
+use crate::facts::word::{Action, RuleAction, Stage};
 use crate::problem::nearest;
 
 use super::place::Fault;
 
-/// The longest reply text as written, in bytes.
-const MAX_BYTES: usize = 400;
-/// How much of a fact's value goes into a reply, in characters.
+/// How much of a fact's value goes into a text, in characters.
 const MAX_VALUE: usize = 100;
-/// How long a reply can become, in characters: with its `ref=` it still is one line of 512 octets (RFC 5321 §4.5.3.1.5).
-const MAX_RENDERED: usize = 450;
 
-/// A checked reply, `550 5.7.1 {from.domain} asks ...`.
+/// What a text is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// The reply of a rule with this action.
+    Reply(Action),
+    /// Why a rule decided, for the operator.
+    Why,
+}
+
+impl Use {
+    /// The longest text as written, in bytes.
+    const fn most_bytes(self) -> usize {
+        match self {
+            Use::Reply(_) => 400,
+            Use::Why => 500,
+        }
+    }
+
+    /// How long it can become, in characters. A reply with its `ref=` still is one line of 512 octets (RFC 5321 §4.5.3.1.5).
+    const fn most_rendered(self) -> usize {
+        match self {
+            Use::Reply(_) => 450,
+            Use::Why => 800,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Use::Reply(_) => "the reply",
+            Use::Why => "the reason",
+        }
+    }
+
+    /// Whether the text as written may have this character.
+    fn allows(self, c: char) -> bool {
+        match self {
+            Use::Reply(_) => (' '..='~').contains(&c),
+            Use::Why => !c.is_control() && !is_invisible(c),
+        }
+    }
+
+    /// Whether a fact's value keeps this character.
+    fn keeps(self, c: char) -> bool {
+        (' '..='~').contains(&c) || (!matches!(self, Use::Reply(_)) && c.is_alphanumeric())
+    }
+}
+
+/// Line and paragraph separators, and what turns the direction of a text.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+}
+
+/// A checked text, `550 5.7.1 {from.domain} asks ...`.
 #[derive(Debug, Clone)]
 pub(super) struct Template {
+    used: Use,
     pieces: Vec<Piece>,
 }
 
@@ -28,32 +78,47 @@ enum Piece {
 }
 
 impl Template {
-    /// Reads and checks the reply of a rule.
+    /// Reads and checks a text of a rule that stands at a stage.
     ///
     /// # Errors
     /// Every fault in it.
-    pub fn parse(text: &str, action: Action, at: Stage) -> Result<Template, Vec<Fault>> {
+    pub fn parse(text: &str, used: Use, at: Stage) -> Result<Template, Vec<Fault>> {
         let mut faults = Vec::new();
-        check_codes(text, action, &mut faults);
-        if text.len() > MAX_BYTES {
-            let cause = format!("the reply is {} bytes long; {MAX_BYTES} are the most", text.len());
+        match used {
+            Use::Reply(action) => check_codes(text, action, &mut faults),
+            Use::Why if text.trim().is_empty() => {
+                faults.push(Fault::new(
+                    0..text.len(),
+                    format!("{} is empty", used.name()),
+                    "write it, or leave it out",
+                ));
+            }
+            Use::Why => {}
+        }
+        let most = used.most_bytes();
+        if text.len() > most {
+            let cause = format!("{} is {} bytes long; {most} are the most", used.name(), text.len());
             faults.push(Fault::new(0..text.len(), cause, "say it shorter"));
         }
-        if let Some((at, c)) = text.char_indices().find(|(_, c)| !(' '..='~').contains(c)) {
-            let cause = "a reply is one line of printable ASCII (RFC 5321 §4.2)";
+        if let Some((at, c)) = text.char_indices().find(|(_, c)| !used.allows(*c)) {
+            let cause = match used {
+                Use::Reply(_) => "a reply is one line of printable ASCII (RFC 5321 §4.2)",
+                Use::Why => "a reason is one line",
+            };
             faults.push(Fault::new(at..at + c.len_utf8(), cause, "leave this character out"));
         }
         let pieces = pieces(text, at, &mut faults);
-        if faults.is_empty() { Ok(Template { pieces }) } else { Err(faults) }
+        if faults.is_empty() { Ok(Template { used, pieces }) } else { Err(faults) }
     }
 
     /// The reply where a rule has none.
-    pub fn default_for(action: Action) -> Template {
+    pub fn default_for(action: RuleAction) -> Template {
         let text = match action {
-            Action::Defer => "451 4.7.1 deferred by local policy, try again later",
+            RuleAction::Greylist => "451 4.7.1 greylisted, try again in a few minutes",
+            RuleAction::Defer => "451 4.7.1 deferred by local policy, try again later",
             _ => "550 5.7.1 refused by local policy",
         };
-        Template { pieces: vec![Piece::Text(text.to_owned())] }
+        Template { used: Use::Reply(action.action()), pieces: vec![Piece::Text(text.to_owned())] }
     }
 
     /// The facts that stand in it.
@@ -67,7 +132,8 @@ impl Template {
         set
     }
 
-    /// The reply with the facts' values, which are the client's text: cut, and everything but printable ASCII replaced.
+    /// The text with the facts' values, which are the client's text: cut, and everything but printable ASCII replaced (letters and
+    /// digits of any script stay where it is no reply).
     pub fn render(&self, facts: &dyn FactSource, score: f64) -> String {
         let mut out = String::new();
         for piece in &self.pieces {
@@ -79,13 +145,14 @@ impl Template {
                 }
                 Piece::Fact(fact) => {
                     let value = facts.value(fact).to_string();
-                    let printable = value.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' });
+                    let printable = value.chars().map(|c| if self.used.keeps(c) { c } else { '?' });
                     out.extend(printable.take(MAX_VALUE));
                 }
             }
         }
-        // Printable ASCII throughout, so that a character is a byte.
-        out.truncate(MAX_RENDERED);
+        if let Some((end, _)) = out.char_indices().nth(self.used.most_rendered()) {
+            out.truncate(end);
+        }
         out
     }
 }
@@ -176,7 +243,7 @@ fn placeholder(name: &str, span: std::ops::Range<usize>, at: Stage) -> Result<&'
         return Err(Fault::new(span, unknown_at(fact, at), known_when(fact)));
     }
     if matches!(fact.ty, Type::RecordList(_) | Type::RecordMap(_)) {
-        return Err(Fault::new(span, format!("{name} is {}, which no reply can hold", held(fact.ty)), "leave it out"));
+        return Err(Fault::new(span, format!("{name} is {}, which no text can hold", held(fact.ty)), "leave it out"));
     }
     Ok(fact)
 }

@@ -62,9 +62,9 @@ pub(super) fn run(policy: &Policy) -> TestReport {
                 continue;
             };
             match record.outcome {
-                Outcome::Acted | Outcome::Scored | Outcome::Observed => coverage.matched = true,
+                Outcome::Acted | Outcome::Scored | Outcome::Changed | Outcome::Observed => coverage.matched = true,
                 Outcome::NotMatched => coverage.not_matched = true,
-                Outcome::Error => {}
+                Outcome::Excepted | Outcome::Error => {}
             }
         }
         tests.push(outcome(test, &verdict, &after));

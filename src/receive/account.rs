@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::facts::record::{DecisionRecord, DeliveryRecord, PolicyRecord, Record, RuleRecord, Timings};
 use crate::facts::word::Action;
 use crate::facts::{Facts, Rcpt, Stage};
+use crate::policy::Grounds;
 use crate::smtp::reply::Reply;
 
 use super::transaction::{Refusal, Transaction};
@@ -15,6 +16,7 @@ pub(super) struct End {
     pub action: Action,
     /// Empty where no rule decided.
     pub rule: String,
+    pub grounds: Grounds,
     /// The reply that ended it, where there was one.
     pub reply: Option<Reply>,
     pub rules: Vec<RuleRecord>,
@@ -38,6 +40,7 @@ impl End {
             stage: refusal.stage,
             action: if refusal.reply.code() >= 500 { Action::Reject } else { Action::Defer },
             rule: refusal.rule,
+            grounds: refusal.grounds,
             reply: Some(refusal.reply),
             rules: refusal.rules,
             score: refusal.score,
@@ -57,6 +60,7 @@ impl End {
             stage,
             action: Action::Accept,
             rule: String::new(),
+            grounds: Grounds::default(),
             reply: None,
             rules: Vec::new(),
             score: 0.0,
@@ -88,6 +92,8 @@ pub(super) fn record(transaction: &Transaction, end: &End) -> Record {
             action: end.action,
             rule: end.rule.clone(),
             reply: end.reply.as_ref().map(Reply::one_line).unwrap_or_default(),
+            why: end.grounds.why.clone(),
+            read: end.grounds.read.clone(),
         },
         delivery: end.delivery.clone(),
         trouble: end.trouble.clone(),

@@ -7,6 +7,7 @@ use crate::message::content::Content;
 use crate::message::header::HeaderDefect;
 use crate::message::trace::{self, Received, With};
 use crate::observe::escape::shown;
+use crate::policy::Grounds;
 use crate::recipients::Local;
 use crate::smtp::address::{ForwardPath, ReversePath};
 use crate::smtp::data::DataDefect;
@@ -24,7 +25,8 @@ const ADDRESS: usize = 320;
 
 /// A refusal that no rule made.
 pub(super) fn by_protocol(stage: Stage, reply: Reply) -> Refusal {
-    Refusal { stage, rule: String::new(), reply, rules: Vec::new(), score: 0.0, rcpt: Rcpt::default() }
+    let (rules, grounds) = (Vec::new(), Grounds::default());
+    Refusal { stage, rule: String::new(), grounds, reply, rules, score: 0.0, rcpt: Rcpt::default() }
 }
 
 impl Inquiry {
@@ -123,6 +125,7 @@ impl Inquiry {
         End {
             action: first.verdict.action(),
             rule: first.verdict.rule().to_owned(),
+            grounds: first.judgement.grounds.clone(),
             rules: first.judgement.rules.clone(),
             score: first.judgement.score,
             rcpt: first.rcpt(),

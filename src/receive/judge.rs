@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::facts::word::Action;
 use crate::facts::{Facts, Rcpt, Role, Stage};
-use crate::policy::{Judgement, Policy, Verdict};
+use crate::policy::{Grounds, Judgement, Policy, Verdict};
 use crate::smtp::reply::{self, Reply};
 
 use super::outage::in_outage;
@@ -18,7 +18,7 @@ pub(super) fn recipient(policy: &Arc<Policy>, facts: &Facts, met_outage: bool) -
     for stage in [Stage::Connect, Stage::Mail] {
         let verdict = policy.judge(stage, facts, &mut judgement);
         if let Some(reply) = answer(&verdict) {
-            refused = Some((stage, verdict, reply));
+            refused = Some((stage, verdict, reply, judgement.grounds.clone()));
             break;
         }
     }
@@ -26,22 +26,23 @@ pub(super) fn recipient(policy: &Arc<Policy>, facts: &Facts, met_outage: bool) -
     if matches!(verdict, Verdict::Accept { .. }) {
         refused = None;
     } else if let (None, Some(reply)) = (&refused, answer(&verdict)) {
-        refused = Some((Stage::Rcpt, verdict, reply));
+        refused = Some((Stage::Rcpt, verdict, reply, judgement.grounds.clone()));
     }
     if met_outage {
-        let (stage, verdict) = match refused.take() {
-            Some((stage, verdict, _)) => (stage, verdict),
-            None => (Stage::Rcpt, Verdict::Continue),
+        let (stage, verdict, grounds) = match refused.take() {
+            Some((stage, verdict, _, grounds)) => (stage, verdict, grounds),
+            None => (Stage::Rcpt, Verdict::Continue, Grounds::default()),
         };
         let verdict = in_outage(verdict, policy, &judgement, facts);
-        refused = answer(&verdict).map(|reply| (stage, verdict, reply));
+        let grounds = if verdict.rule().is_empty() { Grounds::default() } else { grounds };
+        refused = answer(&verdict).map(|reply| (stage, verdict, reply, grounds));
     }
     match refused {
         None => Ok(Standing { policy: Arc::clone(policy), role: facts.rcpt.role, judgement }),
-        Some((stage, verdict, reply)) => {
-            let rule = verdict.rule().to_owned();
-            let rcpt = facts.rcpt.clone();
-            Err(Box::new(Refusal { stage, rule, reply, score: judgement.score, rules: judgement.rules, rcpt }))
+        Some((stage, verdict, reply, grounds)) => {
+            let (rule, rcpt) = (verdict.rule().to_owned(), facts.rcpt.clone());
+            let Judgement { score, rules, .. } = judgement;
+            Err(Box::new(Refusal { stage, rule, grounds, reply, score, rules, rcpt }))
         }
     }
 }
@@ -73,6 +74,9 @@ pub(super) fn message(transaction: &Transaction) -> Vec<Judged<'_>> {
         if transaction.authenticator.met_outage() {
             verdict = in_outage(verdict, &standing.policy, &judgement, &facts);
         }
+        if verdict.rule().is_empty() {
+            judgement.grounds = Grounds::default();
+        }
         judged.push(Judged { members, verdict, judgement, policy: &standing.policy, role: standing.role });
     }
     judged
@@ -84,6 +88,7 @@ pub(super) fn refusal(judged: &[Judged<'_>]) -> Option<Refusal> {
         Some(Refusal {
             stage: Stage::Data,
             rule: one.verdict.rule().to_owned(),
+            grounds: one.judgement.grounds.clone(),
             reply: answer(&one.verdict)?,
             rules: one.judgement.rules.clone(),
             score: one.judgement.score,

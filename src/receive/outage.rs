@@ -22,7 +22,7 @@ fn leans_on_doubt(policy: &Policy, judgement: &Judgement, facts: &Facts) -> bool
         .iter()
         .filter(|rule| !rule.observe())
         .filter(|rule| judgement.rules.iter().any(|seen| seen.name == rule.name() && seen.at == rule.at()))
-        .any(|rule| doubtful.iter().any(|group| rule.reads().touches(group)))
+        .any(|rule| doubtful.iter().any(|group| rule.looks_at().touches(group)))
 }
 
 /// The groups of facts that the DNS could not tell.

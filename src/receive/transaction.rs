@@ -8,7 +8,7 @@ use crate::facts::record::{Recipient, RuleRecord};
 use crate::facts::word::Action;
 use crate::facts::{Facts, Rcpt, Role, Stage};
 use crate::message::author::Author;
-use crate::policy::{Judgement, Policy, Rule};
+use crate::policy::{Grounds, Judgement, Policy, Rule};
 use crate::recipients::MailboxName;
 use crate::smtp::address::ReversePath;
 use crate::smtp::reply::Reply;
@@ -128,6 +128,7 @@ pub(super) struct Refusal {
     pub stage: Stage,
     /// Empty where the protocol refused.
     pub rule: String,
+    pub grounds: Grounds,
     /// As it is sent.
     pub reply: Reply,
     pub rules: Vec<RuleRecord>,

@@ -144,7 +144,12 @@ fn seen() -> Seen {
             recipients_more: 0,
             rules: Vec::new(),
             policy: PolicyRecord::default(),
-            decision: DecisionRecord { action: Action::Quarantine, rule: "some-rule".into(), reply: reply.into() },
+            decision: DecisionRecord {
+                action: Action::Quarantine,
+                rule: "some-rule".into(),
+                reply: reply.into(),
+                ..DecisionRecord::default()
+            },
             delivery: vec![copy],
             trouble: String::new(),
             timings_us: Timings::default(),

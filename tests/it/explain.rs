@@ -84,6 +84,7 @@ fn honest() -> Record {
             action: Action::Accept,
             rule: String::new(),
             reply: format!("250 2.0.0 accepted, ref={}", reference(TIME, 1)),
+            ..DecisionRecord::default()
         },
         delivery: vec![DeliveryRecord {
             mailbox: "alice@example.com".into(),
@@ -121,6 +122,7 @@ fn forged() -> Record {
             "550 5.7.1 bank.example asks receivers to refuse mail that fails DMARC ref={}",
             reference(TIME, 1)
         ),
+        ..DecisionRecord::default()
     };
     record.delivery = vec![];
     record
@@ -136,7 +138,7 @@ fn refused_at(stage: Stage, action: Action, rule: &str, reply: &str) -> Record {
     record.facts.dmarc = Default::default();
     record.rules = vec![];
     record.recipients = vec![];
-    record.decision = DecisionRecord { action, rule: rule.into(), reply: reply.into() };
+    record.decision = DecisionRecord { action, rule: rule.into(), reply: reply.into(), ..DecisionRecord::default() };
     record
 }
 
@@ -248,8 +250,12 @@ fn a_message_that_was_put_into_junk() {
         rule("unvouched", Stage::Data, Outcome::Scored),
         rule("score", Stage::Data, Outcome::Acted),
     ];
-    record.decision =
-        DecisionRecord { action: Action::Quarantine, rule: "score".into(), reply: "250 2.0.0 accepted".into() };
+    record.decision = DecisionRecord {
+        action: Action::Quarantine,
+        rule: "score".into(),
+        reply: "250 2.0.0 accepted".into(),
+        ..DecisionRecord::default()
+    };
     record.delivery = vec![
         DeliveryRecord {
             mailbox: "alice@example.com".into(),
@@ -371,8 +377,12 @@ fn trouble_with_dns() {
         mx: Mx::Unknown,
         secure: false,
     };
-    record.decision =
-        DecisionRecord { action: Action::Defer, rule: "dmarc-trouble".into(), reply: "451 4.7.1 later".into() };
+    record.decision = DecisionRecord {
+        action: Action::Defer,
+        rule: "dmarc-trouble".into(),
+        reply: "451 4.7.1 later".into(),
+        ..DecisionRecord::default()
+    };
     check_summary(
         &record,
         "Deferred by rule dmarc-trouble: DNS trouble kept the author domain bank.example from being checked.",
@@ -629,7 +639,12 @@ fn a_rehearsal_is_told_as_what_would_be() {
 fn what_could_not_be_stored_is_told_with_its_place() {
     let mut record = honest();
     record.delivery = vec![];
-    record.decision = DecisionRecord { action: Action::Defer, rule: String::new(), reply: "451 4.3.0 later".into() };
+    record.decision = DecisionRecord {
+        action: Action::Defer,
+        rule: String::new(),
+        reply: "451 4.3.0 later".into(),
+        ..DecisionRecord::default()
+    };
     record.trouble = "example.com/alice/tmp: Permission denied (os error 13)".into();
     check_summary(
         &record,
@@ -650,8 +665,12 @@ fn a_client_that_went_away() {
 fn our_own_trouble_is_said_as_it_was_answered() {
     let mut record = honest();
     record.delivery = vec![];
-    record.decision =
-        DecisionRecord { action: Action::Defer, rule: String::new(), reply: "452 4.3.1 disk full ref=06H".into() };
+    record.decision = DecisionRecord {
+        action: Action::Defer,
+        rule: String::new(),
+        reply: "452 4.3.1 disk full ref=06H".into(),
+        ..DecisionRecord::default()
+    };
     check_summary(&record, "Deferred at stage data, by no rule: the answer was \"452 4.3.1 disk full\".");
 }
 

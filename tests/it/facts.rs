@@ -5,7 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use gatepost::facts::table::{self, FactSet, FactSource, Given, Mistake, TABLE, Type, Value};
 use gatepost::facts::word::{FROM_DEFECTS, Stage};
-use gatepost::facts::{BlockList, Dkim, Facts, HeloCheck, HeloKind, HeloResult, ListKind, MethodResult, Tls};
+use gatepost::facts::{
+    BlockList, Dkim, Facts, Greylist, GreylistKey, GreylistResult, HeloCheck, HeloKind, HeloResult, ListKind,
+    MethodResult, Tls,
+};
 use serde_json::Value as Json;
 
 fn to_json(value: &Value<'_>) -> Json {
@@ -35,6 +38,7 @@ fn full() -> Facts {
     facts.from.defects = vec!["group".into()];
     facts.dkim = vec![Dkim { result: MethodResult::Pass, domain: "example.org".into(), ..Dkim::default() }];
     facts.dmarc.aligned = true;
+    facts.greylist = Greylist { result: GreylistResult::Early, key: GreylistKey::Spf };
     facts.score = 2.5;
     facts
 }

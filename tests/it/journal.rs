@@ -49,6 +49,7 @@ pub fn record(time: &str, random: u32) -> Record {
             action: Action::Reject,
             rule: "dmarc-reject".into(),
             reply: "550 5.7.1 no ref=X".into(),
+            ..DecisionRecord::default()
         },
         delivery: vec![],
         trouble: String::new(),

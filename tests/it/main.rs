@@ -4,6 +4,7 @@
 
 mod support;
 
+mod actions;
 mod address;
 mod arc;
 mod attack;

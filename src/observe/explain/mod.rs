@@ -180,6 +180,10 @@ fn did(record: &Record, rule: &RuleRecord) -> String {
         }
         Outcome::Acted => "matched and acted".to_owned(),
         Outcome::Scored => "matched, its score was added".to_owned(),
+        Outcome::Changed => "matched and changed what is stored".to_owned(),
+        Outcome::Excepted => {
+            format!("matched and {}, but its exception holds", would_have(rule.action))
+        }
         Outcome::Observed => format!("matched and {}, but only observes", would_have(rule.action)),
         Outcome::Error => "could not be run".to_owned(),
     }

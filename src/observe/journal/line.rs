@@ -4,8 +4,8 @@
 
 use crate::facts::record::{DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, Record, RuleRecord};
 use crate::facts::{
-    Address, BlockList, Client, Dkim, Dmarc, Facts, From, HeloCheck, Iprev, Message, Rcpt, ReplyTo, ReverseMx,
-    ReverseMxFour, Spf, SpfBoth, Tls,
+    Address, BlockList, Client, Dkim, Dmarc, Facts, From, Greylist, HeloCheck, Iprev, Message, Rcpt, ReplyTo,
+    ReverseMx, ReverseMxFour, Spf, SpfBoth, Tls,
 };
 use crate::observe::escape::{CUT, cut};
 
@@ -78,12 +78,13 @@ impl Bound {
             recipients_more,
             rules,
             policy: PolicyRecord { file, sha256 },
-            decision: DecisionRecord { action: _, rule, reply },
+            decision: DecisionRecord { action: _, rule, reply, why, read },
             delivery,
             trouble,
             timings_us: _,
         } = record;
-        [reference, time, file, sha256, rule, reply, trouble].into_iter().for_each(|text| self.text(text));
+        self.texts(read);
+        [reference, time, file, sha256, rule, reply, why, trouble].into_iter().for_each(|text| self.text(text));
         self.facts(facts);
         if recipients.len() > self.entries {
             *recipients_more += (recipients.len() - self.entries) as u64;
@@ -129,6 +130,7 @@ impl Bound {
             arc: crate::facts::Arc { result: _ },
             block_lists,
             reverse_mx: ReverseMxFour { mail_from: mx_mail_from, from: mx_from, reply_to: mx_reply_to, ptr: mx_ptr },
+            greylist: Greylist { result: _, key: _ },
             score: _,
         } = facts;
         for text in [name, helo, address, domain, rcpt_address, rcpt_domain, message_id, from_domain, reply_to] {

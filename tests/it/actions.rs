@@ -1,0 +1,4 @@
+//! What rules do besides deciding: exceptions, reasons, greylisting, shares, changes of what is stored, redirects, and recipients
+//! whose verdicts differ.
+
+mod judging;
