@@ -34,6 +34,7 @@ mod journal;
 mod log;
 mod metrics;
 mod policy;
+mod privacy;
 mod problem;
 mod receive;
 mod recipients;

@@ -11,13 +11,13 @@ use std::net::IpAddr;
 use super::{Key, is_name, network};
 use crate::facts::record::{DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, Record, RuleRecord};
 use crate::facts::{
-    Address, Arc, BlockList, Client, Dkim, Dmarc, Facts, From, HeloCheck, Iprev, Message, Rcpt, ReplyTo, ReverseMx,
-    ReverseMxFour, Spf, SpfBoth, Tls,
+    Address, Arc, BlockList, Client, Dkim, Dmarc, Facts, From, Greylist, HeloCheck, Iprev, Message, Rcpt, ReplyTo,
+    ReverseMx, ReverseMxFour, Spf, SpfBoth, Tls,
 };
 
 /// How much of a fact's value a reply holds, in characters.
 const IN_A_REPLY: usize = 100;
-/// Replies that are longer than this may end in the middle of a value.
+/// Texts that are longer than this, in octets, may end in the middle of a value.
 const LONG_REPLY: usize = 440;
 
 impl Key {
@@ -107,7 +107,7 @@ impl Veil<'_> {
     }
 
     fn host(&self, name: &mut String) {
-        *name = self.key.host(name, self.client);
+        *name = self.host_or_text(name);
     }
 
     /// A text that should be the name of a host.
@@ -130,7 +130,10 @@ impl Veil<'_> {
     }
 
     /// `domain/mailbox/new/...`
-    fn path(&self, path: &mut String) {
+    fn path(&mut self, path: &mut String) {
+        if !path.contains('/') {
+            return self.text(path);
+        }
         let mut parts = path.splitn(3, '/');
         if let (Some(domain), Some(local)) = (parts.next(), parts.next()) {
             let hidden = self.key.local(local, domain);
@@ -147,7 +150,7 @@ impl Veil<'_> {
             return;
         }
         let before = text.clone();
-        let whole = if before.len() > LONG_REPLY { without_last_word(&before) } else { before.clone() };
+        let whole = if before.len() > LONG_REPLY { self.known.without_cut_name(&before) } else { before.clone() };
         *text = self.key.scrubbed(&self.known.replaced(&whole), self.client);
         self.memo.insert(before, text.clone());
     }
@@ -167,13 +170,13 @@ impl Veil<'_> {
             recipients_more: _,
             rules,
             policy: PolicyRecord { file, sha256: _ },
-            decision: DecisionRecord { action: _, rule: _, reply },
+            decision: DecisionRecord { action: _, rule: _, reply, why, read: _ },
             delivery,
             trouble,
             timings_us: _,
         } = record;
         // texts first, while `known` is all that is needed of the rest
-        [file, reply, trouble].into_iter().for_each(|text| self.text(text));
+        [file, reply, why, trouble].into_iter().for_each(|text| self.text(text));
         for RuleRecord { name: _, at: _, outcome: _, action: _ } in rules {}
         for Recipient { address, mailboxes, reply } in recipients {
             self.text(reply);
@@ -209,6 +212,7 @@ impl Veil<'_> {
             arc: Arc { result: _ },
             block_lists,
             reverse_mx: ReverseMxFour { mail_from: mx_mail_from, from: mx_from, reply_to: mx_reply_to, ptr: mx_ptr },
+            greylist: Greylist { result: _, key: _ },
             score: _,
         } = facts;
         *ip = network(*ip);
@@ -236,14 +240,20 @@ impl Veil<'_> {
     }
 }
 
-/// The text without the word that it was cut in, but with its ref.
-fn without_last_word(text: &str) -> String {
-    let (body, reference) = text.rsplit_once(" ref=").map_or((text, ""), |(body, reference)| (body, reference));
-    let kept = body.rsplit_once([' ', ',', '<']).map_or("", |(kept, _)| kept);
-    if reference.is_empty() { kept.to_owned() } else { format!("{kept} ref={reference}") }
-}
-
 impl Known {
+    /// The text without a name that it was cut in the middle of, but with its ref.
+    fn without_cut_name(&self, text: &str) -> String {
+        let (body, reference) = match text.rsplit_once(" ref=") {
+            Some((body, reference)) => (body, format!(" ref={reference}")),
+            None => (text, String::new()),
+        };
+        let start = body.rfind([' ', ',', '<', '(', '[']).map_or(0, |at| at + 1);
+        let (kept, word) = body.split_at_checked(start).unwrap_or((body, ""));
+        let word = word.to_ascii_lowercase();
+        let is_part = !word.is_empty() && self.names.iter().any(|(name, _)| name.starts_with(&word));
+        if is_part { format!("{}{reference}", kept.trim_end()) } else { text.to_owned() }
+    }
+
     /// The text with every known name in it replaced; a name is found as a word of its own, in any case.
     fn replaced(&self, text: &str) -> String {
         let lower = text.to_ascii_lowercase();

@@ -26,6 +26,10 @@ pub struct Setup {
     pub policy: Option<&'static str>,
     /// Whether STARTTLS is offered, with a certificate for `mx.receiver.example` that signs itself.
     pub tls: bool,
+    /// More lines of `[domains."receiver.example"]`; with `mailboxes` among them they stand in place of alice and bob.
+    pub domain: &'static str,
+    /// More lines of `[journal]`.
+    pub journal: &'static str,
 }
 
 /// A running server. Dropping it asks it to stop and waits.
@@ -37,6 +41,7 @@ pub struct Server {
     dns: SocketAddr,
     tls: bool,
     policy: bool,
+    journal: &'static str,
     _answering: Answering,
 }
 
@@ -70,6 +75,7 @@ impl Server {
             dns: dns.addr(),
             tls: setup.tls,
             policy: setup.policy.is_some(),
+            journal: setup.journal,
             _answering: Answering { _server: dns, _runtime: runtime },
         };
         if let Some(policy) = setup.policy {
@@ -80,7 +86,7 @@ impl Server {
         }
         for attempt in 1..=STARTS {
             server.choose_ports();
-            server.write_config("");
+            server.write_config(setup.domain);
             server.spawn();
             if server.wait_until_ready() {
                 return server;
@@ -135,8 +141,8 @@ impl Server {
              [maildir]\nroot = \"mail\"\n\
              [domains.\"receiver.example\"]\n{mailboxes}{more}\n\
              {policy}[http]\nlisten = \"{}\"\n\
-             [journal]\ndirectory = \"journal\"\n{security}",
-            self.smtp, self.dns, self.http
+             [journal]\ndirectory = \"journal\"\n{}\n{security}",
+            self.smtp, self.dns, self.http, self.journal
         );
         self.write("gatepost.toml", &text);
     }
@@ -225,8 +231,8 @@ impl Server {
 
     /// All records of the journal so far.
     pub fn journal(&self) -> Vec<serde_json::Value> {
-        let Ok(days) = std::fs::read_dir(self.path("journal")) else { return Vec::new() };
-        let texts = days.map(|day| std::fs::read_to_string(day.unwrap().path()).unwrap());
+        let days = super::site::files(&self.path("journal")).into_iter().filter(|path| super::site::is_day(path));
+        let texts = days.map(|day| std::fs::read_to_string(day).unwrap());
         let lines: Vec<String> = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
         lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }

@@ -69,12 +69,19 @@ pub fn verify(directory: &Path, expected: Option<&str>) -> io::Result<Verdict> {
             if let Some((line, digest)) = &walk.last {
                 walk.seen |= expected.as_ref() == Some(digest);
                 if head.as_ref().is_some_and(|head| head.n == line.n) {
-                    at_head = Some(digest.clone());
+                    at_head = Some(At { file: file.clone(), line: number, sha256: digest.clone() });
                 }
             }
         }
     }
     Ok(walk.end(&files, head, at_head, expected.as_deref()))
+}
+
+/// Where the line stands whose number `audit.head` has.
+struct At {
+    file: String,
+    line: u64,
+    sha256: String,
 }
 
 struct Walk {
@@ -125,7 +132,7 @@ impl Walk {
         Ok(())
     }
 
-    fn end(self, files: &[String], head: Option<Head>, at_head: Option<String>, expected: Option<&str>) -> Verdict {
+    fn end(self, files: &[String], head: Option<Head>, at_head: Option<At>, expected: Option<&str>) -> Verdict {
         let lines = self.lines;
         let truncated = |why: String| Verdict::Truncated { lines, why };
         let file = files.first().cloned().unwrap_or_default();
@@ -145,14 +152,15 @@ impl Walk {
         }
         match head {
             None => return truncated(format!("{HEAD}, which knows the last line, is gone")),
-            // a crash between the line and the note of it leaves the note behind
-            Some(head) if head.n <= last.n && at_head.as_ref() != Some(&head.sha256) && head.n >= first.n => {
-                let why = format!("line {} is not the one that {HEAD} knows: the chain was written anew", head.n);
-                return Verdict::Broken { file: files.last().cloned().unwrap_or_default(), line: 0, why };
+            Some(head) if at_head.as_ref().is_some_and(|at| at.sha256 != head.sha256) => {
+                let At { file, line, .. } = at_head.unwrap_or(At { file, line: 1, sha256: String::new() });
+                let why = format!("it is not the one that {HEAD} knows: it was changed, or the chain was written anew");
+                return Verdict::Broken { file, line, why };
             }
             Some(head) if head.n > last.n => {
                 return truncated(format!("the last line is number {}, and {} were written", last.n, head.n));
             }
+            // a crash between the line and the note of it leaves the note one line behind
             Some(head) if head.n.saturating_add(1) < last.n => {
                 return truncated(format!("{HEAD} knows line {}, and the last is {}: it was put back", head.n, last.n));
             }
