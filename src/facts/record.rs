@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Facts;
-use super::word::{Action, Outcome, Stage};
+use super::word::{Action, Outcome, Role, Stage};
 
 /// The decision record, version 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +53,24 @@ pub struct Recipient {
     pub mailboxes: Vec<String>,
     /// What RCPT was answered.
     pub reply: String,
+    /// Its domain, one of ours: the fact `rcpt.domain`. Empty where it is not local, and in lines of older versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub domain: String,
+    /// The fact `rcpt.role`; `None` where it is not local, and in lines of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// What a rule decided for this recipient, where that is not what was decided of the message: it was refused at RCPT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<RecipientDecision>,
+}
+
+/// What a rule decided for one recipient.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RecipientDecision {
+    /// What was done.
+    pub action: Action,
+    /// The rule that decided.
+    pub rule: String,
 }
 
 /// What a rule did.

@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use super::word::{
     self, ArcResult, DmarcPolicy, DmarcResult, GreylistKey, GreylistResult, HeloKind, HeloResult, IprevResult,
-    ListKind, MethodResult, Mx, ReverseMxResult, Role, Stage,
+    ListKind, MethodResult, Mx, ReverseMxResult, Role, Stage, Weekday,
 };
-use super::{BlockList, Dkim, Facts};
+use super::{Attachment, BlockList, Clock, Dkim, Facts, HeaderField};
 
 pub use super::value::{Mistake, Type, Value};
 
@@ -46,8 +46,25 @@ impl Fact {
 
 /// Where the values of facts come from while rules are judged.
 pub trait FactSource: Send + Sync {
-    /// The value of one fact, of the fact's type.
+    /// The value of one fact, of the fact's type; its empty value where it is not known.
     fn value<'a>(&'a self, fact: &'static Fact) -> Value<'a>;
+
+    /// The value of one fact, `None` where it is not known. Of a message that is being received every fact is known; a record of
+    /// one that came earlier may lack some.
+    fn find<'a>(&'a self, fact: &'static Fact) -> Option<Value<'a>> {
+        Some(self.value(fact))
+    }
+
+    /// Whether every fact is known.
+    fn is_whole(&self) -> bool {
+        true
+    }
+
+    /// Whether what this fact, a [`Type::RecordMap`], does not hold is empty; else it is not known.
+    fn fills(&self, fact: &'static Fact) -> bool {
+        let _ = fact;
+        true
+    }
 }
 
 impl FactSource for Facts {
@@ -75,6 +92,20 @@ impl Given {
     pub fn set(&mut self, name: &str, value: Value<'static>) -> Result<(), Mistake> {
         let fact = find(name).ok_or_else(|| Mistake::UnknownFact(name.to_owned()))?;
         self.values.insert(fact.name, fact.ty.take(value)?);
+        Ok(())
+    }
+
+    /// Gives one number of a fact that is [`Type::Counts`].
+    ///
+    /// # Errors
+    /// As [`Given::set`].
+    pub fn set_count(&mut self, name: &str, key: &str, count: Value<'static>) -> Result<(), Mistake> {
+        let fact = find(name).ok_or_else(|| Mistake::UnknownFact(name.to_owned()))?;
+        let count = Type::Int.take(count)?;
+        if let Value::Map(counts) = self.values.entry(fact.name).or_insert_with(|| fact.ty.empty()) {
+            counts.retain(|(known, _)| known != key);
+            counts.push((Cow::Owned(key.to_owned()), count));
+        }
         Ok(())
     }
 
@@ -172,6 +203,11 @@ impl FactSet {
 
 static INDEX: LazyLock<HashMap<&'static str, usize>> =
     LazyLock::new(|| TABLE.iter().enumerate().map(|(index, fact)| (fact.name, index)).collect());
+
+/// The place in [`TABLE`] of the fact of this name.
+pub fn index(name: &str) -> Option<usize> {
+    INDEX.get(name).copied()
+}
 
 /// The fact of this name.
 pub fn find(name: &str) -> Option<&'static Fact> {
@@ -280,6 +316,35 @@ fn list<'a>((zone, list): (&'a String, &'a BlockList)) -> (Cow<'a, str>, Value<'
     (Cow::Borrowed(zone.as_str()), Value::Map(fields.collect()))
 }
 
+/// What stands in each entry of `headers`.
+pub const HEADER_FIELDS: &[(&str, Type)] =
+    &[("present", Type::Bool), ("count", Type::Int), ("value", Type::String), ("last", Type::String)];
+
+fn header<'a>((name, field): (&'a String, &'a HeaderField)) -> (Cow<'a, str>, Value<'a>) {
+    let text = |text: &'a Option<String>| Value::text(text.as_deref().unwrap_or_default());
+    let values = [Value::Bool(field.present), count(field.count), text(&field.value), text(&field.last)];
+    let fields = HEADER_FIELDS.iter().zip(values).map(|((name, _), value)| (Cow::Borrowed(*name), value));
+    (Cow::Borrowed(name.as_str()), Value::Map(fields.collect()))
+}
+
+const ATTACHMENT_FIELDS: &[(&str, Type)] = &[
+    ("name", Type::String),
+    ("extension", Type::String),
+    ("type", Type::String),
+    ("bytes", Type::Int),
+    ("depth", Type::Int),
+];
+
+fn attachment(a: &Attachment) -> Value<'_> {
+    let texts = [&a.name, &a.extension, &a.media_type];
+    let values = texts.into_iter().map(|text| Value::text(text)).chain([count(a.bytes), count(a.depth)]);
+    Value::Map(ATTACHMENT_FIELDS.iter().zip(values).map(|((name, _), value)| (Cow::Borrowed(*name), value)).collect())
+}
+
+fn clock(facts: &Facts, read: impl Fn(&Clock) -> u8) -> Value<'_> {
+    Value::Int(facts.clock.as_ref().map_or(0, read).into())
+}
+
 const MAIL: Stage = Stage::Mail;
 const DATA: Stage = Stage::Data;
 const CONNECT: Stage = Stage::Connect;
@@ -295,6 +360,16 @@ pub static TABLE: &[Fact] = &[
         |f| Value::text(&f.client.name)),
     fact("client.trusted", Type::Bool, CONNECT, "", "the client is in smtp.trusted; SPF, iprev, reverse MX, HELO and block lists are not looked up then",
         |f| Value::Bool(f.client.trusted)),
+    fact("clock.hour", Type::Int, CONNECT, "", "the hour of the day when the transaction began, 0 to 23 in the host's time zone",
+        |f| clock(f, |clock| clock.hour)),
+    fact("clock.minute", Type::Int, CONNECT, "", "the minute of that hour, 0 to 59",
+        |f| clock(f, |clock| clock.minute)),
+    fact("clock.weekday", Type::Word(Weekday::WORDS), CONNECT, "", "the day of the week when the transaction began",
+        |f| Value::text(f.clock.as_ref().map_or("", |clock| clock.weekday.as_str()))),
+    fact("clock.day", Type::Int, CONNECT, "", "the day of the month, 1 to 31",
+        |f| clock(f, |clock| clock.day)),
+    fact("clock.month", Type::Int, CONNECT, "", "the month, 1 to 12",
+        |f| clock(f, |clock| clock.month)),
     fact("iprev.result", Type::Word(IprevResult::WORDS), CONNECT, "RFC 8601 §2.7.3",
         "pass: a reverse name has the client's address; fail: none of them has; permerror: there is no reverse name",
         |f| Value::text(f.iprev.result.as_str())),
@@ -314,6 +389,8 @@ pub static TABLE: &[Fact] = &[
         |f| Value::Map(f.block_lists.iter().map(list).collect())),
     fact("helo", Type::String, MAIL, "RFC 5321 §4.1.1.1", "the argument of EHLO or HELO",
         |f| Value::text(&f.helo)),
+    fact("esmtp", Type::Bool, MAIL, "RFC 5321 §3.2", "the client said EHLO, not HELO",
+        |f| Value::Bool(f.esmtp)),
     fact("helo_check.kind", Type::Word(HeloKind::WORDS), MAIL, "RFC 5321 §4.1.1.1",
         "what the argument of EHLO or HELO is; invalid: neither a full domain name nor an address literal",
         |f| Value::text(f.helo_check.kind.as_str())),
@@ -328,8 +405,12 @@ pub static TABLE: &[Fact] = &[
         |f| Value::text(f.tls.as_ref().map_or("", |tls| &tls.cipher))),
     fact("mail_from.address", Type::String, MAIL, "RFC 5321 §4.1.1.2", "the reverse-path; '' where it is null",
         |f| Value::text(&f.mail_from.address)),
+    fact("mail_from.local", Type::String, MAIL, "RFC 5321 §4.1.2", "the reverse-path's local-part, without its quoting",
+        |f| Value::text(&f.mail_from.local)),
     fact("mail_from.domain", Type::String, MAIL, "RFC 5321 §4.1.1.2", "the reverse-path's domain; '' where it is null",
         |f| Value::text(&f.mail_from.domain)),
+    fact("mail_from.smtputf8", Type::Bool, MAIL, "RFC 6531 §3.4", "the client asked for SMTPUTF8",
+        |f| Value::Bool(f.mail_from.smtputf8)),
     fact("spf.helo.result", Type::Word(MethodResult::WORDS), MAIL, "RFC 7208 §2.3", "SPF of the name in EHLO or HELO",
         |f| Value::text(f.spf.helo.result.as_str())),
     fact("spf.helo.domain", Type::String, MAIL, "RFC 7208 §2.3", "the name that was asked",
@@ -354,20 +435,49 @@ pub static TABLE: &[Fact] = &[
         |f| Value::Bool(f.reverse_mx.mail_from.secure)),
     only_at(Stage::Rcpt, fact("rcpt.address", Type::String, Stage::Rcpt, "RFC 5321 §4.1.1.3", "the recipient as the client gave it",
         |f| Value::text(&f.rcpt.address))),
+    only_at(Stage::Rcpt, fact("rcpt.local", Type::String, Stage::Rcpt, "RFC 5321 §4.1.2", "the recipient's local-part, without its quoting",
+        |f| Value::text(&f.rcpt.local))),
     only_at(Stage::Rcpt, fact("rcpt.domain", Type::String, Stage::Rcpt, "RFC 5321 §4.1.1.3", "the recipient's domain, one of ours",
         |f| Value::text(&f.rcpt.domain))),
     fact("rcpt.role", Type::Word(Role::WORDS), Stage::Rcpt, "RFC 5321 §4.5.1, RFC 2142",
         "postmaster, abuse or ''; at data the role that all recipients of the message share",
         |f| Value::text(f.rcpt.role.as_str())),
-    fact("greylist.result", Type::Word(GreylistResult::WORDS), Stage::Rcpt, "",
-        "new: who sends to whom is seen for the first time; early: it came back too soon; pass: in time; known: it has passed before; '' where greylisting does not ask",
+    fact("rcpt.count", Type::Int, Stage::Rcpt, "RFC 5321 §4.5.3.1.8",
+        "the recipients accepted before this one; at data, all recipients of the transaction",
+        |f| count(f.rcpt.count)),
+    fact("greylist.result", Type::Word(GreylistResult::WORDS), Stage::Rcpt, "RFC 6647",
+        "new: never seen; early: seen, but back too soon; pass: back in time; known: accepted before, or never greylisted",
         |f| Value::text(f.greylist.result.as_str())),
-    fact("greylist.key", Type::Word(GreylistKey::WORDS), Stage::Rcpt, "", "by what greylisting knows the client: its network, or the domain that SPF or DKIM passed for",
+    fact("greylist.key", Type::Word(GreylistKey::WORDS), Stage::Rcpt, "RFC 6647",
+        "by what the sender is remembered: its network, or the domain that SPF or (at data) DKIM passed for",
         |f| Value::text(f.greylist.key.as_str())),
+    fact("greylist.wait", Type::Int, Stage::Rcpt, "RFC 6647", "seconds until it is no longer too early",
+        |f| count(f.greylist.wait)),
+    fact("rates", Type::Counts, CONNECT, "",
+        "how often it was so before, by key and time; rules ask with rate('client', '10m')",
+        |f| Value::Map(f.rates.iter().map(|(name, n)| (Cow::Borrowed(name.as_str()), count(*n))).collect())),
     fact("message.bytes", Type::Int, DATA, "", "the size of the message as it came",
         |f| count(f.message.bytes)),
+    fact("message.header_bytes", Type::Int, DATA, "RFC 5322 §2.2", "the size of its header",
+        |f| count(f.message.header_bytes)),
+    fact("message.fields", Type::Int, DATA, "RFC 5322 §2.2", "the number of fields in its header",
+        |f| count(f.message.fields)),
+    fact("message.received", Type::Int, DATA, "RFC 5321 §4.4", "the number of Received fields, before ours: the hosts it came through",
+        |f| count(f.message.received)),
     fact("message.message_id", Type::String, DATA, "RFC 5322 §3.6.4", "Message-ID, cut to 250 characters",
         |f| Value::text(&f.message.message_id)),
+    fact("headers", Type::RecordMap(HEADER_FIELDS), DATA, "RFC 5322 §3.6, RFC 2047",
+        "a header field by its name in lower case, as in headers['list-id'].present; texts decoded, cut to 1,000 characters",
+        |f| Value::Map(f.headers.iter().map(header).collect())),
+    fact("mime.parts", Type::Int, DATA, "RFC 2046", "the parts of the message, itself and those of messages within it included; at most 1,000",
+        |f| count(f.mime.as_ref().map_or(0, |mime| mime.parts))),
+    fact("mime.depth", Type::Int, DATA, "RFC 2046", "how deep the deepest part lies: 0 for a plain text; at most 20",
+        |f| count(f.mime.as_ref().map_or(0, |mime| mime.depth))),
+    fact("mime.truncated", Type::Bool, DATA, "", "a bound was hit: the message has more than these facts tell",
+        |f| Value::Bool(f.mime.as_ref().is_some_and(|mime| mime.truncated))),
+    fact("mime.attachments", Type::RecordList(ATTACHMENT_FIELDS), DATA, "RFC 2183",
+        "the files and messages in the message, as in mime.attachments.exists(a, a.extension == 'exe')",
+        |f| Value::List(f.mime.iter().flat_map(|mime| &mime.attachments).take(LIST_BOUND).map(attachment).collect())),
     fact("from.addresses", Type::StringList, DATA, "RFC 5322 §3.6.2", "the addresses of From",
         |f| texts(&f.from.addresses)),
     fact("from.domain", Type::String, DATA, "RFC 9989", "the author domain; '' where there is none or more than one",

@@ -199,6 +199,27 @@ words! {
     }
 }
 words! {
+    /// The day of the week.
+    Weekday {
+        /// Not known.
+        #[default] Unknown = "",
+        /// The first one (ISO 8601).
+        Monday = "monday",
+        /// The second one.
+        Tuesday = "tuesday",
+        /// The third one.
+        Wednesday = "wednesday",
+        /// The fourth one.
+        Thursday = "thursday",
+        /// The fifth one.
+        Friday = "friday",
+        /// The sixth one.
+        Saturday = "saturday",
+        /// The seventh one.
+        Sunday = "sunday",
+    }
+}
+words! {
     /// What a rule or a decision does.
     Action {
         /// Take it; ends the stage's rules and the later ones.
@@ -272,12 +293,12 @@ words! {
         Early = "early",
         /// It came back in time.
         Pass = "pass",
-        /// It has passed before.
+        /// Mail of this sender was accepted before, or it is not greylisted at all.
         Known = "known",
     }
 }
 words! {
-    /// By what greylisting knows a client.
+    /// By what greylisting knows a sender.
     GreylistKey {
         /// It was not asked.
         #[default] Unasked = "",
@@ -287,6 +308,27 @@ words! {
         Spf = "spf",
         /// The domain of a DKIM signature that passed.
         Dkim = "dkim",
+    }
+}
+words! {
+    /// What a rate counts by; several together are joined by `+`.
+    RatePart {
+        /// The client's address.
+        #[default] Client = "client",
+        /// Its network: /24, /64.
+        ClientNetwork = "client.network",
+        /// The argument of EHLO or HELO.
+        Helo = "helo",
+        /// The reverse-path.
+        MailFromAddress = "mail_from.address",
+        /// Its domain.
+        MailFromDomain = "mail_from.domain",
+        /// The forward-path.
+        RcptAddress = "rcpt.address",
+        /// Its domain.
+        RcptDomain = "rcpt.domain",
+        /// The author domain.
+        FromDomain = "from.domain",
     }
 }
 

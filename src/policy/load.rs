@@ -1,15 +1,16 @@
 //! From the file as written to a policy that can judge: every rule, list and test is checked, every problem told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::facts::rate::Rate;
 use crate::facts::record::PolicyRecord;
 use crate::facts::table::FactSet;
 use crate::facts::word::{RuleAction, Stage};
 use crate::problem::{Problem, Problems, Source, nearest};
 
-use super::condition::{Condition, Known, Lists, Patterns, Runner};
+use super::condition::{Condition, Known, Lists, MAX_HEADERS, Named, Patterns, Runner};
 use super::draft::{self, DraftEntries, DraftExpect, DraftList, DraftRule, DraftTest};
 use super::given::given;
 use super::keys::{Reader, Spot};
@@ -22,6 +23,9 @@ use super::{Expect, Policy, Rule, Test};
 const MAX_FILE: usize = 1 << 20;
 /// The most rules of one policy: each costs time on every message.
 const MAX_RULES: usize = 500;
+
+/// The most rates of one policy: each is looked up, and counted, on every message.
+const MAX_RATES: usize = 32;
 
 /// How an entry of a list is mended.
 const ENTRIES: &str = "an entry is a domain, .domain with its subdomains, an address, an IP address or a network";
@@ -48,13 +52,16 @@ pub(super) fn parse(
     let tests: Vec<Test> = tests.collect();
     let mut reads = FactSet::default();
     rules.iter().flat_map(|(_, rule)| rule).for_each(|rule| reads.extend(rule.reads()));
-    let Some(runner) = Runner::new(&lists, zones.asked(reads), patterns) else {
+    let headers = headers(&mut reader, &rules);
+    let named = Named { zones: zones.asked(reads), headers: headers.clone() };
+    let Some(runner) = Runner::new(&lists, named, patterns) else {
         reader.problem(0..0, "", "this build cannot run conditions", "report it as a bug");
         return Err(problems);
     };
     let rules = rules.into_iter().map(|(_, rule)| rule).collect::<Option<Vec<Rule>>>();
     problems.into_result()?;
     let rules = rules.unwrap_or_default();
+    let rates: BTreeSet<Rate> = rules.iter().flat_map(Rule::rates).collect();
     let needs = Stage::ALL.iter().map(|stage| needs(&rules, *stage));
     let mut by_stage = [FactSet::default(); 4];
     by_stage.iter_mut().zip(needs).for_each(|(slot, set)| *slot = set);
@@ -64,6 +71,8 @@ pub(super) fn parse(
         tests,
         runner,
         needs: by_stage,
+        headers,
+        rates: rates.into_iter().collect(),
         record: PolicyRecord { file: source.name.clone(), sha256: sha256(&source.text) },
         source,
     })
@@ -73,6 +82,17 @@ fn needs(rules: &[Rule], stage: Stage) -> FactSet {
     let mut set = FactSet::default();
     rules.iter().filter(|rule| rule.at == stage).for_each(|rule| set.extend(rule.reads()));
     set
+}
+
+/// The header fields that the rules name, each once.
+fn headers(reader: &mut Reader<'_>, rules: &Rules) -> Vec<String> {
+    let named = rules.iter().flat_map(|(_, rule)| rule).flat_map(|rule| rule.headers());
+    let all: BTreeSet<&String> = named.collect();
+    if all.len() > MAX_HEADERS {
+        let cause = format!("the rules name {} header fields; {MAX_HEADERS} are the most", all.len());
+        reader.problem(0..0, "", cause, "each is kept of every message: name fewer");
+    }
+    all.into_iter().cloned().collect()
 }
 
 fn sha256(text: &str) -> String {
@@ -173,7 +193,9 @@ fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, known: Known<'_>, patt
     }
     let mut names: HashMap<String, usize> = HashMap::new();
     let mut rules = Rules::new();
+    let mut rates = BTreeSet::new();
     for draft in drafts {
+        let (span, key) = (draft.span.clone(), draft.key.clone());
         let before = reader.problems.len();
         if let Some(name) = &draft.name {
             check_name(reader, &draft.key, name);
@@ -184,6 +206,12 @@ fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, known: Known<'_>, patt
         }
         let name = draft.name.as_ref().map(|name| name.value.clone()).unwrap_or_default();
         let rule = rule(reader, draft, known, patterns).filter(|_| reader.problems.len() == before);
+        let asked = rates.len();
+        rule.iter().for_each(|rule| rates.extend(rule.rates()));
+        if asked <= MAX_RATES && rates.len() > MAX_RATES {
+            let cause = format!("a policy asks for at most {MAX_RATES} rates");
+            reader.problem(span, key, cause, "count by the same key and time in several rules");
+        }
         rules.push((name, rule));
     }
     rules

@@ -11,6 +11,8 @@ mod keys;
 mod lists;
 mod load;
 mod place;
+mod rate;
+pub mod replay;
 pub mod shipped;
 mod template;
 mod test;
@@ -19,6 +21,7 @@ mod zones;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::facts::rate::Rate;
 use crate::facts::record::{PolicyRecord, RuleRecord};
 use crate::facts::table::{self, FactSet, FactSource, Given};
 use crate::facts::word::{Action, RuleAction, Stage};
@@ -42,6 +45,9 @@ pub struct Policy {
     runner: Runner,
     /// By stage, in the order of [`Stage::ALL`].
     needs: [FactSet; 4],
+    /// The header fields that rules read, by their names in lower case, sorted.
+    headers: Vec<String>,
+    rates: Vec<Rate>,
     record: PolicyRecord,
     source: Arc<Source>,
 }
@@ -106,6 +112,17 @@ impl Rule {
             reads.extend(why.reads());
         }
         reads
+    }
+
+    /// The header fields that it reads, by their names in lower case; one may come twice.
+    pub fn headers(&self) -> impl Iterator<Item = &String> {
+        self.except.iter().chain([&self.condition]).flat_map(Condition::headers)
+    }
+
+    /// The rates that it asks for.
+    fn rates(&self) -> impl Iterator<Item = Rate> + '_ {
+        let conditions = std::iter::once(&self.condition).chain(&self.except);
+        conditions.flat_map(|condition| condition.rates().iter().copied())
     }
 }
 
@@ -288,9 +305,25 @@ impl Policy {
         }
     }
 
+    /// The header fields that its rules read, by their names in lower case, sorted: no others need be kept of a message.
+    pub fn headers(&self) -> &[String] {
+        &self.headers
+    }
+
+    /// The rates that its rules ask for, each once.
+    pub fn rates(&self) -> &[Rate] {
+        &self.rates
+    }
+
     /// Lets the rules of a stage decide, in their order. Total: a rule whose condition can't be run is recorded as such and left out.
     pub fn judge(&self, stage: Stage, facts: &dyn FactSource, so_far: &mut Judgement) -> Verdict {
-        decide::judge(self, stage, facts, so_far)
+        decide::judge(self, stage, facts, so_far, &mut |_| false)
+    }
+
+    /// Lets the rules of connect, mail and rcpt decide about one recipient: the stage and the verdict that refuse it, `None` where it
+    /// is taken.
+    pub fn judge_recipient(&self, facts: &dyn FactSource, so_far: &mut Judgement) -> Option<(Stage, Verdict)> {
+        decide::recipient(self, facts, so_far, &mut |_| false)
     }
 
     /// Its file and digest, as the decision record names them.

@@ -233,6 +233,11 @@ fn pieces(text: &str, at: Stage, faults: &mut Vec<Fault>) -> Vec<Piece> {
 
 fn placeholder(name: &str, span: std::ops::Range<usize>, at: Stage) -> Result<&'static Fact, Fault> {
     let Some(fact) = table::find(name) else {
+        if name.starts_with("headers[") || name.starts_with("headers.") {
+            // what a rule says is journalled, and what some fields say never is
+            let cause = "what a header field says can't stand in a text of a rule";
+            return Err(Fault::new(span, cause, "leave it out"));
+        }
         let mend = match nearest(name, table::names()) {
             Some(known) => format!("did you mean \"{known}\"?"),
             None => "`gatepost facts` lists them all".to_owned(),
@@ -242,14 +247,18 @@ fn placeholder(name: &str, span: std::ops::Range<usize>, at: Stage) -> Result<&'
     if !fact.known_at(at) {
         return Err(Fault::new(span, unknown_at(fact, at), known_when(fact)));
     }
-    if matches!(fact.ty, Type::RecordList(_) | Type::RecordMap(_)) {
+    if matches!(fact.ty, Type::RecordList(_) | Type::RecordMap(_) | Type::Counts) {
         return Err(Fault::new(span, format!("{name} is {}, which no text can hold", held(fact.ty)), "leave it out"));
     }
     Ok(fact)
 }
 
 fn held(ty: Type) -> &'static str {
-    if matches!(ty, Type::RecordMap(_)) { "a record for each block list" } else { "a list of records" }
+    match ty {
+        Type::RecordMap(_) => "a record for each of its names",
+        Type::Counts => "a number for each rate",
+        _ => "a list of records",
+    }
 }
 
 /// Says that a fact is not known at a stage.

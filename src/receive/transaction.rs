@@ -1,10 +1,11 @@
 //! One transaction, from MAIL to its end: who it is for, what was judged so far, the message as it comes in.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::authenticate::Authenticator;
-use crate::facts::record::{Recipient, RuleRecord};
+use crate::facts::record::{Recipient, RecipientDecision, RuleRecord};
 use crate::facts::word::Action;
 use crate::facts::{Facts, Rcpt, Role, Stage};
 use crate::message::author::Author;
@@ -137,6 +138,19 @@ pub(super) struct Refusal {
     pub rcpt: Rcpt,
 }
 
+impl Refusal {
+    /// What is done, whether or not `smtp.soft_reject` softens the reply.
+    pub fn action(&self) -> Action {
+        if self.reply.code() >= 500 { Action::Reject } else { Action::Defer }
+    }
+
+    /// The decision, where a rule made it.
+    pub fn by_rule(&self) -> Option<RecipientDecision> {
+        let by_rule = !self.rule.is_empty();
+        by_rule.then(|| RecipientDecision { action: self.action(), rule: self.rule.clone() })
+    }
+}
+
 impl Transaction {
     /// Whether the recipient can be judged together with those accepted so far: there is one answer after DATA (RFC 5321
     /// §4.1.1.4), so where a refusal could differ it is asked to come again alone.
@@ -150,6 +164,24 @@ impl Transaction {
     pub fn has_room_for(&self, copies: usize) -> bool {
         let so_far = self.accepted.iter().map(|accepted| accepted.mailboxes.len()).sum::<usize>();
         so_far == 0 || so_far.saturating_add(copies) <= MOST_COPIES
+    }
+
+    /// The header fields that the rules of its recipients name, and those of the policy of the connection.
+    pub fn headers_named(&self) -> BTreeSet<&String> {
+        let of_recipients = self.accepted.iter().map(|accepted| &accepted.standing.policy);
+        of_recipients.chain([self.policies.default()]).flat_map(|policy| policy.headers()).collect()
+    }
+
+    /// Whether a rule that is to be judged at stage data reads a fact of this group.
+    pub fn reads_at_data(&self, group: &str) -> bool {
+        let standings = self.accepted.iter().map(|accepted| &accepted.standing);
+        let judged = standings.filter(|standing| !standing.judgement.accepted);
+        judged.into_iter().any(|standing| standing.policy.needs(Stage::Data).touches(group))
+    }
+
+    /// What the rules of stage data can read of its recipients.
+    pub fn rcpt(&self, role: Role) -> Rcpt {
+        Rcpt { role, count: self.accepted.len() as u64, ..Rcpt::default() }
     }
 
     /// Notes what a recipient was answered.

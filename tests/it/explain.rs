@@ -36,7 +36,8 @@ fn honest() -> Record {
     facts.client.name = "mail.bank.example".into();
     facts.helo = "mail.bank.example".into();
     facts.tls = Some(Tls { version: "TLSv1.3".into(), cipher: "TLS13_AES_256_GCM_SHA384".into() });
-    facts.mail_from = Address { address: "ann@bank.example".into(), domain: "bank.example".into() };
+    facts.mail_from =
+        Address { address: "ann@bank.example".into(), domain: "bank.example".into(), ..Address::default() };
     facts.message.bytes = 1234;
     facts.message.message_id = "<1@bank.example>".into();
     facts.from.addresses = vec!["ann@bank.example".into()];
@@ -73,6 +74,7 @@ fn honest() -> Record {
             address: "alice@example.com".into(),
             mailboxes: vec!["alice@example.com".into()],
             reply: "250 2.1.5 ok".into(),
+            ..Recipient::default()
         }],
         recipients_more: 0,
         rules: vec![
@@ -104,7 +106,8 @@ fn forged() -> Record {
     facts.helo = "mail.mailer.example".into();
     facts.tls = None;
     facts.iprev.name = "mail.mailer.example".into();
-    facts.mail_from = Address { address: "x@mailer.example".into(), domain: "mailer.example".into() };
+    facts.mail_from =
+        Address { address: "x@mailer.example".into(), domain: "mailer.example".into(), ..Address::default() };
     facts.reply_to.domain = String::new();
     facts.spf.helo = Spf::default();
     facts.spf.mail_from = spf(MethodResult::Pass, "mailer.example");
@@ -334,6 +337,7 @@ fn an_attempt_to_relay() {
         address: "bob@elsewhere.example".into(),
         mailboxes: vec![],
         reply: "550 5.7.1 relaying denied".into(),
+        ..Recipient::default()
     }];
     check_summary(&record, "Refused at stage rcpt, by no rule: the answer was \"550 5.7.1 relaying denied\".");
     check_says(
@@ -350,6 +354,7 @@ fn an_unknown_recipient_beside_a_known_one() {
         address: "nobody@example.com".into(),
         mailboxes: vec![],
         reply: "550 5.1.1 no such mailbox".into(),
+        ..Recipient::default()
     });
     record.recipients_more = 3;
     check_says(
@@ -554,7 +559,7 @@ fn a_rule_that_observes_is_told_with_what_it_would_have_done() {
 
 fn answered(address: &str, reply: &str) -> Recipient {
     let (address, reply) = (address.into(), format!("{reply} ref=06H05F87B4000001"));
-    Recipient { address, mailboxes: vec![], reply }
+    Recipient { address, reply, ..Recipient::default() }
 }
 
 /// Two recipients that a rule refused, and one that there is not.

@@ -36,6 +36,7 @@ mod metrics;
 mod policy;
 mod privacy;
 mod problem;
+mod rates;
 mod receive;
 mod recipients;
 mod resolver;

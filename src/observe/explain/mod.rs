@@ -191,7 +191,7 @@ fn did(record: &Record, rule: &RuleRecord) -> String {
 
 fn recipients(record: &Record) -> Vec<Line> {
     let mut lines = Vec::new();
-    for Recipient { address, mailboxes, reply } in &record.recipients {
+    for Recipient { address, mailboxes, reply, .. } in &record.recipients {
         let mut text = match mailboxes.as_slice() {
             [] => String::new(),
             mailboxes => format!("for {}; ", listed(mailboxes.iter().map(|mailbox| fit(mailbox)).collect())),

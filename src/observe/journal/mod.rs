@@ -13,6 +13,7 @@ mod erase;
 mod keys;
 mod line;
 mod lock;
+mod read;
 mod search;
 mod subject;
 mod writer;
@@ -33,6 +34,7 @@ use crate::observe::pseudonym::Key;
 pub use erase::{Erased, Exported, erase, export};
 pub use keys::{Keys, Spellings};
 pub use line::{LINE_OCTETS, STRING_CHARACTERS};
+pub use read::{BLOCK, Block, Blocks, files_since};
 pub use search::{Search, find, normalise, search};
 pub use subject::{ERASED, Subject};
 

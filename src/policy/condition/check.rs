@@ -6,7 +6,7 @@ use std::ops::Range;
 use cel::common::ast::{CallExpr, Expr, LiteralValue, SourceInfo, operators};
 use cel::parser::Expression;
 
-use crate::facts::table::{self, FactSet};
+use crate::facts::table::{self, Type};
 use crate::facts::word::Stage;
 use crate::problem::nearest;
 
@@ -14,9 +14,10 @@ use super::super::place::Fault;
 use super::super::template::{known_when, unknown_at};
 use super::super::zones::Zones;
 use super::kind::Kind;
-use super::{Known, Lists, Patterns};
+use super::rate;
+use super::{Known, Lists, Patterns, Reads};
 
-/// Checks a condition and gives the facts that it reads.
+/// Checks a condition and says what it reads.
 ///
 /// # Errors
 /// Every fault in it.
@@ -27,9 +28,9 @@ pub(super) fn check(
     stage: Stage,
     known: Known<'_>,
     patterns: &mut Patterns,
-) -> Result<FactSet, Vec<Fault>> {
+) -> Result<Reads, Vec<Fault>> {
     let Known { lists, zones } = known;
-    let (reads, faults) = (FactSet::default(), Vec::new());
+    let (reads, faults) = (Reads::default(), Vec::new());
     let mut checker = Checker { text, info, stage, lists, zones, patterns, bound: None, reads, faults };
     let kind = checker.kind(expression);
     if !matches!(kind, Kind::Bool | Kind::Unknown) {
@@ -49,7 +50,7 @@ pub(super) struct Checker<'a> {
     pub(super) patterns: &'a mut Patterns,
     /// The variable of the comprehension that we are in.
     pub(super) bound: Option<(&'a str, Kind)>,
-    pub(super) reads: FactSet,
+    pub(super) reads: Reads,
     faults: Vec<Fault>,
 }
 
@@ -149,10 +150,13 @@ impl<'a> Checker<'a> {
         let Some(fact) = table::find(&name) else {
             return self.unknown_fact(expression, &name);
         };
+        if fact.ty == Type::Counts {
+            return self.fault(expression, format!("{name} are asked by a function"), rate::EXAMPLE);
+        }
         if !fact.known_at(self.stage) {
             return self.fault(expression, unknown_at(fact, self.stage), known_when(fact));
         }
-        self.reads.insert(fact);
+        self.reads.facts.insert(fact);
         fact.ty.into()
     }
 
@@ -174,6 +178,11 @@ impl<'a> Checker<'a> {
                 Kind::Records(_) => {
                     let field = name.get(fact.name.len() + 1..).unwrap_or_default();
                     format!("write {}.exists(x, x.{field} == ...)", fact.name)
+                }
+                Kind::ByName if fact.name == "headers" => {
+                    let field = name.get(fact.name.len() + 1..).unwrap_or_default();
+                    let field = field.split('.').next().unwrap_or_default().to_ascii_lowercase();
+                    format!("write headers['{field}'].present")
                 }
                 Kind::ByName => format!("write {}['zen.example'].listed", fact.name),
                 _ => format!("write {}", fact.name),

@@ -6,11 +6,13 @@
 mod block_list;
 mod check;
 mod function;
+mod header;
 mod kind;
+mod rate;
 mod run;
 mod shape;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ use cel::Env;
 use cel::parser::{Expression, ParseErrors};
 use regex::Regex;
 
+use crate::facts::rate::Rate;
 use crate::facts::table::FactSet;
 use crate::facts::word::Stage;
 
@@ -25,7 +28,9 @@ use super::lists::List;
 use super::place::Fault;
 use super::zones::Zones;
 
-pub(super) use run::Runner;
+pub(super) use header::{MAX_HEADERS, wrong_name as wrong_header};
+pub(super) use rate::mend as rate_mend;
+pub(super) use run::{Named, Runner};
 pub use shape::{MAX_BYTES, MAX_DEPTH};
 
 /// The lists of a policy by name.
@@ -40,11 +45,20 @@ pub(super) struct Known<'a> {
     pub zones: &'a Zones,
 }
 
+/// What a condition reads.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reads {
+    pub facts: FactSet,
+    /// The header fields, by their names in lower case.
+    pub headers: BTreeSet<String>,
+    pub rates: BTreeSet<Rate>,
+}
+
 /// A condition that was checked and is ready to run.
 #[derive(Debug)]
 pub(super) struct Condition {
     expression: Expression,
-    reads: FactSet,
+    reads: Reads,
 }
 
 impl Condition {
@@ -73,7 +87,17 @@ impl Condition {
 
     /// The facts that it reads.
     pub fn reads(&self) -> FactSet {
-        self.reads
+        self.reads.facts
+    }
+
+    /// The header fields that it reads.
+    pub fn headers(&self) -> &BTreeSet<String> {
+        &self.reads.headers
+    }
+
+    /// The rates that it asks for.
+    pub fn rates(&self) -> &BTreeSet<Rate> {
+        &self.reads.rates
     }
 }
 

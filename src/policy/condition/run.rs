@@ -12,19 +12,33 @@ use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey,
 use cel::common::value::{CowVal, StaticVal, Val};
 use cel::context::VariableResolver;
 use cel::extractors::This;
-use cel::{Context, Env, ExecutionError};
+use cel::{Context, Env, ExecutionError, FunctionContext};
 
 use crate::facts::table::{self, FactSource, Type as FactType, Value};
 use crate::facts::value::empty_record;
 
 use super::super::lists::List;
-use super::{Condition, Lists, Patterns};
+use super::{Condition, Lists, Patterns, rate};
 
 /// What conditions run on: the functions, the patterns and the lists of a policy.
 pub(in super::super) struct Runner {
     root: Context<'static, 'static>,
-    /// The block lists that conditions name: each has a value, asked or not.
-    zones: Vec<String>,
+    named: Named,
+}
+
+/// What conditions name of the facts that have records by name: each has a value, found or not.
+#[derive(Debug, Clone, Default)]
+pub(in super::super) struct Named {
+    /// Block lists.
+    pub zones: Vec<String>,
+    /// Header fields.
+    pub headers: Vec<String>,
+}
+
+impl Named {
+    fn of(&self, fact: &str) -> &[String] {
+        if fact == "headers" { &self.headers } else { &self.zones }
+    }
 }
 
 impl fmt::Debug for Runner {
@@ -34,8 +48,9 @@ impl fmt::Debug for Runner {
 }
 
 impl Runner {
-    /// The scope of a policy. `None` if the library declares a `matches` of its own, which compiles its pattern on every call.
-    pub fn new(lists: &Lists, zones: Vec<String>, patterns: Patterns) -> Option<Runner> {
+    /// The scope of a policy. `None` if the library declares functions of these names: its `matches` would compile the pattern on
+    /// every call.
+    pub fn new(lists: &Lists, named: Named, patterns: Patterns) -> Option<Runner> {
         let mut root = Context::with_env(Arc::new(Env::stdlib().with_optional_support(false)));
         let matches =
             move |This(text): This<Arc<String>>, pattern: Arc<String>| -> Result<cel::Value, ExecutionError> {
@@ -45,24 +60,37 @@ impl Runner {
                 }
             };
         root.add_function("matches", matches).ok()?;
+        let rate = |context: &FunctionContext<'_, '_>, key: Arc<String>, window: Arc<String>| {
+            rate::run(context, &key, &window)
+        };
+        root.add_function("rate", rate).ok()?;
         for (name, list) in lists {
             root.add_variable_as_val(format!("lists.{name}"), Box::new(NamedList(Arc::clone(list))));
         }
-        Some(Runner { root, zones })
+        Some(Runner { root, named })
     }
 
-    /// Whether a condition holds.
+    /// Whether a condition holds; `None` where that hangs on a fact that is not known. What is known decides where it can: `false && x`
+    /// and `x && false` are false whatever x is, and so is `true || x` true.
     ///
     /// # Errors
     /// What a checked condition can still run into: a division by zero, an overflow.
-    pub fn holds(&self, condition: &Condition, facts: &dyn FactSource, score: f64) -> Result<bool, ExecutionError> {
-        let known = Known { facts, score, zones: &self.zones };
+    pub fn holds(
+        &self,
+        condition: &Condition,
+        facts: &dyn FactSource,
+        score: f64,
+    ) -> Result<Option<bool>, ExecutionError> {
+        let known = Known { facts, score, named: &self.named };
         let root: &Context<'_, '_> = &self.root;
         let mut scope = root.new_inner_scope();
         scope.set_variable_resolver(&known);
-        match cel::Value::resolve(&condition.expression, &scope)? {
-            cel::Value::Bool(holds) => Ok(holds),
-            _ => Err(ExecutionError::function_error("condition", "it gives no bool")),
+        match cel::Value::resolve(&condition.expression, &scope) {
+            Ok(cel::Value::Bool(holds)) => Ok(Some(holds)),
+            // a checked condition names nothing else that could be missing
+            Err(ExecutionError::UndeclaredReference(_) | ExecutionError::NoSuchKey(_)) if !facts.is_whole() => Ok(None),
+            Err(error) => Err(error),
+            Ok(_) => Err(ExecutionError::function_error("condition", "it gives no bool")),
         }
     }
 }
@@ -71,18 +99,20 @@ impl Runner {
 struct Known<'f> {
     facts: &'f dyn FactSource,
     score: f64,
-    zones: &'f [String],
+    named: &'f Named,
 }
 
 impl VariableResolver for Known<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
-        let fact = table::find(variable)?;
+        let Some(fact) = table::find(variable) else {
+            return rate::variable(variable, self.facts).map(CowVal::owned);
+        };
         if fact.name == "score" {
             return Some(CowVal::owned(CelDouble::from(self.score)));
         }
-        let value = self.facts.value(fact);
+        let value = self.facts.find(fact)?;
         Some(CowVal::Owned(boxed(match fact.ty {
-            FactType::RecordMap(fields) => complete(value, self.zones, fields),
+            FactType::RecordMap(fields) if self.facts.fills(fact) => complete(value, self.named.of(fact.name), fields),
             _ => value,
         })))
     }
