@@ -70,6 +70,8 @@ fn every_key_is_read() {
     assert_eq!(config.http.listen, "[::1]:9999".parse().unwrap());
     assert_eq!(config.journal.directory, Path::new("/tmp/journal"));
     assert_eq!(config.journal.keep, Duration::from_secs(30 * 86_400));
+    assert!(config.journal.pseudonymise);
+    assert_eq!(config.journal.keep_audit, Duration::from_secs(800 * 86_400));
     assert_eq!(
         (config.security.user.as_deref(), config.security.group.as_deref()),
         (Some("gatepost-mail"), Some("mail"))
@@ -163,6 +165,8 @@ fn a_minimal_file_takes_the_defaults_of_the_table() {
     assert_eq!(absent.http.listen, "127.0.0.1:9125".parse().unwrap());
     assert_eq!(absent.journal.directory, Path::new("/var/lib/gatepost/journal"));
     assert_eq!(absent.journal.keep, Duration::from_secs(14 * 86_400));
+    assert!(!absent.journal.pseudonymise);
+    assert_eq!(absent.journal.keep_audit, Duration::from_secs(400 * 86_400));
     let limits = &absent.limits;
     assert_eq!((limits.command_line, limits.message, limits.recipients, limits.errors), (2048, 50_000_000, 1000, 10));
     assert_eq!((limits.session, limits.idle), (Duration::from_secs(1800), Duration::from_secs(300)));
@@ -239,6 +243,8 @@ fn keys_that_need_a_restart_are_told_and_others_are_not() {
         ("http.listen", "'127.0.0.1:1'"),
         ("journal.directory", "'/elsewhere'"),
         ("journal.keep", "'15d'"),
+        ("journal.pseudonymise", "true"),
+        ("journal.audit.keep", "'31d'"),
         ("security.user", "'nobody'"),
         ("limits.connections", "7"),
         ("limits.connections_per_address", "7"),

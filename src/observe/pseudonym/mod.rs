@@ -48,12 +48,14 @@ impl Key {
         MARK.chars().chain(digits).collect()
     }
 
-    /// `~k...@domain` for an address; without an `@` it is a text. The bare `postmaster` (RFC 5321 §4.5.1) is nobody's name and stays.
+    /// `~k...@domain` for an address; what is none (or cut) is a text. The bare `postmaster` (RFC 5321 §4.5.1) is nobody's name and stays.
     pub fn address(&self, address: &str, client: IpAddr) -> String {
         match address.rsplit_once('@') {
-            Some((local, domain)) => format!("{}@{}", self.local(local, domain), self.host(domain, client)),
+            Some((local, domain)) if is_name(domain) || literal(domain).is_some() => {
+                format!("{}@{}", self.local(local, domain), self.host(domain, client))
+            }
             None if address.eq_ignore_ascii_case("postmaster") => address.to_owned(),
-            None => self.opaque(address),
+            _ => self.opaque(address),
         }
     }
 
@@ -90,8 +92,8 @@ impl Key {
             None => (id, false),
         };
         let hidden = match bare.rsplit_once('@') {
-            Some((_, domain)) if is_name(domain) || literal(domain).is_some() => self.address(bare, client),
-            _ => self.opaque(bare),
+            Some(_) => self.address(bare, client),
+            None => self.opaque(bare),
         };
         if brackets { format!("<{hidden}>") } else { hidden }
     }

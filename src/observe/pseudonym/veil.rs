@@ -8,13 +8,45 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::{Key, is_name, network};
-use crate::facts::record::{DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, Record, RuleRecord};
+use super::{Key, MARK, is_name, network};
+use crate::facts::record::{
+    DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, RecipientDecision, Record, RuleRecord,
+};
 use crate::facts::{
-    Address, Arc, BlockList, Client, Dkim, Dmarc, Facts, From, Greylist, HeloCheck, Iprev, Message, Rcpt, ReplyTo,
-    ReverseMx, ReverseMxFour, Spf, SpfBoth, Tls,
+    Address, Arc, Attachment, BlockList, Client, Dkim, Dmarc, Facts, From, Greylist, HeaderField, HeloCheck, Iprev,
+    Message, Mime, Rcpt, ReplyTo, ReverseMx, ReverseMxFour, Spf, SpfBoth, Tls,
 };
 
+/// Fields that hold mailboxes, sorted.
+const MAILBOXES: &[&str] = &[
+    "bcc",
+    "cc",
+    "delivered-to",
+    "disposition-notification-to",
+    "envelope-to",
+    "errors-to",
+    "from",
+    "mail-followup-to",
+    "mail-reply-to",
+    "reply-to",
+    "resent-bcc",
+    "resent-cc",
+    "resent-from",
+    "resent-reply-to",
+    "resent-sender",
+    "resent-to",
+    "return-path",
+    "return-receipt-to",
+    "sender",
+    "to",
+    "x-envelope-from",
+    "x-envelope-to",
+    "x-original-from",
+    "x-original-to",
+    "x-sender",
+];
+/// Fields that hold message identifiers.
+const IDENTIFIERS: &[&str] = &["content-id", "in-reply-to", "message-id", "references", "resent-message-id"];
 /// How much of a fact's value a reply holds, in characters.
 const IN_A_REPLY: usize = 100;
 /// Texts that are longer than this, in octets, may end in the middle of a value.
@@ -141,6 +173,41 @@ impl Veil<'_> {
         }
     }
 
+    /// A local-part as the address beside it has it.
+    fn local(&self, local: &mut String, address: &str, domain: &str) {
+        let domain = address.rsplit_once('@').map_or(domain, |(_, domain)| domain);
+        if !local.is_empty() && !address.eq_ignore_ascii_case("postmaster") {
+            *local = self.key.local(local, domain);
+        }
+    }
+
+    /// A header field's value. Of fields that hold mailboxes and message identifiers (RFC 5322 §3.6) only those are kept: beside
+    /// them are people's names.
+    fn field(&mut self, name: &str, value: &mut String) {
+        if MAILBOXES.contains(&name) {
+            let hidden = self.key.scrubbed(&self.known.replaced(value), self.client);
+            let separates = |c: char| c.is_whitespace() || matches!(c, '<' | '>' | ',' | ';' | ':' | '(' | ')' | '"');
+            let kept: Vec<&str> =
+                hidden.split(separates).filter(|word| word.starts_with(MARK) && word.contains('@')).collect();
+            *value = if kept.is_empty() { self.key.opaque(value) } else { kept.join(", ") };
+        } else if IDENTIFIERS.contains(&name) {
+            let ids: Vec<String> = value.split_whitespace().map(|id| self.key.message_id(id, self.client)).collect();
+            *value = ids.join(" ");
+        } else {
+            self.text(value);
+        }
+    }
+
+    /// The name of a file says what a person called it; its extension stays.
+    fn attachment(&self, name: &mut String, extension: &str) {
+        if name.is_empty() {
+            return;
+        }
+        let hidden = self.key.opaque(name);
+        let is_short = extension.len() <= 10 && extension.bytes().all(|octet| octet.is_ascii_alphanumeric());
+        *name = if extension.is_empty() || !is_short { hidden } else { format!("{hidden}.{extension}") };
+    }
+
     fn text(&mut self, text: &mut String) {
         if text.is_empty() {
             return;
@@ -178,8 +245,10 @@ impl Veil<'_> {
         // texts first, while `known` is all that is needed of the rest
         [file, reply, why, trouble].into_iter().for_each(|text| self.text(text));
         for RuleRecord { name: _, at: _, outcome: _, action: _ } in rules {}
-        for Recipient { address, mailboxes, reply } in recipients {
+        for Recipient { address, mailboxes, reply, domain, role: _, decision } in recipients {
             self.text(reply);
+            self.host(domain);
+            if let Some(RecipientDecision { action: _, rule: _ }) = decision {}
             self.address(address);
             mailboxes.iter_mut().for_each(|mailbox| self.address(mailbox));
         }
@@ -193,12 +262,16 @@ impl Veil<'_> {
     fn facts(&mut self, facts: &mut Facts) {
         let Facts {
             client: Client { ip, port, name, trusted: _ },
+            clock: _,
             helo,
+            esmtp: _,
             helo_check: HeloCheck { kind: _, result: _, matches_ptr: _ },
             tls,
-            mail_from: Address { address, domain },
-            rcpt: Rcpt { address: rcpt_address, domain: rcpt_domain, role: _ },
-            message: Message { bytes: _, message_id },
+            mail_from: Address { address, local, domain, smtputf8: _ },
+            rcpt: Rcpt { address: rcpt_address, local: rcpt_local, domain: rcpt_domain, role: _, count: _ },
+            message: Message { bytes: _, header_bytes: _, fields: _, received: _, message_id },
+            headers,
+            mime,
             from: From { addresses, domain: from_domain, defects: _ },
             reply_to: ReplyTo { domain: reply_to },
             iprev: Iprev { result: _, name: iprev_name },
@@ -212,12 +285,26 @@ impl Veil<'_> {
             arc: Arc { result: _ },
             block_lists,
             reverse_mx: ReverseMxFour { mail_from: mx_mail_from, from: mx_from, reply_to: mx_reply_to, ptr: mx_ptr },
-            greylist: Greylist { result: _, key: _ },
+            greylist: Greylist { result: _, key: _, wait: _ },
+            // named by the policy's rules: words and times
+            rates: _,
             score: _,
         } = facts;
         *ip = network(*ip);
         // with a time to the millisecond it tells apart who shares an address
         *port = 0;
+        for (local, address, domain) in [(local, &*address, &*domain), (rcpt_local, &*rcpt_address, &*rcpt_domain)] {
+            self.local(local, address, domain);
+        }
+        for (name, HeaderField { present: _, count: _, value, last }) in headers.iter_mut() {
+            [value, last].into_iter().flatten().for_each(|value| self.field(name, value));
+        }
+        if let Some(Mime { parts: _, depth: _, truncated: _, attachments }) = mime {
+            for Attachment { name, extension, media_type, bytes: _, depth: _ } in attachments {
+                self.attachment(name, extension);
+                [extension, media_type].into_iter().for_each(|text| self.text(text));
+            }
+        }
         [address, rcpt_address].into_iter().chain(addresses).for_each(|address| self.address(address));
         *message_id = self.key.message_id(message_id, self.client);
         self.greeting(helo);

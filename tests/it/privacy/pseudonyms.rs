@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use gatepost::facts::record::Record;
-use gatepost::facts::{BlockList, Dkim, Facts, Tls};
+use gatepost::facts::{Attachment, BlockList, Dkim, Facts, HeaderField, Mime, Tls};
 use gatepost::observe::journal::{Journal, Settings, Spellings, find};
 use gatepost::observe::pseudonym::{Key, is_pseudonym, network, spelled};
 use serde_json::Value;
@@ -140,6 +140,20 @@ fn full() -> Record {
     }];
     let list = BlockList { codes: vec!["sbl".into()], names: vec!["192.0.2.1".into()], ..BlockList::default() };
     facts.block_lists.insert("zen.example".into(), list);
+    facts.mail_from.local = "ceo".into();
+    facts.rcpt.local = "bob".into();
+    for name in ["from", "list-id", "references"] {
+        let field = HeaderField { present: true, count: 2, value: Some("first".into()), last: Some("last".into()) };
+        facts.headers.insert(name.into(), field);
+    }
+    let attachment = Attachment {
+        name: "cv.pdf".into(),
+        extension: "pdf".into(),
+        media_type: "application/pdf".into(),
+        ..Attachment::default()
+    };
+    facts.mime = Some(Mime { attachments: vec![attachment], ..Mime::default() });
+    full.recipients[0].domain = "example.com".into();
     full.delivery = vec![gatepost::facts::record::DeliveryRecord {
         mailbox: "alice@example.com".into(),
         folder: "INBOX".into(),
@@ -263,6 +277,29 @@ fn what_is_kept_is_still_a_record_with_its_domains() {
     assert_eq!(from.addresses[0], mail_from.address, "one person in two places");
     assert_eq!((veiled.facts.client.ip, veiled.facts.client.port), (ip("192.0.2.0"), 0));
     assert_eq!(serde_json::from_str::<Record>(&serde_json::to_string(&veiled).unwrap()).unwrap(), veiled);
+}
+
+#[test]
+fn header_fields_keep_mailboxes_and_no_names_of_people() {
+    let value = |name: &str, value: &str| {
+        let mut one = full();
+        let field = HeaderField { present: true, count: 1, value: Some(value.into()), last: None };
+        one.facts.headers.insert(name.into(), field);
+        key().veil(&mut one);
+        one.facts.headers[name].value.clone().unwrap()
+    };
+    let from = value("from", "\"Wilhelmina Quist\" <ceo@bank.example>, Bob <b@c.example>");
+    assert!(!from.contains("Quist") && !from.contains("Bob"), "{from}");
+    let mut veiled = full();
+    key().veil(&mut veiled);
+    assert!(from.starts_with(&veiled.facts.mail_from.address) && from.ends_with("@c.example"), "{from}");
+    assert!(is_pseudonym(&value("to", "undisclosed Wilhelmina")));
+    let references = value("references", "<1.quist@a.example> <2@b.example>");
+    assert!(references.contains("@a.example> <~k") && !references.contains("quist"), "{references}");
+    assert_eq!(value("list-id", "Friends <friends.example.org>"), "Friends <friends.example.org>");
+    let attachment = &veiled.facts.mime.as_ref().unwrap().attachments[0];
+    assert!(attachment.name.starts_with("~k") && attachment.name.ends_with(".pdf"), "{}", attachment.name);
+    assert!(veiled.facts.mail_from.address.starts_with(&format!("{}@", veiled.facts.mail_from.local)));
 }
 
 fn without_names(directory: &Path) -> Journal {

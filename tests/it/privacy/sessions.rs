@@ -11,7 +11,7 @@ use crate::support::server::{Server, Setup, wait_for};
 use crate::support::site::{Client, is_day};
 
 /// Every name below has this in it, and nothing else has.
-const MARK: &str = "xq";
+const MARK: &str = "xquo";
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 77, 88, 99);
 const REFUSED_CLIENT: Ipv4Addr = Ipv4Addr::new(127, 77, 88, 98);
 /// Ways in which the two addresses can be written.
@@ -59,8 +59,8 @@ when = "from.domain == 'nowhere.example'"
 action = "discard"
 "#;
 
-const DOMAIN: &str = r#"mailboxes = ["alice", "quentinxq", "refusedxq", "brokenxq", "marthaxq"]
-aliases = { zephyrinaxq = ["quentinxq", "marthaxq"], abuse = "quentinxq", postmaster = "quentinxq" }"#;
+const DOMAIN: &str = r#"mailboxes = ["alice", "quentinxquo", "refusedxquo", "brokenxquo", "marthaxquo"]
+aliases = { zephyrinaxquo = ["quentinxquo", "marthaxquo"], abuse = "quentinxquo", postmaster = "quentinxquo" }"#;
 
 fn zone() -> Zone {
     Zone::new()
@@ -84,7 +84,7 @@ fn server() -> Server {
     // where this mailbox's directory should be made is a file: storing fails with a path that names it
     let domain = server.path("mail/receiver.example");
     fs::create_dir_all(&domain).unwrap();
-    fs::write(domain.join("brokenxq"), "in the way").unwrap();
+    fs::write(domain.join("brokenxquo"), "in the way").unwrap();
     if let Some((user, _)) = crate::support::server::mail_user() {
         nix::unistd::chown(&domain, Some(user.uid), Some(user.gid)).unwrap();
     }
@@ -93,10 +93,10 @@ fn server() -> Server {
 
 fn message(from: &str) -> String {
     format!(
-        "From: {from}\r\nTo: Displayxq <zephyrinaxq@receiver.example>\r\nSubject: subjectxq\r\nReply-To: <replyxq@sender.example>\r\n\
-         Message-ID: <idxq.4711@deskxq-99.sender.example>\r\nX-Other: otherxq\r\n\r\nbodyxq\r\n"
+        "From: {from}\r\nTo: Displayxquo <zephyrinaxquo@receiver.example>\r\nSubject: subjectxquo\r\nReply-To: <replyxquo@sender.example>\r\n\
+         Message-ID: <idxquo.4711@deskxquo-99.sender.example>\r\nX-Other: otherxquo\r\n\r\nbodyxquo\r\n"
     )
-    .replace("deskxq-99.", "")
+    .replace("deskxquo-99.", "")
 }
 
 fn dial(server: &Server, from: Ipv4Addr) -> Client {
@@ -110,59 +110,63 @@ fn all_kinds(server: &Server) -> usize {
     let mut client = dial(server, CLIENT);
     client.expect("EHLO [127.77.88.99]", "250");
     // accepted, for an alias with a detail, a role and a mailbox
-    let paths = ["zephyrinaxq+detailxq@receiver.example", "abuse@receiver.example", "MarthaXQ@receiver.example"];
+    let paths = ["zephyrinaxquo+detailxquo@receiver.example", "abuse@receiver.example", "MarthaXQUO@receiver.example"];
     let stored =
-        client.mail("wilhelminaxq@sender.example", &paths).data(message("Barnaby Xq <barnabyxq@sender.example>"));
+        client.mail("wilhelminaxquo@sender.example", &paths).data(message("Barnaby Xquo <barnabyxquo@sender.example>"));
     assert_eq!(stored.code, 250, "{stored:?}");
     // refused by the rules of each stage
-    client.expect("MAIL FROM:<refused.senderxq@sender.example>", "250");
-    client.expect("RCPT TO:<quentinxq@receiver.example>", "550 5.7.1 refused.senderxq@sender.example at 127.77.88.99");
+    client.expect("MAIL FROM:<refused.senderxquo@sender.example>", "250");
+    client.expect(
+        "RCPT TO:<quentinxquo@receiver.example>",
+        "550 5.7.1 refused.senderxquo@sender.example at 127.77.88.99",
+    );
     client.expect("RSET", "250");
-    client.expect("MAIL FROM:<wilhelminaxq@sender.example>", "250");
-    client.expect("RCPT TO:<refusedxq@receiver.example>", "451 4.7.1 refusedxq@receiver.example");
+    client.expect("MAIL FROM:<wilhelminaxquo@sender.example>", "250");
+    client.expect("RCPT TO:<refusedxquo@receiver.example>", "451 4.7.1 refusedxquo@receiver.example");
     client.expect("RSET", "250");
     let refused = client
-        .mail("bounce-quentinxq=receiver.example@sender.example", &["quentinxq@receiver.example"])
-        .data(message("<barnabyxq@refused.example>"));
-    assert!(refused.text.contains("barnabyxq"), "{refused:?}");
+        .mail("bounce-quentinxquo=receiver.example@sender.example", &["quentinxquo@receiver.example"])
+        .data(message("<barnabyxquo@refused.example>"));
+    assert!(refused.text.contains("barnabyxquo"), "{refused:?}");
     let many: Vec<String> =
-        (0..6).map(|n| format!("<authorxqnumber{n}.with.a.long.namexq@sender{n}.example>")).collect();
-    let refused = client.mail("", &["quentinxq@receiver.example"]).data(message(&many.join(", ")));
+        (0..6).map(|n| format!("<authorxquonumber{n}.with.a.long.namexquo@sender{n}.example>")).collect();
+    let refused = client.mail("", &["quentinxquo@receiver.example"]).data(message(&many.join(", ")));
     assert_eq!(refused.code, 550, "{refused:?}");
     // refused by the protocol
-    client.expect("MAIL FROM:<wilhelminaxq@sender.example>", "250");
-    client.expect("RCPT TO:<nobodyxq@receiver.example>", "550 5.1.1");
-    client.expect("RCPT TO:<relayxq@elsewhere.example>", "550 5.7.1");
+    client.expect("MAIL FROM:<wilhelminaxquo@sender.example>", "250");
+    client.expect("RCPT TO:<nobodyxquo@receiver.example>", "550 5.1.1");
+    client.expect("RCPT TO:<relayxquo@elsewhere.example>", "550 5.7.1");
     client.expect("RSET", "250");
     // quarantined, discarded, not stored, given up
-    for (from, code) in [("<barnabyxq@junk.example>", 250), ("<barnabyxq@nowhere.example>", 250)] {
+    for (from, code) in [("<barnabyxquo@junk.example>", 250), ("<barnabyxquo@nowhere.example>", 250)] {
         assert_eq!(
-            client.mail("wilhelminaxq@sender.example", &["quentinxq@receiver.example"]).data(message(from)).code,
+            client.mail("wilhelminaxquo@sender.example", &["quentinxquo@receiver.example"]).data(message(from)).code,
             code
         );
     }
     let trouble = client
-        .mail("wilhelminaxq@sender.example", &["brokenxq@receiver.example"])
-        .data(message("<barnabyxq@a.example>"));
+        .mail("wilhelminaxquo@sender.example", &["brokenxquo@receiver.example"])
+        .data(message("<barnabyxquo@a.example>"));
     assert_eq!(trouble.code, 451, "{trouble:?}");
-    client.mail("\"odd xq\"@sender.example", &["postmaster"]);
+    client.mail("\"odd xquo\"@sender.example", &["postmaster"]);
     client.expect("RSET", "250");
-    client.expect("MAIL FROM:<j\u{f6}rgxq@sender.example> SMTPUTF8", "250");
-    client.expect("RCPT TO:<quentinxq@receiver.example>", "250");
+    client.expect("MAIL FROM:<j\u{f6}rgxquo@sender.example> SMTPUTF8", "250");
+    client.expect("RCPT TO:<quentinxquo@receiver.example>", "250");
     client.expect("RSET", "250");
-    client.expect("MAIL FROM:<literalxq@[127.77.88.99]>", "250");
+    client.expect("MAIL FROM:<literalxquo@[127.77.88.99]>", "250");
     client.expect("QUIT", "221");
     // HELO says a recipient's name, an address, and the reverse name
-    for helo in ["quentinxq", "127.77.88.99", "host-127-77-88-99.pool.sender.example", "mailbox.xq@sender.example"] {
+    for helo in ["quentinxquo", "127.77.88.99", "host-127-77-88-99.pool.sender.example", "mailbox.xquo@sender.example"]
+    {
         let mut client = dial(server, CLIENT);
         client.expect(&format!("HELO {helo}"), "250");
-        client.mail("wilhelminaxq@sender.example", &["quentinxq@receiver.example"]);
+        client.mail("wilhelminaxquo@sender.example", &["quentinxquo@receiver.example"]);
         client.hang_up();
     }
     let mut client = dial(server, REFUSED_CLIENT);
     client.expect("EHLO 98.88.77.127.dyn.sender.example", "250");
-    client.expect("MAIL FROM:<wilhelminaxq@sender.example>", "250");
-    client.expect("RCPT TO:<quentinxq@receiver.example>", "550 5.7.1 127.77.88.98");
+    client.expect("MAIL FROM:<wilhelminaxquo@sender.example>", "250");
+    client.expect("RCPT TO:<quentinxquo@receiver.example>", "550 5.7.1 127.77.88.98");
     client.expect("QUIT", "221");
     17
 }
@@ -242,8 +246,8 @@ fn export_finds_who_is_asked_for(server: &Server) {
         let output = server.gatepost(&arguments).output().unwrap();
         String::from_utf8(output.stdout).unwrap().lines().count()
     };
-    assert_eq!(export("Wilhelminaxq@sender.example"), 11);
-    assert_eq!(export("marthaxq@receiver.example"), 1);
+    assert_eq!(export("Wilhelminaxquo@sender.example"), 11);
+    assert_eq!(export("marthaxquo@receiver.example"), 1);
     assert_eq!(export("stranger@sender.example"), 0);
 }
 
@@ -255,7 +259,8 @@ fn bodies_and_subjects_are_never_written() {
     for recipient in ["alice@receiver.example", "nobody@receiver.example"] {
         client.expect("MAIL FROM:<a@sender.example>", "250");
         if client.say(&format!("RCPT TO:<{recipient}>")).code == 250 {
-            client.data("From: <a@sender.example>\r\nSubject: subjectxq\r\nComments: commentsxq\r\n\r\nbodyxq\r\n");
+            client
+                .data("From: <a@sender.example>\r\nSubject: subjectxquo\r\nComments: commentsxquo\r\n\r\nbodyxquo\r\n");
         }
         client.expect("RSET", "250");
     }
