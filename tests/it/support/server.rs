@@ -26,6 +26,11 @@ pub struct Setup {
     pub policy: Option<&'static str>,
     /// Whether STARTTLS is offered, with a certificate for `mx.receiver.example` that signs itself.
     pub tls: bool,
+}
+
+/// What few tests want to be different.
+#[derive(Default)]
+pub struct More {
     /// More lines of `[domains."receiver.example"]`; with `mailboxes` among them they stand in place of alice and bob.
     pub domain: &'static str,
     /// More lines of `[journal]`.
@@ -64,6 +69,11 @@ pub fn mail_user() -> Option<(User, Group)> {
 impl Server {
     /// Starts `gatepost serve` for receiver.example (mailboxes alice and bob) and waits until /readyz says 200.
     pub fn start(setup: Setup) -> Server {
+        Server::start_with(setup, &More::default())
+    }
+
+    /// As [`Server::start`], with more.
+    pub fn start_with(setup: Setup, more: &More) -> Server {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let dns = runtime.block_on(super::dns::serve(setup.zone));
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -75,7 +85,7 @@ impl Server {
             dns: dns.addr(),
             tls: setup.tls,
             policy: setup.policy.is_some(),
-            journal: setup.journal,
+            journal: more.journal,
             _answering: Answering { _server: dns, _runtime: runtime },
         };
         if let Some(policy) = setup.policy {
@@ -86,7 +96,7 @@ impl Server {
         }
         for attempt in 1..=STARTS {
             server.choose_ports();
-            server.write_config(setup.domain);
+            server.write_config(more.domain);
             server.spawn();
             if server.wait_until_ready() {
                 return server;
