@@ -12,6 +12,7 @@ mod dns;
 mod generation;
 mod listener;
 mod lists;
+mod memory;
 mod private;
 mod privileges;
 mod reload;

@@ -455,6 +455,23 @@ fn site() -> Site {
     site
 }
 
+/// The next probe would be a minute off, which is longer than a test waits.
+#[test]
+fn lists_that_could_not_be_probed_in_an_outage_are_probed_as_it_ends() {
+    let zone = || zone().a("66.0.0.127.zen.example", [127, 0, 0, 2]);
+    let out_of_order = zone().failing_all(Fault::ServFail);
+    let site = Site::start(Setup { zone: out_of_order, policy: POLICY, more: LISTS, ..Setup::default() });
+    let zen = ["zone=\"zen.example\""];
+    site.wait_for_metric("gatepost_dns_up", &[], 0.0);
+    site.wait_for_metric("gatepost_block_list_up", &zen, 0.0);
+    site.dns.replace(zone());
+    site.wait_for_metric("gatepost_block_list_up", &zen, 1.0);
+    let mut client = site.dial_from([127, 0, 0, 66]);
+    client.expect("EHLO client.example", "250");
+    client.expect("MAIL FROM:<a@sender.example>", "250");
+    client.expect("RCPT TO:<alice@local.example>", "550 5.7.1 127.0.0.66 is listed");
+}
+
 #[test]
 fn an_address_list_refuses_at_rcpt_and_everybody_is_told_why() {
     let site = site();

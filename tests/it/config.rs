@@ -72,6 +72,10 @@ fn every_key_is_read() {
     assert_eq!(config.journal.keep, Duration::from_secs(30 * 86_400));
     assert!(config.journal.pseudonymise);
     assert_eq!(config.journal.keep_audit, Duration::from_secs(800 * 86_400));
+    let state = &config.state;
+    assert_eq!((state.directory.as_path(), state.entries), (Path::new("/tmp/state"), 5000));
+    let days = [state.greylist_window, state.greylist_known].map(|time| time.as_secs() / 86_400);
+    assert_eq!((state.greylist_delay.as_secs(), days), (600, [1, 60]));
     assert_eq!(
         (config.security.user.as_deref(), config.security.group.as_deref()),
         (Some("gatepost-mail"), Some("mail"))
@@ -154,8 +158,8 @@ fn a_minimal_file_takes_the_defaults_of_the_table() {
     let explicit = parsed(&format!("{explicit}{DOMAIN}"));
     assert_eq!(absent.smtp, explicit.smtp);
     assert_eq!(
-        (&absent.maildir, &absent.http, &absent.journal),
-        (&explicit.maildir, &explicit.http, &explicit.journal)
+        (&absent.maildir, &absent.http, &absent.journal, &absent.state),
+        (&explicit.maildir, &explicit.http, &explicit.journal, &explicit.state)
     );
     assert_eq!(absent.limits, explicit.limits);
     // and those are what the documentation says
@@ -167,6 +171,8 @@ fn a_minimal_file_takes_the_defaults_of_the_table() {
     assert_eq!(absent.journal.keep, Duration::from_secs(14 * 86_400));
     assert!(!absent.journal.pseudonymise);
     assert_eq!(absent.journal.keep_audit, Duration::from_secs(400 * 86_400));
+    assert_eq!(absent.state.directory, Path::new("/var/lib/gatepost/state"));
+    assert_eq!(absent.state.greylist_delay, Duration::from_secs(300));
     let limits = &absent.limits;
     assert_eq!((limits.command_line, limits.message, limits.recipients, limits.errors), (2048, 50_000_000, 1000, 10));
     assert_eq!((limits.session, limits.idle), (Duration::from_secs(1800), Duration::from_secs(300)));
@@ -245,6 +251,8 @@ fn keys_that_need_a_restart_are_told_and_others_are_not() {
         ("journal.keep", "'15d'"),
         ("journal.pseudonymise", "true"),
         ("journal.audit.keep", "'31d'"),
+        ("state.directory", "'/elsewhere'"),
+        ("state.entries", "5000"),
         ("security.user", "'nobody'"),
         ("limits.connections", "7"),
         ("limits.connections_per_address", "7"),

@@ -45,5 +45,6 @@ mod reverse_mx;
 mod server;
 mod session;
 mod spf;
+mod state;
 mod trace;
 mod whole;

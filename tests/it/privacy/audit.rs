@@ -91,7 +91,8 @@ fn whatever_is_changed_is_seen() {
 
 #[test]
 fn a_missing_end_is_seen() {
-    let cut: &[(&str, fn(&Path))] = &[
+    type Cut = fn(&Path);
+    let cut: &[(&str, Cut)] = &[
         ("the last line", |directory| put(directory, &lines(directory)[..3])),
         ("half of the last line", |directory| {
             let text = fs::read_to_string(chain(directory)).unwrap();

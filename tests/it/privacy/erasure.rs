@@ -34,8 +34,11 @@ fn write(directory: &Path, records: impl IntoIterator<Item = Record>) {
     assert_eq!(journal.close(PATIENCE), 0);
 }
 
+/// Puts an address somewhere.
+type Put = fn(&mut Record);
+
 /// Each way in which alice@example.com can stand in a record.
-fn ways() -> Vec<(&'static str, fn(&mut Record))> {
+fn ways() -> Vec<(&'static str, Put)> {
     vec![
         ("reverse-path", |record| record.facts.mail_from.address = "Alice@Example.COM".into()),
         ("quoted", |record| record.facts.mail_from.address = "\"alice\"@example.com".into()),
@@ -234,8 +237,8 @@ fn the_commands_say_what_they_did() {
     assert_eq!(run(&["journal", "export", "--address", "alice@example.com"]).0, 1);
     let (code, out, _) = run(&["journal", "verify"]);
     assert!(code == 0 && out.contains("is whole: 1 line"), "{out}");
-    let chain = fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().path());
-    let chain = chain.filter(|path| path.extension().is_some_and(|extension| extension == "chain")).next().unwrap();
+    let mut files = fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().path());
+    let chain = files.find(|path| path.extension().is_some_and(|extension| extension == "chain")).unwrap();
     let note = fs::read_to_string(chain).unwrap();
     assert!(note.contains("\"event\":\"erase\"") && note.contains("\"lines\":1") && !note.contains("alice"), "{note}");
     let (code, _, said) = run(&["journal", "erase", "--address", "alice"]);
