@@ -53,6 +53,22 @@ pub struct Recipient {
     pub mailboxes: Vec<String>,
     /// What RCPT was answered.
     pub reply: String,
+    /// What was decided for this recipient, where that is not the same for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<RecipientDecision>,
+}
+
+/// What was decided for one recipient.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RecipientDecision {
+    /// What was done.
+    pub action: Action,
+    /// The rule that decided.
+    pub rule: String,
+    /// What the rule says, where the message was quarantined instead because others of the transaction take it
+    /// (`policy.mixed = "quarantine"`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<Action>,
 }
 
 /// What a rule did.

@@ -3,6 +3,8 @@
 
 pub mod author;
 pub mod content;
+pub mod edit;
 pub mod header;
 pub mod reference;
 pub mod trace;
+pub mod unstructured;

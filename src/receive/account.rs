@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::facts::record::{DecisionRecord, DeliveryRecord, PolicyRecord, Record, RuleRecord, Timings};
+use crate::facts::record::{
+    DecisionRecord, DeliveryRecord, PolicyRecord, RecipientDecision, Record, RuleRecord, Timings,
+};
 use crate::facts::word::Action;
 use crate::facts::{Facts, Rcpt, Stage};
 use crate::policy::Grounds;
@@ -23,6 +25,8 @@ pub(super) struct End {
     pub score: f64,
     /// What rules could read of the recipients.
     pub rcpt: Rcpt,
+    /// What was decided for listed recipients, by their places, where it is not the same for all.
+    pub by_recipient: Vec<(usize, RecipientDecision)>,
     pub policy: PolicyRecord,
     pub delivery: Vec<DeliveryRecord>,
     /// Why it could not be stored, where it was to be.
@@ -45,6 +49,7 @@ impl End {
             rules: refusal.rules,
             score: refusal.score,
             rcpt: refusal.rcpt,
+            by_recipient: Vec::new(),
             policy,
             delivery: Vec::new(),
             trouble: String::new(),
@@ -65,6 +70,7 @@ impl End {
             rules: Vec::new(),
             score: 0.0,
             rcpt: Rcpt::default(),
+            by_recipient: Vec::new(),
             policy,
             delivery: Vec::new(),
             trouble: String::new(),
@@ -77,6 +83,12 @@ impl End {
 
 /// The decision record of a transaction that has ended.
 pub(super) fn record(transaction: &Transaction, end: &End) -> Record {
+    let mut recipients = transaction.tried.clone();
+    for (place, decision) in &end.by_recipient {
+        if let Some(recipient) = recipients.get_mut(*place) {
+            recipient.decision = Some(decision.clone());
+        }
+    }
     let facts = Facts { score: end.score, rcpt: end.rcpt.clone(), ..transaction.facts.clone() };
     Record {
         v: 1,
@@ -84,7 +96,7 @@ pub(super) fn record(transaction: &Transaction, end: &End) -> Record {
         time: format!("{:.3}", jiff::Timestamp::now()),
         stage: end.stage,
         facts,
-        recipients: transaction.tried.clone(),
+        recipients,
         recipients_more: transaction.tried_more,
         rules: end.rules.clone(),
         policy: end.policy.clone(),

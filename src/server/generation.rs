@@ -26,6 +26,7 @@ pub(super) struct Lasting {
 pub fn policies(config: &Config) -> Policies {
     let policies = config.policies.clone();
     Policies::new(Arc::clone(config.policies.default()), move |mailbox| Arc::clone(policies.of(mailbox)))
+        .with_mixed(config.policies.mixed())
 }
 
 /// What sessions that begin from now on share.

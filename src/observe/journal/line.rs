@@ -2,7 +2,9 @@
 //!
 //! Producers cut what clients send; here it is bound once more, so that no fault elsewhere can fill the disk with one message.
 
-use crate::facts::record::{DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, Record, RuleRecord};
+use crate::facts::record::{
+    DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, RecipientDecision, Record, RuleRecord,
+};
 use crate::facts::{
     Address, BlockList, Client, Dkim, Dmarc, Facts, From, Greylist, HeloCheck, Iprev, Message, Rcpt, ReplyTo,
     ReverseMx, ReverseMxFour, Spf, SpfBoth, Tls,
@@ -90,10 +92,13 @@ impl Bound {
             *recipients_more += (recipients.len() - self.entries) as u64;
             recipients.truncate(self.entries);
         }
-        for Recipient { address, mailboxes, reply } in recipients {
+        for Recipient { address, mailboxes, reply, decision } in recipients {
             self.text(address);
             self.texts(mailboxes);
             self.text(reply);
+            if let Some(RecipientDecision { action: _, rule, instead_of: _ }) = decision {
+                self.text(rule);
+            }
         }
         self.list(rules, |more| RuleRecord { name: format!("{CUT} and {more} more"), ..RuleRecord::default() });
         for RuleRecord { name, at: _, outcome: _, action: _ } in rules {

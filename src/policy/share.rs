@@ -1,0 +1,28 @@
+//! A rule that acts on a share of messages only: which ones, the client's network and the rule's name say, so that a client always
+//! gets the same answer, and a rule that goes from 10 to 20 percent goes on acting on those it acted on.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::facts::table::{self, FactSource, Value};
+
+/// The fact that messages are told apart by.
+pub(super) const BY: &str = "client.ip";
+
+/// Whether a rule that acts on so many percent of messages acts on this one: whether the first 8 octets of
+/// SHA-256(`RULE NETWORK`), big-endian, modulo 100, are less. NETWORK is `192.0.2.0/24` or `2001:db8::/64`. Without a client, as in
+/// a test that gives none, it acts.
+pub(super) fn covers(percent: u8, rule: &str, facts: &dyn FactSource) -> bool {
+    let Some(Value::String(ip)) = table::find(BY).map(|fact| facts.value(fact)) else { return true };
+    let Ok(ip) = ip.parse() else { return true };
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, format!("{rule} {}", network(ip)).as_bytes());
+    let first = digest.as_ref().iter().take(8).fold(0u64, |number, octet| number << 8 | u64::from(*octet));
+    first % 100 < u64::from(percent)
+}
+
+/// What one sender commonly has: an IPv4 /24, an IPv6 /64.
+fn network(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => format!("{}/24", Ipv4Addr::from(ip.to_bits() & 0xffff_ff00)),
+        IpAddr::V6(ip) => format!("{}/64", Ipv6Addr::from(ip.to_bits() & !u128::from(u64::MAX))),
+    }
+}
