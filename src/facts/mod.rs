@@ -3,13 +3,14 @@
 //! A fact's name is its path in the decision record, so the structs here serialize to exactly that record (see [`record`]).
 //! Every fact always has a value of its type: `''`, `0`, `false`, `[]` or `none` where there is nothing.
 
+pub mod rate;
 pub mod record;
 pub mod table;
 pub mod value;
 pub mod word;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,9 +56,12 @@ pub struct Facts {
     pub block_lists: BTreeMap<String, BlockList>,
     /// Whether the client is a mail exchanger of the four names.
     pub reverse_mx: ReverseMxFour,
-    /// What greylisting remembers.
+    /// What greylisting remembers of who sends to whom.
     #[serde(default, skip_serializing_if = "Greylist::is_empty")]
     pub greylist: Greylist,
+    /// By `key/window`, as in `client/10m`: how often it was so before, see [`rate::Rate`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rates: BTreeMap<String, u64>,
     /// The sum of the scores of the rules that matched so far.
     pub score: f64,
 }
@@ -284,6 +288,9 @@ pub struct Greylist {
     pub result: GreylistResult,
     /// network, spf, dkim; empty where no rule asks.
     pub key: GreylistKey,
+    /// Seconds until it is no longer too early; 0 where it is not.
+    #[serde(default)]
+    pub wait: u64,
 }
 
 impl Greylist {
@@ -314,8 +321,17 @@ impl Facts {
             block_lists: BTreeMap::new(),
             reverse_mx: ReverseMxFour::default(),
             greylist: Greylist::default(),
+            rates: BTreeMap::new(),
             score: 0.0,
         }
+    }
+}
+
+/// The network that one sender commonly has: an IPv4 /24, an IPv6 /64.
+pub fn network(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => format!("{}/24", Ipv4Addr::from(ip.to_bits() & 0xffff_ff00)),
+        IpAddr::V6(ip) => format!("{}/64", Ipv6Addr::from(ip.to_bits() & !u128::from(u64::MAX))),
     }
 }
 

@@ -78,6 +78,20 @@ impl Given {
         Ok(())
     }
 
+    /// Gives one number of a fact that is [`Type::Counts`].
+    ///
+    /// # Errors
+    /// As [`Given::set`].
+    pub fn set_count(&mut self, name: &str, key: &str, count: Value<'static>) -> Result<(), Mistake> {
+        let fact = find(name).ok_or_else(|| Mistake::UnknownFact(name.to_owned()))?;
+        let count = Type::Int.take(count)?;
+        if let Value::Map(counts) = self.values.entry(fact.name).or_insert_with(|| fact.ty.empty()) {
+            counts.retain(|(known, _)| known != key);
+            counts.push((Cow::Owned(key.to_owned()), count));
+        }
+        Ok(())
+    }
+
     /// Gives one field of one entry of a fact that is a [`Type::RecordMap`]; what is not given of the entry stays as it is.
     ///
     /// # Errors
@@ -359,11 +373,17 @@ pub static TABLE: &[Fact] = &[
     fact("rcpt.role", Type::Word(Role::WORDS), Stage::Rcpt, "RFC 5321 §4.5.1, RFC 2142",
         "postmaster, abuse or ''; at data the role that all recipients of the message share",
         |f| Value::text(f.rcpt.role.as_str())),
-    fact("greylist.result", Type::Word(GreylistResult::WORDS), Stage::Rcpt, "",
-        "new: who sends to whom is seen for the first time; early: it came back too soon; pass: in time; known: it has passed before; '' where greylisting does not ask",
+    fact("greylist.result", Type::Word(GreylistResult::WORDS), Stage::Rcpt, "RFC 6647",
+        "new: never seen; early: seen, but back too soon; pass: back in time; known: accepted before, or never greylisted",
         |f| Value::text(f.greylist.result.as_str())),
-    fact("greylist.key", Type::Word(GreylistKey::WORDS), Stage::Rcpt, "", "by what greylisting knows the client: its network, or the domain that SPF or DKIM passed for",
+    fact("greylist.key", Type::Word(GreylistKey::WORDS), Stage::Rcpt, "RFC 6647",
+        "by what the sender is remembered: its network, or the domain that SPF or (at data) DKIM passed for",
         |f| Value::text(f.greylist.key.as_str())),
+    fact("greylist.wait", Type::Int, Stage::Rcpt, "RFC 6647", "seconds until it is no longer too early",
+        |f| count(f.greylist.wait)),
+    fact("rates", Type::Counts, CONNECT, "",
+        "how often it was so before, by key and time; rules ask with rate('client', '10m')",
+        |f| Value::Map(f.rates.iter().map(|(name, n)| (Cow::Borrowed(name.as_str()), count(*n))).collect())),
     fact("message.bytes", Type::Int, DATA, "", "the size of the message as it came",
         |f| count(f.message.bytes)),
     fact("message.message_id", Type::String, DATA, "RFC 5322 §3.6.4", "Message-ID, cut to 250 characters",

@@ -25,6 +25,8 @@ pub enum Type {
     RecordList(&'static [(&'static str, Type)]),
     /// A record with these fields for each of some names that the administrator chose; one that is not there is empty.
     RecordMap(&'static [(&'static str, Type)]),
+    /// Whole numbers by name; one that is not there is 0.
+    Counts,
 }
 
 impl Type {
@@ -41,6 +43,7 @@ impl Type {
             Type::WordList(_) => "list of words",
             Type::RecordList(_) => "list of records",
             Type::RecordMap(_) => "records by name",
+            Type::Counts => "whole numbers by name",
         }
     }
 
@@ -61,7 +64,7 @@ impl Type {
             Type::String | Type::Address => Value::text(""),
             Type::Word(words) => Value::text(words.first().copied().unwrap_or_default()),
             Type::StringList | Type::WordList(_) | Type::RecordList(_) => Value::List(Vec::new()),
-            Type::RecordMap(_) => Value::Map(Vec::new()),
+            Type::RecordMap(_) | Type::Counts => Value::Map(Vec::new()),
         }
     }
 
@@ -96,6 +99,11 @@ impl Type {
                 let records: Result<_, _> =
                     entries.into_iter().map(|(name, item)| Ok((name, take_record(fields, item)?))).collect();
                 Ok(Value::Map(records?))
+            }
+            (Type::Counts, Value::Map(entries)) => {
+                let counts: Result<_, _> =
+                    entries.into_iter().map(|(name, n)| Ok((name, Type::Int.take(n)?))).collect();
+                Ok(Value::Map(counts?))
             }
             (wanted, value) => Err(Mistake::WrongType { wanted: wanted.name(), got: value.type_name() }),
         }

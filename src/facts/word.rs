@@ -281,12 +281,12 @@ words! {
         Early = "early",
         /// It came back in time.
         Pass = "pass",
-        /// It has passed before.
+        /// Mail of this sender was accepted before, or it is not greylisted at all.
         Known = "known",
     }
 }
 words! {
-    /// By what greylisting knows a client.
+    /// By what greylisting knows a sender.
     GreylistKey {
         /// It was not asked.
         #[default] Unasked = "",
@@ -296,6 +296,27 @@ words! {
         Spf = "spf",
         /// The domain of a DKIM signature that passed.
         Dkim = "dkim",
+    }
+}
+words! {
+    /// What a rate counts by; several together are joined by `+`.
+    RatePart {
+        /// The client's address.
+        #[default] Client = "client",
+        /// Its network: /24, /64.
+        ClientNetwork = "client.network",
+        /// The argument of EHLO or HELO.
+        Helo = "helo",
+        /// The reverse-path.
+        MailFromAddress = "mail_from.address",
+        /// Its domain.
+        MailFromDomain = "mail_from.domain",
+        /// The forward-path.
+        RcptAddress = "rcpt.address",
+        /// Its domain.
+        RcptDomain = "rcpt.domain",
+        /// The author domain.
+        FromDomain = "from.domain",
     }
 }
 

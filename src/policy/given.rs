@@ -5,6 +5,7 @@ use crate::facts::word::Stage;
 use crate::problem::nearest;
 
 use super::keys::{Reader, Spot};
+use super::rate;
 use super::zones::Zones;
 
 /// The facts of a test, and its score.
@@ -26,6 +27,10 @@ pub(super) fn given(
             ("score", Value::Double(n)) if n.is_finite() => score = *n,
             ("score", Value::Int(n)) => score = *n as f64,
             _ => {}
+        }
+        if rate::is_rate(&name.value) {
+            rate::given(reader, &key, at, &mut given, (&name, value));
+            continue;
         }
         if let Some(entries) = entries(&name, &value) {
             for (zone, fields) in entries {

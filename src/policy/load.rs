@@ -1,9 +1,10 @@
 //! From the file as written to a policy that can judge: every rule, list and test is checked, every problem told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::facts::rate::Rate;
 use crate::facts::record::PolicyRecord;
 use crate::facts::table::FactSet;
 use crate::facts::word::{RuleAction, Stage};
@@ -24,6 +25,9 @@ use super::{Expect, Policy, Rule, Test};
 const MAX_FILE: usize = 1 << 20;
 /// The most rules of one policy: each costs time on every message.
 const MAX_RULES: usize = 500;
+
+/// The most rates of one policy: each is looked up, and counted, on every message.
+const MAX_RATES: usize = 32;
 
 /// How an entry of a list is mended.
 const ENTRIES: &str = "an entry is a domain, .domain with its subdomains, an address, an IP address or a network";
@@ -58,6 +62,7 @@ pub(super) fn parse(
     let rules = rules.into_iter().map(|(_, rule)| rule).collect::<Option<Vec<Rule>>>();
     problems.into_result()?;
     let rules = rules.unwrap_or_default();
+    let rates: BTreeSet<Rate> = rules.iter().flat_map(Rule::rates).collect();
     let needs = Stage::ALL.iter().map(|stage| needs(&rules, *stage));
     let mut by_stage = [FactSet::default(); 4];
     by_stage.iter_mut().zip(needs).for_each(|(slot, set)| *slot = set);
@@ -69,6 +74,7 @@ pub(super) fn parse(
         tests,
         runner,
         needs: by_stage,
+        rates: rates.into_iter().collect(),
         record,
         source,
     })
@@ -187,7 +193,9 @@ fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, known: Known<'_>, patt
     }
     let mut names: HashMap<String, usize> = HashMap::new();
     let mut rules = Rules::new();
+    let mut rates = BTreeSet::new();
     for draft in drafts {
+        let (span, key) = (draft.span.clone(), draft.key.clone());
         let before = reader.problems.len();
         if let Some(name) = &draft.name {
             check_name(reader, &draft.key, name);
@@ -198,6 +206,12 @@ fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, known: Known<'_>, patt
         }
         let name = draft.name.as_ref().map(|name| name.value.clone()).unwrap_or_default();
         let rule = rule(reader, draft, known, patterns).filter(|_| reader.problems.len() == before);
+        let asked = rates.len();
+        rule.iter().for_each(|rule| rates.extend(rule.rates()));
+        if asked <= MAX_RATES && rates.len() > MAX_RATES {
+            let cause = format!("a policy asks for at most {MAX_RATES} rates");
+            reader.problem(span, key, cause, "count by the same key and time in several rules");
+        }
         rules.push((name, rule));
     }
     rules

@@ -12,6 +12,7 @@ mod keys;
 mod lists;
 mod load;
 mod place;
+mod rate;
 mod settling;
 mod share;
 pub mod shipped;
@@ -22,6 +23,7 @@ mod zones;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::facts::rate::Rate;
 use crate::facts::record::{PolicyRecord, RuleRecord};
 use crate::facts::table::{self, FactSet, FactSource, Given};
 use crate::facts::word::{Action, RuleAction, Stage};
@@ -50,6 +52,7 @@ pub struct Policy {
     /// By stage, in the order of [`Stage::ALL`].
     needs: [FactSet; 4],
     settling: Settling,
+    rates: Vec<Rate>,
     record: PolicyRecord,
     source: Arc<Source>,
 }
@@ -125,6 +128,12 @@ impl Rule {
             reads.insert(fact);
         }
         reads
+    }
+
+    /// The rates that it asks for.
+    fn rates(&self) -> impl Iterator<Item = Rate> + '_ {
+        let conditions = std::iter::once(&self.condition).chain(&self.except);
+        conditions.flat_map(|condition| condition.rates().iter().copied())
     }
 }
 
@@ -314,6 +323,11 @@ impl Policy {
     /// What of it decides whether a message is stored.
     pub fn settling(&self) -> &Settling {
         &self.settling
+    }
+
+    /// The rates that its rules ask for, each once.
+    pub fn rates(&self) -> &[Rate] {
+        &self.rates
     }
 
     /// Lets the rules of a stage decide, in their order. Total: a rule whose condition can't be run is recorded as such and left out.

@@ -1,8 +1,7 @@
 //! A rule that acts on a share of messages only: which ones, the client's network and the rule's name say, so that a client always
 //! gets the same answer, and a rule that goes from 10 to 20 percent goes on acting on those it acted on.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
+use crate::facts::network;
 use crate::facts::table::{self, FactSource, Value};
 
 /// The fact that messages are told apart by.
@@ -17,12 +16,4 @@ pub(super) fn covers(percent: u8, rule: &str, facts: &dyn FactSource) -> bool {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, format!("{rule} {}", network(ip)).as_bytes());
     let first = digest.as_ref().iter().take(8).fold(0u64, |number, octet| number << 8 | u64::from(*octet));
     first % 100 < u64::from(percent)
-}
-
-/// What one sender commonly has: an IPv4 /24, an IPv6 /64.
-fn network(ip: IpAddr) -> String {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => format!("{}/24", Ipv4Addr::from(ip.to_bits() & 0xffff_ff00)),
-        IpAddr::V6(ip) => format!("{}/64", Ipv6Addr::from(ip.to_bits() & !u128::from(u64::MAX))),
-    }
 }

@@ -247,14 +247,18 @@ fn placeholder(name: &str, span: std::ops::Range<usize>, at: Stage) -> Result<&'
     if !fact.known_at(at) {
         return Err(Fault::new(span, unknown_at(fact, at), known_when(fact)));
     }
-    if matches!(fact.ty, Type::RecordList(_) | Type::RecordMap(_)) {
+    if matches!(fact.ty, Type::RecordList(_) | Type::RecordMap(_) | Type::Counts) {
         return Err(Fault::new(span, format!("{name} is {}, which no text can hold", held(fact.ty)), "leave it out"));
     }
     Ok(fact)
 }
 
 fn held(ty: Type) -> &'static str {
-    if matches!(ty, Type::RecordMap(_)) { "a record for each block list" } else { "a list of records" }
+    match ty {
+        Type::RecordMap(_) => "a record for each block list",
+        Type::Counts => "a number for each rate",
+        _ => "a list of records",
+    }
 }
 
 /// Says that a fact is not known at a stage.

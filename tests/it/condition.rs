@@ -86,6 +86,10 @@ fn any_value(ty: Type) -> BoxedStrategy<Value<'static>> {
                 fields.iter().map(|(name, ty)| any_value(*ty).prop_map(move |v| ((*name).into(), v))).collect();
             proptest::collection::vec(record.prop_map(Value::Map), 0..4).prop_map(Value::List).boxed()
         }
+        Type::Counts => {
+            let entry = |name: &'static str| (0..100i64).prop_map(move |n| (name.into(), Value::Int(n)));
+            (entry("client/10m"), entry("helo/1h")).prop_map(|(a, b)| Value::Map(vec![a, b])).boxed()
+        }
         Type::RecordMap(fields) => {
             let record = || {
                 let values = fields.iter().map(|(name, ty)| any_value(*ty).prop_map(move |v| ((*name).into(), v)));
@@ -124,7 +128,7 @@ fn any_text() -> BoxedStrategy<String> {
 
 fn any_number() -> BoxedStrategy<String> {
     let fact = fact_of(|ty| matches!(ty, Type::Int | Type::Double));
-    let size = fact_of(|ty| !matches!(ty, Type::Bool | Type::Int | Type::Double | Type::RecordMap(_)))
+    let size = fact_of(|ty| !matches!(ty, Type::Bool | Type::Int | Type::Double | Type::RecordMap(_) | Type::Counts))
         .prop_map(|fact| format!("size({fact})"));
     prop_oneof![(0..1000i64).prop_map(|n| n.to_string()), Just("2.5".to_owned()), fact, size].boxed()
 }

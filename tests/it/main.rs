@@ -35,6 +35,7 @@ mod log;
 mod metrics;
 mod policy;
 mod problem;
+mod rates;
 mod receive;
 mod recipients;
 mod resolver;

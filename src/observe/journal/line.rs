@@ -135,7 +135,8 @@ impl Bound {
             arc: crate::facts::Arc { result: _ },
             block_lists,
             reverse_mx: ReverseMxFour { mail_from: mx_mail_from, from: mx_from, reply_to: mx_reply_to, ptr: mx_ptr },
-            greylist: Greylist { result: _, key: _ },
+            greylist: Greylist { result: _, key: _, wait: _ },
+            rates,
             score: _,
         } = facts;
         for text in [name, helo, address, domain, rcpt_address, rcpt_domain, message_id, from_domain, reply_to] {
@@ -156,6 +157,10 @@ impl Bound {
         }
         while block_lists.len() > self.entries {
             block_lists.pop_last();
+        }
+        // their names come from the policy, which is bounded
+        while rates.len() > self.entries {
+            rates.pop_last();
         }
         for BlockList { listed: _, codes, names, temperror: _ } in block_lists.values_mut() {
             self.texts(codes);

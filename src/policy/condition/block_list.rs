@@ -7,6 +7,7 @@ use crate::facts::table::{self, Type};
 
 use super::check::{Checker, path, string_literal};
 use super::kind::Kind;
+use super::rate;
 
 /// How an entry is named.
 const EXAMPLE: &str = "write block_lists['zen.example'].listed";
@@ -15,6 +16,9 @@ impl<'a> Checker<'a> {
     /// `of[key]`: only `block_lists` has entries with names.
     pub(super) fn index(&mut self, expression: &'a Expression, of: &'a Expression, key: &'a Expression) -> Kind {
         let fact = path(of).and_then(|path| table::find(&path.join(".")));
+        if fact.is_some_and(|fact| fact.ty == Type::Counts) {
+            return self.fault(expression, "rates are asked by a function", rate::EXAMPLE);
+        }
         let Some((fact, Type::RecordMap(fields))) = fact.map(|fact| (fact, fact.ty)) else {
             let mend = "write dkim.exists(d, d.result == 'pass')";
             return self.fault(expression, "an entry of a list has no fixed place", mend);

@@ -1,12 +1,14 @@
 //! The type checker: every name is a fact that the stage knows, every word one that the fact gives, every operator and function
 //! one of those that can't fail for want of a type.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use cel::common::ast::{CallExpr, Expr, LiteralValue, SourceInfo, operators};
 use cel::parser::Expression;
 
-use crate::facts::table::{self, FactSet};
+use crate::facts::rate::Rate;
+use crate::facts::table::{self, FactSet, Type};
 use crate::facts::word::Stage;
 use crate::problem::nearest;
 
@@ -14,9 +16,10 @@ use super::super::place::Fault;
 use super::super::template::{known_when, unknown_at};
 use super::super::zones::Zones;
 use super::kind::Kind;
+use super::rate;
 use super::{Known, Lists, Patterns};
 
-/// Checks a condition and gives the facts that it reads.
+/// Checks a condition and gives the facts that it reads, and the rates.
 ///
 /// # Errors
 /// Every fault in it.
@@ -27,16 +30,16 @@ pub(super) fn check(
     stage: Stage,
     known: Known<'_>,
     patterns: &mut Patterns,
-) -> Result<FactSet, Vec<Fault>> {
+) -> Result<(FactSet, BTreeSet<Rate>), Vec<Fault>> {
     let Known { lists, zones } = known;
-    let (reads, faults) = (FactSet::default(), Vec::new());
-    let mut checker = Checker { text, info, stage, lists, zones, patterns, bound: None, reads, faults };
+    let (reads, rates, faults) = (FactSet::default(), BTreeSet::new(), Vec::new());
+    let mut checker = Checker { text, info, stage, lists, zones, patterns, bound: None, reads, rates, faults };
     let kind = checker.kind(expression);
     if !matches!(kind, Kind::Bool | Kind::Unknown) {
         let cause = format!("the condition gives {}, not a bool", kind.describe());
         checker.fault(expression, cause, "compare it with something");
     }
-    if checker.faults.is_empty() { Ok(checker.reads) } else { Err(checker.faults) }
+    if checker.faults.is_empty() { Ok((checker.reads, checker.rates)) } else { Err(checker.faults) }
 }
 
 /// The walk over one condition.
@@ -50,6 +53,7 @@ pub(super) struct Checker<'a> {
     /// The variable of the comprehension that we are in.
     pub(super) bound: Option<(&'a str, Kind)>,
     pub(super) reads: FactSet,
+    pub(super) rates: BTreeSet<Rate>,
     faults: Vec<Fault>,
 }
 
@@ -149,6 +153,9 @@ impl<'a> Checker<'a> {
         let Some(fact) = table::find(&name) else {
             return self.unknown_fact(expression, &name);
         };
+        if fact.ty == Type::Counts {
+            return self.fault(expression, format!("{name} are asked by a function"), rate::EXAMPLE);
+        }
         if !fact.known_at(self.stage) {
             return self.fault(expression, unknown_at(fact, self.stage), known_when(fact));
         }

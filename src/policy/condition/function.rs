@@ -9,10 +9,11 @@ use crate::problem::nearest;
 
 use super::check::{Checker, path, string_literal};
 use super::kind::Kind;
+use super::rate;
 
 /// The functions that a condition can call.
 const FUNCTIONS: &[&str] =
-    &["size", "contains", "startsWith", "endsWith", "matches", "exists", "all", "exists_one", "filter"];
+    &["size", "contains", "startsWith", "endsWith", "matches", "exists", "all", "exists_one", "filter", "rate"];
 /// The most memory of one compiled pattern, in bytes.
 const PATTERN_BYTES: usize = 1 << 20;
 /// The most patterns of one policy.
@@ -59,6 +60,7 @@ impl<'a> Checker<'a> {
             ("exists" | "all" | "exists_one" | "filter", Some(list), [variable, body]) => {
                 self.comprehension(expression, name, list, variable, body)
             }
+            ("rate", None, [key, window]) => self.rate(expression, key, window),
             ("has", None, _) => self.fault(
                 expression,
                 "every fact always has a value",
@@ -69,6 +71,7 @@ impl<'a> Checker<'a> {
                 let mend = match name {
                     "size" => "write size(x)",
                     "matches" => "write x.matches('pattern')",
+                    "rate" => rate::EXAMPLE,
                     "exists" | "all" | "exists_one" | "filter" => "write dkim.exists(d, d.result == 'pass')",
                     _ => "write x.contains('text')",
                 };

@@ -91,7 +91,7 @@ impl From<Type> for Kind {
             Type::StringList => Kind::Texts,
             Type::WordList(words) => Kind::Words(words),
             Type::RecordList(fields) => Kind::Records(fields),
-            Type::RecordMap(_) => Kind::ByName,
+            Type::RecordMap(_) | Type::Counts => Kind::ByName,
         }
     }
 }

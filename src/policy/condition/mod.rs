@@ -7,10 +7,11 @@ mod block_list;
 mod check;
 mod function;
 mod kind;
+mod rate;
 mod run;
 mod shape;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use cel::Env;
 use cel::parser::{Expression, ParseErrors};
 use regex::Regex;
 
+use crate::facts::rate::Rate;
 use crate::facts::table::FactSet;
 use crate::facts::word::Stage;
 
@@ -25,6 +27,7 @@ use super::lists::List;
 use super::place::Fault;
 use super::zones::Zones;
 
+pub(super) use rate::mend as rate_mend;
 pub(super) use run::Runner;
 pub use shape::{MAX_BYTES, MAX_DEPTH};
 
@@ -45,6 +48,7 @@ pub(super) struct Known<'a> {
 pub(super) struct Condition {
     expression: Expression,
     reads: FactSet,
+    rates: BTreeSet<Rate>,
 }
 
 impl Condition {
@@ -65,15 +69,20 @@ impl Condition {
         let plain = Env::default().with_optional_support(false).with_stdlib();
         let (written, info) =
             plain.parser().parse_with_source_info(text).map_err(|errors| syntax_faults(text, &errors))?;
-        let reads = check::check(&written, text, &info, at, known, patterns)?;
+        let (reads, rates) = check::check(&written, text, &info, at, known, patterns)?;
         let running = Env::stdlib().with_optional_support(false);
         let expression = running.parser().parse(text).map_err(|errors| syntax_faults(text, &errors))?;
-        Ok(Condition { expression, reads })
+        Ok(Condition { expression, reads, rates })
     }
 
     /// The facts that it reads.
     pub fn reads(&self) -> FactSet {
         self.reads
+    }
+
+    /// The rates that it asks for.
+    pub fn rates(&self) -> &BTreeSet<Rate> {
+        &self.rates
     }
 }
 

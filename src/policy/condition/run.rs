@@ -12,13 +12,13 @@ use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey,
 use cel::common::value::{CowVal, StaticVal, Val};
 use cel::context::VariableResolver;
 use cel::extractors::This;
-use cel::{Context, Env, ExecutionError};
+use cel::{Context, Env, ExecutionError, FunctionContext};
 
 use crate::facts::table::{self, FactSource, Type as FactType, Value};
 use crate::facts::value::empty_record;
 
 use super::super::lists::List;
-use super::{Condition, Lists, Patterns};
+use super::{Condition, Lists, Patterns, rate};
 
 /// What conditions run on: the functions, the patterns and the lists of a policy.
 pub(in super::super) struct Runner {
@@ -34,7 +34,8 @@ impl fmt::Debug for Runner {
 }
 
 impl Runner {
-    /// The scope of a policy. `None` if the library declares a `matches` of its own, which compiles its pattern on every call.
+    /// The scope of a policy. `None` if the library declares functions of these names: its `matches` would compile the pattern on
+    /// every call.
     pub fn new(lists: &Lists, zones: Vec<String>, patterns: Patterns) -> Option<Runner> {
         let mut root = Context::with_env(Arc::new(Env::stdlib().with_optional_support(false)));
         let matches =
@@ -45,6 +46,10 @@ impl Runner {
                 }
             };
         root.add_function("matches", matches).ok()?;
+        let rate = |context: &FunctionContext<'_, '_>, key: Arc<String>, window: Arc<String>| {
+            rate::run(context, &key, &window)
+        };
+        root.add_function("rate", rate).ok()?;
         for (name, list) in lists {
             root.add_variable_as_val(format!("lists.{name}"), Box::new(NamedList(Arc::clone(list))));
         }
@@ -76,7 +81,9 @@ struct Known<'f> {
 
 impl VariableResolver for Known<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
-        let fact = table::find(variable)?;
+        let Some(fact) = table::find(variable) else {
+            return rate::variable(variable, self.facts).map(CowVal::owned);
+        };
         if fact.name == "score" {
             return Some(CowVal::owned(CelDouble::from(self.score)));
         }
