@@ -102,7 +102,8 @@ fn written(put: &Put<'_>, tags: &mut Vec<&str>) -> Vec<u8> {
 
 /// Whether a subject has a tag, wherever it stands: an answer has `Re:` in front of it.
 fn has_tag(subject: &str, tag: &str) -> bool {
-    subject.contains(&tag.split_whitespace().collect::<Vec<_>>().join(" "))
+    let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    plain(subject).contains(&plain(tag))
 }
 
 /// The subject with the tags that it lacks in front; `None` where it lacks none.

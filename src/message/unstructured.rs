@@ -69,7 +69,7 @@ fn folded(text: &str, used: usize) -> String {
 /// Octets of a value that are read: what is longer is no text for people, and costs the parser the square of its length.
 const READ_OCTETS: usize = 4_096;
 
-/// The text of a field's value as readers show it, white space as single spaces. Empty where it can't be read; cut where it is long.
+/// The text of a field's value as readers show it. Empty where it can't be read; cut where it is long.
 pub fn decoded(value: &[u8]) -> String {
     let octets = [value.get(..READ_OCTETS).unwrap_or(value), b"\n"].concat();
     let read = || MessageStream::new(&octets).parse_unstructured().into_text().unwrap_or_default().into_owned();
