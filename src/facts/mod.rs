@@ -5,6 +5,7 @@
 
 pub mod rate;
 pub mod record;
+pub mod recorded;
 pub mod table;
 pub mod value;
 pub mod word;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Facts;
-use super::word::{Action, Outcome, Stage};
+use super::word::{Action, Outcome, Role, Stage};
 
 /// The decision record, version 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,7 +53,14 @@ pub struct Recipient {
     pub mailboxes: Vec<String>,
     /// What RCPT was answered.
     pub reply: String,
-    /// What was decided for this recipient, where that is not the same for all.
+    /// Its domain, one of ours: the fact `rcpt.domain`. Empty where it is not local, and in lines of older versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub domain: String,
+    /// The fact `rcpt.role`; `None` where it is not local, and in lines of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// What was decided for this recipient, where that is not what was decided of the message: a rule refused it at RCPT, or
+    /// recipients' policies differ about the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<RecipientDecision>,
 }

@@ -46,8 +46,25 @@ impl Fact {
 
 /// Where the values of facts come from while rules are judged.
 pub trait FactSource: Send + Sync {
-    /// The value of one fact, of the fact's type.
+    /// The value of one fact, of the fact's type; its empty value where it is not known.
     fn value<'a>(&'a self, fact: &'static Fact) -> Value<'a>;
+
+    /// The value of one fact, `None` where it is not known. Of a message that is being received every fact is known; a record of
+    /// one that came earlier may lack some.
+    fn find<'a>(&'a self, fact: &'static Fact) -> Option<Value<'a>> {
+        Some(self.value(fact))
+    }
+
+    /// Whether every fact is known.
+    fn is_whole(&self) -> bool {
+        true
+    }
+
+    /// Whether what this fact, a [`Type::RecordMap`], does not hold is empty; else it is not known.
+    fn fills(&self, fact: &'static Fact) -> bool {
+        let _ = fact;
+        true
+    }
 }
 
 impl FactSource for Facts {
@@ -186,6 +203,11 @@ impl FactSet {
 
 static INDEX: LazyLock<HashMap<&'static str, usize>> =
     LazyLock::new(|| TABLE.iter().enumerate().map(|(index, fact)| (fact.name, index)).collect());
+
+/// The place in [`TABLE`] of the fact of this name.
+pub fn index(name: &str) -> Option<usize> {
+    INDEX.get(name).copied()
+}
 
 /// The fact of this name.
 pub fn find(name: &str) -> Option<&'static Fact> {

@@ -6,14 +6,23 @@ use crate::facts::word::{Action, GreylistResult, Outcome, RuleAction, Stage};
 
 use super::{GREYLIST, Grounds, Judgement, Policy, Rule, Verdict, share};
 
+/// What a condition is taken for that hangs on a fact which is not known.
+pub(super) type Assume<'a> = &'a mut dyn FnMut(&Rule) -> bool;
+
 /// Goes through the rules of a stage until one with an action matches.
-pub(super) fn judge(policy: &Policy, stage: Stage, facts: &dyn FactSource, so_far: &mut Judgement) -> Verdict {
+pub(super) fn judge(
+    policy: &Policy,
+    stage: Stage,
+    facts: &dyn FactSource,
+    so_far: &mut Judgement,
+    assume: Assume<'_>,
+) -> Verdict {
     so_far.grounds = Grounds::default();
     if so_far.accepted {
         return Verdict::Continue;
     }
     for rule in policy.rules.iter().filter(|rule| rule.at == stage) {
-        let outcome = outcome(policy, rule, facts, so_far.score);
+        let outcome = outcome(policy, rule, facts, so_far.score, assume);
         let held_back = matches!(outcome, Outcome::Observed | Outcome::Excepted);
         let action = rule.action().filter(|_| held_back);
         so_far.rules.push(RuleRecord { name: rule.name.clone(), at: rule.at, outcome, action });
@@ -35,15 +44,17 @@ pub(super) fn judge(policy: &Policy, stage: Stage, facts: &dyn FactSource, so_fa
 }
 
 /// What comes of one rule.
-fn outcome(policy: &Policy, rule: &Rule, facts: &dyn FactSource, score: f64) -> Outcome {
-    match policy.runner.holds(&rule.condition, facts, score) {
+fn outcome(policy: &Policy, rule: &Rule, facts: &dyn FactSource, score: f64, assume: Assume<'_>) -> Outcome {
+    match policy.runner.holds(&rule.condition, facts, score).map(|held| held.unwrap_or_else(|| assume(rule))) {
         Err(_) => return Outcome::Error,
         Ok(false) => return Outcome::NotMatched,
-        Ok(true) if rule.action == Some(RuleAction::Greylist) && !is_to_wait(facts) => return Outcome::NotMatched,
         Ok(true) => {}
     }
+    if rule.action == Some(RuleAction::Greylist) && !is_to_wait(facts).unwrap_or_else(|| assume(rule)) {
+        return Outcome::NotMatched;
+    }
     if let Some(except) = &rule.except {
-        match policy.runner.holds(except, facts, score) {
+        match policy.runner.holds(except, facts, score).map(|held| held.unwrap_or_else(|| assume(rule))) {
             Err(_) => return Outcome::Error,
             Ok(true) => return Outcome::Excepted,
             Ok(false) => {}
@@ -58,11 +69,14 @@ fn outcome(policy: &Policy, rule: &Rule, facts: &dyn FactSource, score: f64) -> 
     }
 }
 
-/// Whether greylisting has the client come back later.
-fn is_to_wait(facts: &dyn FactSource) -> bool {
-    let value = table::find(GREYLIST).map(|fact| facts.value(fact));
-    let Some(Value::String(word)) = value else { return false };
-    matches!(GreylistResult::from_word(&word), Some(GreylistResult::New | GreylistResult::Early))
+/// Whether greylisting has the client come back later; `None` where that is not known.
+fn is_to_wait(facts: &dyn FactSource) -> Option<bool> {
+    match table::find(GREYLIST).and_then(|fact| facts.find(fact))? {
+        Value::String(word) => {
+            Some(matches!(GreylistResult::from_word(&word), Some(GreylistResult::New | GreylistResult::Early)))
+        }
+        _ => Some(false),
+    }
 }
 
 fn grounds(rule: &Rule, facts: &dyn FactSource, score: f64) -> Grounds {
@@ -80,5 +94,33 @@ fn verdict(rule: &Rule, action: Action, facts: &dyn FactSource, score: f64) -> V
         Action::Discard => Verdict::Discard { rule: name },
         Action::Defer => Verdict::Defer { rule: name, reply: rule.reply.render(facts, score) },
         Action::Reject => Verdict::Reject { rule: name, reply: rule.reply.render(facts, score) },
+    }
+}
+
+/// Lets the rules of connect, mail and rcpt decide about one recipient: the stage and the verdict that refuse it (the judgement has its
+/// grounds), `None` where it is taken. What an early stage refuses is told at RCPT, where an rcpt rule that accepts (the postmaster,
+/// say) may still spare it.
+pub(super) fn recipient(
+    policy: &Policy,
+    facts: &dyn FactSource,
+    so_far: &mut Judgement,
+    assume: Assume<'_>,
+) -> Option<(Stage, Verdict)> {
+    let mut refused = None;
+    for stage in [Stage::Connect, Stage::Mail] {
+        let verdict = judge(policy, stage, facts, so_far, assume);
+        if verdict.reply().is_some() {
+            refused = Some((stage, verdict, std::mem::take(&mut so_far.grounds)));
+            break;
+        }
+    }
+    match judge(policy, Stage::Rcpt, facts, so_far, assume) {
+        Verdict::Accept { .. } => None,
+        verdict if refused.is_none() && verdict.reply().is_some() => Some((Stage::Rcpt, verdict)),
+        _ => {
+            let (stage, verdict, grounds) = refused?;
+            so_far.grounds = grounds;
+            Some((stage, verdict))
+        }
     }
 }

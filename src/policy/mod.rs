@@ -13,6 +13,7 @@ mod lists;
 mod load;
 mod place;
 mod rate;
+pub mod replay;
 mod settling;
 mod share;
 pub mod shipped;
@@ -332,7 +333,13 @@ impl Policy {
 
     /// Lets the rules of a stage decide, in their order. Total: a rule whose condition can't be run is recorded as such and left out.
     pub fn judge(&self, stage: Stage, facts: &dyn FactSource, so_far: &mut Judgement) -> Verdict {
-        decide::judge(self, stage, facts, so_far)
+        decide::judge(self, stage, facts, so_far, &mut |_| false)
+    }
+
+    /// Lets the rules of connect, mail and rcpt decide about one recipient: the stage and the verdict that refuse it, `None` where it
+    /// is taken.
+    pub fn judge_recipient(&self, facts: &dyn FactSource, so_far: &mut Judgement) -> Option<(Stage, Verdict)> {
+        decide::recipient(self, facts, so_far, &mut |_| false)
     }
 
     /// Its file and digest, as the decision record names them.

@@ -42,7 +42,7 @@ impl End {
     pub(super) fn refused(refusal: Refusal, policy: PolicyRecord) -> Self {
         End {
             stage: refusal.stage,
-            action: if refusal.reply.code() >= 500 { Action::Reject } else { Action::Defer },
+            action: refusal.action(),
             rule: refusal.rule,
             grounds: refusal.grounds,
             reply: Some(refusal.reply),

@@ -2,7 +2,7 @@
 
 use crate::authenticate::header::authentication_results;
 use crate::facts::record::Recipient;
-use crate::facts::{Rcpt, Stage};
+use crate::facts::{Rcpt, Role, Stage};
 use crate::message::content::Content;
 use crate::message::header::HeaderDefect;
 use crate::message::trace::{self, Received, With};
@@ -57,7 +57,9 @@ impl Inquiry {
         };
         let reply = self.worded(refusal.reply.clone(), &reference);
         if let Some(transaction) = &mut self.transaction {
-            transaction.note_recipient(recipient(path, local, &reply));
+            let mut noted = recipient(path, local, &reply);
+            noted.decision = refusal.by_rule();
+            transaction.note_recipient(noted);
             transaction.refused = Some(refusal);
         }
         reply
@@ -212,8 +214,8 @@ impl Inquiry {
         let end = match &transaction.refused {
             // where one was taken, a refusal of another is not what became of the transaction
             Some(refusal) if transaction.accepted.is_empty() => {
-                let reply = self.worded(refusal.reply.clone(), &transaction.reference);
-                End::refused(Refusal { reply, ..refusal.clone() }, policy)
+                let reply = Some(self.worded(refusal.reply.clone(), &transaction.reference));
+                End { reply, ..End::refused(refusal.clone(), policy) }
             }
             Some(_) | None => {
                 let stage = match (&transaction.incoming, transaction.tried.is_empty()) {
@@ -256,6 +258,8 @@ fn recipient(path: &ForwardPath, local: Option<&Local>, reply: &Reply) -> Recipi
             .map(|local| local.mailboxes.iter().take(100).map(ToString::to_string).collect())
             .unwrap_or_default(),
         reply: reply.one_line(),
+        domain: local.map(|local| local.domain.as_str().to_owned()).unwrap_or_default(),
+        role: local.and_then(|local| Role::from_word(local.role.as_str())),
         decision: None,
     }
 }

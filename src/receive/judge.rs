@@ -11,38 +11,26 @@ use crate::smtp::reply::{self, Reply};
 use super::outage::in_outage;
 use super::transaction::{Accepted, Refusal, Standing, Transaction};
 
-/// Judges a recipient by the rules of its policy for connect, mail and rcpt. What an early stage refuses is told here, where an
-/// rcpt rule that accepts (the postmaster, say) may still spare the recipient. In an outage of our DNS what leans on it is deferred.
+/// Judges a recipient by the rules of its policy for connect, mail and rcpt. In an outage of our DNS what leans on it is deferred.
 pub(super) fn recipient(policy: &Arc<Policy>, facts: &Facts, met_outage: bool) -> Result<Standing, Box<Refusal>> {
     let mut judgement = Judgement::default();
-    let mut refused = None;
-    for stage in [Stage::Connect, Stage::Mail] {
-        let verdict = policy.judge(stage, facts, &mut judgement);
-        if let Some(reply) = answer(&verdict) {
-            refused = Some((stage, verdict, reply, judgement.grounds.clone()));
-            break;
-        }
-    }
-    let verdict = policy.judge(Stage::Rcpt, facts, &mut judgement);
-    if matches!(verdict, Verdict::Accept { .. }) {
-        refused = None;
-    } else if let (None, Some(reply)) = (&refused, answer(&verdict)) {
-        refused = Some((Stage::Rcpt, verdict, reply, judgement.grounds.clone()));
-    }
+    let refusing = policy.judge_recipient(facts, &mut judgement);
+    let mut refused = refusing.and_then(|(stage, verdict)| Some((stage, answer(&verdict)?, verdict)));
     if met_outage {
-        let (stage, verdict, grounds) = match refused.take() {
-            Some((stage, verdict, _, grounds)) => (stage, verdict, grounds),
-            None => (Stage::Rcpt, Verdict::Continue, Grounds::default()),
+        let (stage, verdict) = match refused.take() {
+            Some((stage, _, verdict)) => (stage, verdict),
+            None => (Stage::Rcpt, Verdict::Continue),
         };
         let verdict = in_outage(verdict, policy, &judgement, facts);
-        let grounds = if verdict.rule().is_empty() { Grounds::default() } else { grounds };
-        refused = answer(&verdict).map(|reply| (stage, verdict, reply, grounds));
+        refused = answer(&verdict).map(|reply| (stage, reply, verdict));
     }
     match refused {
         None => Ok(Standing { policy: Arc::clone(policy), role: facts.rcpt.role, judgement }),
-        Some((stage, verdict, reply, grounds)) => {
+        Some((stage, reply, verdict)) => {
             let (rule, rcpt) = (verdict.rule().to_owned(), facts.rcpt.clone());
-            let Judgement { score, rules, .. } = judgement;
+            let Judgement { score, rules, grounds, .. } = judgement;
+            // an outage is no rule's doing
+            let grounds = if rule.is_empty() { Grounds::default() } else { grounds };
             Err(Box::new(Refusal { stage, rule, grounds, reply, score, rules, rcpt }))
         }
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::authenticate::Authenticator;
-use crate::facts::record::{Recipient, RuleRecord};
+use crate::facts::record::{Recipient, RecipientDecision, RuleRecord};
+use crate::facts::word::Action;
 use crate::facts::{Facts, Rcpt, Role, Stage};
 use crate::message::author::Author;
 use crate::policy::{Grounds, Judgement, Mixed, Policy};
@@ -155,6 +156,23 @@ pub(super) struct Refusal {
     pub score: f64,
     /// What rules could read of the recipient.
     pub rcpt: Rcpt,
+}
+
+impl Refusal {
+    /// What is done, whether or not `smtp.soft_reject` softens the reply.
+    pub fn action(&self) -> Action {
+        if self.reply.code() >= 500 { Action::Reject } else { Action::Defer }
+    }
+
+    /// The decision, where a rule made it.
+    pub fn by_rule(&self) -> Option<RecipientDecision> {
+        let by_rule = !self.rule.is_empty();
+        by_rule.then(|| RecipientDecision {
+            action: self.action(),
+            rule: self.rule.clone(),
+            ..RecipientDecision::default()
+        })
+    }
 }
 
 impl Transaction {

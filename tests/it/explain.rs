@@ -73,7 +73,7 @@ fn honest() -> Record {
             address: "alice@example.com".into(),
             mailboxes: vec!["alice@example.com".into()],
             reply: "250 2.1.5 ok".into(),
-            decision: None,
+            ..Recipient::default()
         }],
         recipients_more: 0,
         rules: vec![
@@ -335,7 +335,7 @@ fn an_attempt_to_relay() {
         address: "bob@elsewhere.example".into(),
         mailboxes: vec![],
         reply: "550 5.7.1 relaying denied".into(),
-        decision: None,
+        ..Recipient::default()
     }];
     check_summary(&record, "Refused at stage rcpt, by no rule: the answer was \"550 5.7.1 relaying denied\".");
     check_says(
@@ -352,7 +352,7 @@ fn an_unknown_recipient_beside_a_known_one() {
         address: "nobody@example.com".into(),
         mailboxes: vec![],
         reply: "550 5.1.1 no such mailbox".into(),
-        decision: None,
+        ..Recipient::default()
     });
     record.recipients_more = 3;
     check_says(
@@ -557,7 +557,7 @@ fn a_rule_that_observes_is_told_with_what_it_would_have_done() {
 
 fn answered(address: &str, reply: &str) -> Recipient {
     let (address, reply) = (address.into(), format!("{reply} ref=06H05F87B4000001"));
-    Recipient { address, mailboxes: vec![], reply, decision: None }
+    Recipient { address, reply, ..Recipient::default() }
 }
 
 /// Two recipients that a rule refused, and one that there is not.

@@ -41,7 +41,7 @@ pub fn record(time: &str, random: u32) -> Record {
             address: "alice@example.com".into(),
             mailboxes: vec!["alice@example.com".into()],
             reply: "250 2.1.5 ok".into(),
-            decision: None,
+            ..Recipient::default()
         }],
         recipients_more: 0,
         rules: vec![RuleRecord { name: "dmarc-reject".into(), at: Stage::Data, outcome: Outcome::Acted, action: None }],

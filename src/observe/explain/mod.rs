@@ -206,13 +206,14 @@ fn became(decision: &RecipientDecision) -> String {
 
 fn recipients(record: &Record) -> Vec<Line> {
     let mut lines = Vec::new();
-    for Recipient { address, mailboxes, reply, decision } in &record.recipients {
+    for Recipient { address, mailboxes, reply, decision, .. } in &record.recipients {
         let mut text = match mailboxes.as_slice() {
             [] => String::new(),
             mailboxes => format!("for {}; ", listed(mailboxes.iter().map(|mailbox| fit(mailbox)).collect())),
         };
         let _ = write!(text, "answered {}", fit(reply));
-        if let Some(decision) = decision {
+        // what refused it at RCPT stands in the answer
+        if let Some(decision) = decision.as_ref().filter(|_| reply.starts_with('2')) {
             let _ = write!(text, "; {}", became(decision));
         }
         lines.push(line(format!("<{}>", fit(address)), text));

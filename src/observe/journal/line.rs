@@ -92,10 +92,9 @@ impl Bound {
             *recipients_more += (recipients.len() - self.entries) as u64;
             recipients.truncate(self.entries);
         }
-        for Recipient { address, mailboxes, reply, decision } in recipients {
-            self.text(address);
+        for Recipient { address, mailboxes, reply, domain, role: _, decision } in recipients {
+            [address, reply, domain].into_iter().for_each(|text| self.text(text));
             self.texts(mailboxes);
-            self.text(reply);
             if let Some(RecipientDecision { action: _, rule, instead_of: _ }) = decision {
                 self.text(rule);
             }

@@ -6,6 +6,7 @@
 
 mod day;
 mod line;
+mod read;
 mod search;
 mod writer;
 
@@ -22,6 +23,7 @@ use tokio::sync::oneshot;
 use crate::facts::record::Record;
 
 pub use line::{LINE_OCTETS, STRING_CHARACTERS};
+pub use read::{BLOCK, Block, Blocks, files_since};
 pub use search::{Search, find, normalise, search};
 
 /// How many lines wait at most.

@@ -1,6 +1,8 @@
 //! `rate('client', '10m')`: how often something was so before. What is asked stands in the condition and is read when the policy is
 //! loaded, so that it can be recalled before anything is decided.
 
+use std::sync::Arc;
+
 use cel::ExecutionError;
 use cel::FunctionContext;
 use cel::common::types::CelInt;
@@ -66,16 +68,16 @@ pub(super) fn run(context: &FunctionContext<'_, '_>, key: &str, window: &str) ->
     let rate = Rate::parse(key, window).map_err(|mistake| context.error(mistake))?;
     let value = context.ptx.get_variable(format!("{PREFIX}{rate}"));
     let count = value.and_then(|value| value.as_ref().downcast_ref::<CelInt>().map(|n| *n.inner()));
-    count.ok_or_else(|| context.error("nobody counts it"))
+    count.ok_or_else(|| ExecutionError::UndeclaredReference(Arc::new(rate.to_string())))
 }
 
-/// The variable that [`run`] asks for; `None` where it is another.
+/// The variable that [`run`] asks for; `None` where it is another, or where the rate is not known.
 pub(super) fn variable(name: &str, facts: &dyn FactSource) -> Option<CelInt> {
     let name = name.strip_prefix(PREFIX)?;
-    let Value::Map(counts) = facts.value(table::find("rates")?) else { return None };
+    let Value::Map(counts) = facts.find(table::find("rates")?)? else { return None };
     let count = counts.iter().find_map(|(known, count)| match count {
         Value::Int(n) if known == name => Some(*n),
         _ => None,
     });
-    Some(CelInt::from(count.unwrap_or_default()))
+    count.or_else(|| facts.is_whole().then_some(0)).map(CelInt::from)
 }

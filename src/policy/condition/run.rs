@@ -56,18 +56,27 @@ impl Runner {
         Some(Runner { root, zones })
     }
 
-    /// Whether a condition holds.
+    /// Whether a condition holds; `None` where that hangs on a fact that is not known. What is known decides where it can: `false && x`
+    /// and `x && false` are false whatever x is, and so is `true || x` true.
     ///
     /// # Errors
     /// What a checked condition can still run into: a division by zero, an overflow.
-    pub fn holds(&self, condition: &Condition, facts: &dyn FactSource, score: f64) -> Result<bool, ExecutionError> {
+    pub fn holds(
+        &self,
+        condition: &Condition,
+        facts: &dyn FactSource,
+        score: f64,
+    ) -> Result<Option<bool>, ExecutionError> {
         let known = Known { facts, score, zones: &self.zones };
         let root: &Context<'_, '_> = &self.root;
         let mut scope = root.new_inner_scope();
         scope.set_variable_resolver(&known);
-        match cel::Value::resolve(&condition.expression, &scope)? {
-            cel::Value::Bool(holds) => Ok(holds),
-            _ => Err(ExecutionError::function_error("condition", "it gives no bool")),
+        match cel::Value::resolve(&condition.expression, &scope) {
+            Ok(cel::Value::Bool(holds)) => Ok(Some(holds)),
+            // a checked condition names nothing else that could be missing
+            Err(ExecutionError::UndeclaredReference(_) | ExecutionError::NoSuchKey(_)) if !facts.is_whole() => Ok(None),
+            Err(error) => Err(error),
+            Ok(_) => Err(ExecutionError::function_error("condition", "it gives no bool")),
         }
     }
 }
@@ -87,9 +96,9 @@ impl VariableResolver for Known<'_> {
         if fact.name == "score" {
             return Some(CowVal::owned(CelDouble::from(self.score)));
         }
-        let value = self.facts.value(fact);
+        let value = self.facts.find(fact)?;
         Some(CowVal::Owned(boxed(match fact.ty {
-            FactType::RecordMap(fields) => complete(value, self.zones, fields),
+            FactType::RecordMap(fields) if self.facts.fills(fact) => complete(value, self.zones, fields),
             _ => value,
         })))
     }

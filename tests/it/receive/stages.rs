@@ -1,7 +1,7 @@
 //! Rules at their stages, over a session: what is answered when, what is stored where, what the record tells.
 
-use gatepost::facts::record::Record;
-use gatepost::facts::word::{Action, Outcome, Stage};
+use gatepost::facts::record::{RecipientDecision, Record};
+use gatepost::facts::word::{Action, Outcome, Role, Stage};
 
 use crate::support::dns::Zone;
 use crate::support::site::{OPEN, Reply, Setup, Site, message};
@@ -110,7 +110,16 @@ fn a_rule_of_rcpt_refuses_one_recipient_and_not_the_others() {
     client.expect("MAIL FROM:<a@sender.example>", "250");
     client.expect("RCPT TO:<alice@local.example>", "250");
     client.expect("RCPT TO:<bob@local.example>", "550 5.7.1 bob takes nothing ref=");
-    client.data(message("a@sender.example")).is("250");
+    client.expect("RCPT TO:<nobody@local.example>", "550 5.1.1");
+    let reply = client.data(message("a@sender.example"));
+    reply.is("250");
+    let record = site.record(&reply);
+    let told =
+        |n: usize| (record.recipients[n].domain.as_str(), record.recipients[n].role, &record.recipients[n].decision);
+    let refused = RecipientDecision { action: Action::Reject, rule: "bob-is-away".into(), instead_of: None };
+    assert_eq!(told(0), ("local.example", Some(Role::Ordinary), &None));
+    assert_eq!(told(1), ("local.example", Some(Role::Ordinary), &Some(refused)));
+    assert_eq!(told(2), ("", None, &None), "no rule refused it");
     assert_eq!(site.delivered("local.example/alice").len(), 1);
     assert_eq!(site.all_files().len(), 1);
 }
@@ -274,6 +283,7 @@ fn soft_reject_makes_every_refusal_temporary() {
     client.expect("QUIT", "221");
     let record = site.record(&refused);
     assert_eq!(record.decision.reply, refused.text, "the record tells what was sent");
+    assert_eq!(record.decision.action, Action::Reject, "and what the rule decided");
     let mut client = site.dial();
     client.begin("a@sender.example", &["carol@local.example"]);
     client.data(message("a@sender.example")).is("451 4.7.1 refused by local policy ref=");

@@ -1,0 +1,106 @@
+//! Reading the journal from one end to the other, in blocks of whole lines: memory stays the same however long it is.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::day;
+
+/// How many octets are read at once; a longer line is none of ours.
+pub const BLOCK: usize = 1 << 20;
+
+/// The files of the days from a moment on, oldest first.
+///
+/// # Errors
+/// The directory can't be read.
+pub fn files_since(directory: &Path, since: Option<Timestamp>) -> io::Result<Vec<PathBuf>> {
+    let first = since.map(day::of);
+    let days = day::list(directory)?.into_iter().filter(|day| first.is_none_or(|first| *day >= first));
+    Ok(days.map(|day| day::path(directory, day)).filter(|path| path.is_file()).collect())
+}
+
+/// Some lines as they stand in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// Whole lines with their ends; the last one of a file may lack its.
+    pub text: Vec<u8>,
+    /// Lines that were too long to be kept.
+    pub skipped: u64,
+}
+
+impl Block {
+    /// The lines without their ends.
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        let text = self.text.strip_suffix(b"\n").unwrap_or(&self.text);
+        let mut ends = memchr::memchr_iter(b'\n', text);
+        let mut start = Some(0);
+        std::iter::from_fn(move || {
+            let from = start?;
+            let end = ends.next();
+            start = end.map(|end| end + 1);
+            text.get(from..end.unwrap_or(text.len()))
+        })
+    }
+}
+
+/// The blocks of one file.
+#[derive(Debug)]
+pub struct Blocks<R> {
+    reader: R,
+    /// The beginning of a line that the last block ended in.
+    rest: Vec<u8>,
+    /// Within a line that is too long.
+    passing: bool,
+    ended: bool,
+}
+
+impl Blocks<File> {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// It can't be opened.
+    pub fn open(path: &Path) -> io::Result<Blocks<File>> {
+        File::open(path).map(Blocks::of)
+    }
+}
+
+impl<R: Read> Blocks<R> {
+    /// The blocks of what is read.
+    pub fn of(reader: R) -> Blocks<R> {
+        Blocks { reader, rest: Vec::new(), passing: false, ended: false }
+    }
+
+    /// The next block, `None` at the end.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn next_block(&mut self) -> io::Result<Option<Block>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let mut text = std::mem::take(&mut self.rest);
+        let room = (BLOCK * 2).saturating_sub(text.len());
+        text.reserve_exact(room);
+        let read = (&mut self.reader).take(BLOCK as u64).read_to_end(&mut text)?;
+        self.ended = read < BLOCK;
+        let mut skipped = 0;
+        if self.passing {
+            let end = memchr::memchr(b'\n', &text);
+            self.passing = end.is_none() && !self.ended;
+            text.drain(..end.map_or(text.len(), |end| end + 1));
+        }
+        if !self.ended {
+            let whole = memchr::memrchr(b'\n', &text).map_or(0, |end| end + 1);
+            self.rest = text.split_off(whole);
+            if self.rest.len() >= BLOCK {
+                // the line that has begun is as long as a block already
+                self.rest = Vec::new();
+                self.passing = true;
+                skipped = 1;
+            }
+        }
+        Ok(Some(Block { text, skipped }))
+    }
+}
