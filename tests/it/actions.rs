@@ -4,3 +4,4 @@
 mod delivery;
 mod edit;
 mod judging;
+mod mixed;
