@@ -1,8 +1,11 @@
 //! Changing a message's own header on its way into a mailbox: fields taken out, put in or replaced, and a tag in front of the subject.
 //! All other octets stay as they came.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::decoded::decoded;
 use super::header::{FieldRef, Header, Rewrite};
-use super::unstructured::{self, decoded, encoded, needs_encoding};
+use super::unstructured::{self, encoded, needs_encoding};
 
 /// The longest line of a message, without its line end (RFC 5322 §2.1.1).
 const MOST_OCTETS: usize = 998;
@@ -108,7 +111,8 @@ fn has_tag(subject: &str, tag: &str) -> bool {
 
 /// The subject with the tags that it lacks in front; `None` where it lacks none.
 fn tagged(tags: &[&str], field: FieldRef<'_>) -> Option<Vec<u8>> {
-    let subject = decoded(field.value);
+    // the parser has panicked in past releases: a subject that it can't read has no tag
+    let subject = catch_unwind(AssertUnwindSafe(|| decoded(field))).unwrap_or_default();
     let missing: Vec<&str> = tags.iter().filter(|tag| !has_tag(&subject, tag)).copied().collect();
     if missing.is_empty() {
         return None;

@@ -1,10 +1,6 @@
-//! Unstructured text of header fields (RFC 5322 §2.2.1): written folded, as encoded words (RFC 2047) where it is not ASCII, and read
-//! with encoded words decoded.
+//! Unstructured text of header fields (RFC 5322 §2.2.1): written folded, as encoded words (RFC 2047) where it is not ASCII.
 
 use std::fmt::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use mail_parser::parsers::MessageStream;
 
 /// Where lines are folded if they can be (RFC 5322 §2.1.1).
 const LINE: usize = 78;
@@ -64,15 +60,4 @@ fn folded(text: &str, used: usize) -> String {
         length += word.len();
     }
     out
-}
-
-/// Octets of a value that are read: what is longer is no text for people, and costs the parser the square of its length.
-const READ_OCTETS: usize = 4_096;
-
-/// The text of a field's value as readers show it. Empty where it can't be read; cut where it is long.
-pub fn decoded(value: &[u8]) -> String {
-    let octets = [value.get(..READ_OCTETS).unwrap_or(value), b"\n"].concat();
-    let read = || MessageStream::new(&octets).parse_unstructured().into_text().unwrap_or_default().into_owned();
-    // the parser has panicked in past releases: what it can't read is left as it is
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_default()
 }

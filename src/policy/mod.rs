@@ -53,6 +53,8 @@ pub struct Policy {
     /// By stage, in the order of [`Stage::ALL`].
     needs: [FactSet; 4],
     settling: Settling,
+    /// The header fields that rules read, by their names in lower case, sorted.
+    headers: Vec<String>,
     rates: Vec<Rate>,
     record: PolicyRecord,
     source: Arc<Source>,
@@ -129,6 +131,11 @@ impl Rule {
             reads.insert(fact);
         }
         reads
+    }
+
+    /// The header fields that it reads, by their names in lower case; one may come twice.
+    pub fn headers(&self) -> impl Iterator<Item = &String> {
+        self.except.iter().chain([&self.condition]).flat_map(Condition::headers)
     }
 
     /// The rates that it asks for.
@@ -324,6 +331,11 @@ impl Policy {
     /// What of it decides whether a message is stored.
     pub fn settling(&self) -> &Settling {
         &self.settling
+    }
+
+    /// The header fields that its rules read, by their names in lower case, sorted: no others need be kept of a message.
+    pub fn headers(&self) -> &[String] {
+        &self.headers
     }
 
     /// The rates that its rules ask for, each once.

@@ -131,7 +131,7 @@ impl Inquiry {
             grounds: first.judgement.grounds.clone(),
             rules: first.judgement.rules.clone(),
             score: first.judgement.score,
-            rcpt: first.rcpt(),
+            rcpt: first.rcpt.clone(),
             by_recipient,
             ..End::given_up(Stage::Data, policy)
         }

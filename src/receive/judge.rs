@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::facts::record::RecipientDecision;
 use crate::facts::word::Action;
-use crate::facts::{Facts, Rcpt, Role, Stage};
+use crate::facts::{Facts, Rcpt, Stage};
 use crate::policy::{Grounds, Judgement, Mixed, Policy, Verdict};
 use crate::smtp::reply::{self, Reply};
 
@@ -42,17 +42,13 @@ pub(super) struct Judged<'a> {
     pub verdict: Verdict,
     pub judgement: Judgement,
     pub policy: &'a Arc<Policy>,
-    pub role: Role,
+    /// What the rules could read of the recipients.
+    pub rcpt: Rcpt,
     /// What the policy says, where the message is quarantined instead.
     pub instead_of: Option<Action>,
 }
 
 impl Judged<'_> {
-    /// What the rules could read of the recipients.
-    pub(super) fn rcpt(&self) -> Rcpt {
-        Rcpt { role: self.role, ..Rcpt::default() }
-    }
-
     /// What is recorded of its recipients where groups differ.
     fn decision(&self) -> RecipientDecision {
         let (action, rule) = (self.verdict.action(), self.verdict.rule().to_owned());
@@ -65,7 +61,7 @@ pub(super) fn message(transaction: &Transaction) -> Vec<Judged<'_>> {
     let mut judged = Vec::new();
     for (standing, members) in transaction.groups() {
         let mut facts = transaction.facts.clone();
-        facts.rcpt.role = standing.role;
+        facts.rcpt = transaction.rcpt(standing.role);
         let mut judgement = standing.judgement.clone();
         let mut verdict = standing.policy.judge(Stage::Data, &facts, &mut judgement);
         if transaction.authenticator.met_outage() {
@@ -74,8 +70,8 @@ pub(super) fn message(transaction: &Transaction) -> Vec<Judged<'_>> {
         if verdict.rule().is_empty() {
             judgement.grounds = Grounds::default();
         }
-        let (policy, role) = (&standing.policy, standing.role);
-        judged.push(Judged { members, verdict, judgement, policy, role, instead_of: None });
+        let (policy, rcpt) = (&standing.policy, facts.rcpt);
+        judged.push(Judged { members, verdict, judgement, policy, rcpt, instead_of: None });
     }
     if transaction.policies.mixed() == Mixed::Quarantine {
         quarantine_refused(&mut judged);
@@ -123,7 +119,7 @@ pub(super) fn refusal(judged: &[Judged<'_>]) -> Option<Refusal> {
         reply,
         rules: one.judgement.rules.clone(),
         score: one.judgement.score,
-        rcpt: one.rcpt(),
+        rcpt: one.rcpt.clone(),
     })
 }
 
