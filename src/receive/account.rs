@@ -10,7 +10,7 @@ use crate::facts::{Facts, Rcpt, Stage};
 use crate::policy::Grounds;
 use crate::smtp::reply::Reply;
 
-use super::transaction::{Refusal, Transaction};
+use super::transaction::{Recalled, Refusal, Transaction};
 
 /// How a transaction ended.
 pub(super) struct End {
@@ -27,6 +27,8 @@ pub(super) struct End {
     pub rcpt: Rcpt,
     /// What was decided for listed recipients, by their places, where it is not the same for all.
     pub by_recipient: Vec<(usize, RecipientDecision)>,
+    /// What was recalled when it was decided; `None` where that is as the transaction has it.
+    pub recalled: Option<Recalled>,
     pub policy: PolicyRecord,
     pub delivery: Vec<DeliveryRecord>,
     /// Why it could not be stored, where it was to be.
@@ -50,6 +52,7 @@ impl End {
             score: refusal.score,
             rcpt: refusal.rcpt,
             by_recipient: Vec::new(),
+            recalled: refusal.recalled,
             policy,
             delivery: Vec::new(),
             trouble: String::new(),
@@ -71,6 +74,7 @@ impl End {
             score: 0.0,
             rcpt: Rcpt::default(),
             by_recipient: Vec::new(),
+            recalled: None,
             policy,
             delivery: Vec::new(),
             trouble: String::new(),
@@ -89,7 +93,8 @@ pub(super) fn record(transaction: &Transaction, end: &End) -> Record {
             recipient.decision = Some(decision.clone());
         }
     }
-    let facts = Facts { score: end.score, rcpt: end.rcpt.clone(), ..transaction.facts.clone() };
+    let Recalled { greylist, rates } = end.recalled.clone().unwrap_or_else(|| Recalled::of(&transaction.facts));
+    let facts = Facts { greylist, rates, score: end.score, rcpt: end.rcpt.clone(), ..transaction.facts.clone() };
     Record {
         v: 1,
         reference: transaction.reference.clone(),

@@ -18,15 +18,17 @@ pub(super) struct Lasting {
     pub receiver: Arc<Receiver>,
     pub metrics: Arc<Metrics>,
     pub generation: Arc<ArcSwap<Generation>>,
-    /// Told after each reload.
-    pub reloaded: Notify,
+    /// Told when block lists should be probed: after a reload, and once our DNS works again.
+    pub lists_due: Notify,
 }
 
 /// Who judges whose mail.
 pub fn policies(config: &Config) -> Policies {
     let policies = config.policies.clone();
-    Policies::new(Arc::clone(config.policies.default()), move |mailbox| Arc::clone(policies.of(mailbox)))
-        .with_mixed(config.policies.mixed())
+    Policies::new(Arc::clone(config.policies.default()), &config.policies.all(), move |mailbox| {
+        Arc::clone(policies.of(mailbox))
+    })
+    .with_mixed(config.policies.mixed())
 }
 
 /// What sessions that begin from now on share.

@@ -135,7 +135,8 @@ impl Server {
              [maildir]\nroot = \"mail\"\n\
              [domains.\"receiver.example\"]\n{mailboxes}{more}\n\
              {policy}[http]\nlisten = \"{}\"\n\
-             [journal]\ndirectory = \"journal\"\n{security}",
+             [journal]\ndirectory = \"journal\"\n\
+             [state]\ndirectory = \"state\"\ngreylist_delay = \"2s\"\n{security}",
             self.smtp, self.dns, self.http
         );
         self.write("gatepost.toml", &text);
@@ -190,6 +191,19 @@ impl Server {
         panic!("not ready after {PATIENCE:?}:\n{}", self.log());
     }
 
+    /// Kills the process, as a crash would, and starts another in the same directory.
+    pub fn crash_and_start(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.wait();
+        self.start_again();
+    }
+
+    /// Starts another process after the last has ended.
+    pub fn start_again(&mut self) {
+        self.spawn();
+        assert!(self.wait_until_ready(), "gatepost serve did not become ready:\n{}", self.log());
+    }
+
     fn exited(&mut self) -> Option<ExitStatus> {
         self.child.as_mut().and_then(|child| child.try_wait().unwrap())
     }
@@ -235,6 +249,11 @@ impl Server {
     pub fn record(&self, reference: &str) -> serde_json::Value {
         let found = || self.journal().into_iter().find(|record| record["ref"] == reference);
         wait_for(&format!("{reference} in the journal"), found)
+    }
+
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// Sends a signal to this process and no other.
