@@ -25,7 +25,8 @@ pub(super) struct Lasting {
 /// Who judges whose mail.
 pub fn policies(policies: &crate::config::Policies) -> Policies {
     let of = policies.clone();
-    Policies::new(Arc::clone(policies.default()), &policies.all(), move |mailbox| Arc::clone(of.of(mailbox)))
+    let policies_of = move |mailbox: &_| Arc::clone(of.of(mailbox));
+    Policies::new(Arc::clone(policies.default()), &policies.all(), policies_of).with_mixed(policies.mixed())
 }
 
 /// What sessions that begin from now on share.
