@@ -4,9 +4,14 @@ pub mod config_check;
 pub mod demo;
 pub mod explain;
 pub mod facts;
+mod lines;
 pub mod policy_check;
+pub mod policy_forwarders;
+pub mod policy_replay;
 pub mod policy_test;
+mod progress;
 pub mod serve;
+mod table;
 pub mod try_;
 
 use std::io::{self, Write};
@@ -67,7 +72,7 @@ pub enum Subcommands {
     /// Check a configuration
     #[command(subcommand)]
     Config(ConfigCommands),
-    /// Check or test a policy
+    /// Check, test or replay a policy
     #[command(subcommand)]
     Policy(PolicyCommands),
     Facts(facts::Args),
@@ -88,6 +93,8 @@ pub enum ConfigCommands {
 pub enum PolicyCommands {
     Check(policy_check::Args),
     Test(policy_test::Args),
+    Replay(policy_replay::Args),
+    Forwarders(policy_forwarders::Args),
 }
 
 impl Arguments {

@@ -6,6 +6,7 @@
 mod condition;
 mod decide;
 mod draft;
+pub mod forwarders;
 mod given;
 mod keys;
 mod lists;

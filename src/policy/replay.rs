@@ -8,6 +8,7 @@ mod most;
 mod report;
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use crate::facts::recorded::{Recorded, Tried, Wanted};
 use crate::facts::table::{Fact, FactSet, FactSource, Value};
@@ -39,6 +40,17 @@ pub struct Filter {
     pub policies: Vec<String>,
     /// RFC 3339, UTC: records that ended before are not looked at; empty: all are.
     pub since: String,
+}
+
+impl Filter {
+    /// Whether records of this policy count. A file is named as the configuration was, so that one name may be the end of the other.
+    fn takes(&self, policy: &str) -> bool {
+        let same = |name: &String| {
+            let (a, b) = (Path::new(name), Path::new(policy));
+            name == policy || a.ends_with(b) || b.ends_with(a)
+        };
+        self.policies.is_empty() || self.policies.iter().any(same)
+    }
 }
 
 /// A policy that judges records.
@@ -84,8 +96,7 @@ impl<'p> Replay<'p> {
         if record.time.as_ref() < self.filter.since.as_str() {
             return;
         }
-        let policies = &self.filter.policies;
-        if !policies.is_empty() && !policies.iter().any(|name| *name == record.policy) {
+        if !self.filter.takes(&record.policy) {
             report.other_policy(&record.policy);
             return;
         }
