@@ -17,6 +17,7 @@ mod judge;
 mod lookups;
 mod memory;
 mod outage;
+mod reading;
 mod transaction;
 
 use std::net::{IpAddr, SocketAddr};
@@ -33,8 +34,8 @@ use crate::authenticate::{AuthenticateError, Authenticator};
 use crate::facts::record::Record;
 use crate::facts::table::FactSet;
 use crate::facts::word::Action;
-use crate::facts::{Address, Facts, Rcpt, Role, Stage, Tls};
-use crate::message::author::{Author, message_id, read_author, read_reply_to};
+use crate::facts::{Facts, Message, Stage, Tls};
+use crate::message::author::{Author, read_author, read_reply_to};
 use crate::message::content::Content;
 use crate::message::header::Header;
 use crate::message::reference::reference;
@@ -57,6 +58,7 @@ use evidence::{start_domain_lists, start_reverse_mx};
 use incoming::{Arrived, Incoming};
 use lookups::{About, Found, Lookups, Panicked};
 pub use memory::{Memory, network};
+pub use reading::read_time_zone;
 pub use transaction::Policies;
 use transaction::Transaction;
 
@@ -163,6 +165,7 @@ impl Inquiry {
         self.extended = extended;
         self.helo_lookups = Lookups::default();
         self.session.helo = name.to_owned();
+        self.session.esmtp = extended && !name.is_empty();
         self.session.spf.helo = Default::default();
         self.session.helo_check = Default::default();
         if !name.is_empty() && !self.session.client.trusted {
@@ -178,8 +181,8 @@ impl Inquiry {
     /// A transaction begins: what the reverse-path tells is looked up from now on.
     pub fn mail(&mut self, reverse_path: ReversePath, smtputf8: bool) -> Reply {
         self.end_transaction();
-        let domain = reverse_path.domain_text();
-        let address = reverse_path.to_string();
+        let mail_from = reading::reverse_path(&reverse_path, smtputf8);
+        let domain = mail_from.domain.clone();
         let authenticator = self.authenticator.for_message();
         let mut lookups = Lookups::default();
         if !self.session.client.trusted {
@@ -197,7 +200,7 @@ impl Inquiry {
             policies: self.receiver.policies.load_full(),
             reverse_path,
             smtputf8,
-            facts: Facts { mail_from: Address { address, domain }, ..self.session.clone() },
+            facts: Facts { mail_from, clock: Some(reading::clock()), ..self.session.clone() },
             authenticator,
             lookups,
             accepted: Vec::new(),
@@ -239,11 +242,7 @@ impl Inquiry {
             // rules would take what is missing for what was found
             return self.refuse_recipient(&path, Some(&local), by_protocol(Stage::Rcpt, reply::internal_error()));
         }
-        transaction.facts.rcpt = Rcpt {
-            address: path.to_string(),
-            domain: local.domain.as_str().to_owned(),
-            role: Role::from_word(local.role.as_str()).unwrap_or_default(),
-        };
+        transaction.facts.rcpt = reading::forward_path(&path, &local, transaction.accepted.len());
         let judged = judge::recipient(&policy, &transaction.facts, transaction.authenticator.met_outage());
         self.receiver.metrics.stage(Stage::Rcpt, watch.read());
         match judged {
@@ -278,17 +277,22 @@ impl Inquiry {
 
     /// The header is complete: what it tells is looked up while the body still comes in.
     fn header(&mut self, header: &Header) {
-        let read = || (read_author(header), read_reply_to(header), message_id(header));
-        let Ok((author, reply_to, message_id)) = catch_unwind(AssertUnwindSafe(read)) else {
+        let Some(transaction) = &self.transaction else { return };
+        let named = transaction.headers_named();
+        let read = || {
+            let headers = reading::headers(header, named.into_iter());
+            (read_author(header), read_reply_to(header), reading::message(header), headers)
+        };
+        let Ok((author, reply_to, message, headers)) = catch_unwind(AssertUnwindSafe(read)) else {
             return self.note(Err(Panicked));
         };
         let Some(mut transaction) = self.transaction.take() else { return };
         let facts = &mut transaction.facts;
+        (facts.message, facts.headers) = (Message { bytes: facts.message.bytes, ..message }, headers);
         facts.from.addresses.clone_from(&author.addresses);
         facts.from.domain = author.domain().map(|domain| domain.as_str().to_owned()).unwrap_or_default();
         facts.from.defects = author.defects.iter().map(|defect| (*defect).to_owned()).collect();
         facts.reply_to.domain = reply_to.map(|domain| domain.as_str().to_owned()).unwrap_or_default();
-        facts.message.message_id = message_id;
         let (ip, authenticator) = (facts.client.ip, transaction.authenticator.clone());
         if !facts.client.trusted {
             let authors = author.domains.iter().take(MOST_AUTHORS).map(|domain| domain.as_str().to_owned()).collect();
@@ -319,6 +323,10 @@ impl Inquiry {
         if self.evidence(&hasher.finish()).await.is_err() {
             return self.refuse_message(reply::internal_error());
         }
+        let content = match self.looked_through(content).await {
+            Ok(content) => content,
+            Err(refusal) => return self.refuse_message(refusal),
+        };
         let Some(transaction) = self.transaction.take() else { return reply::internal_error() };
         let mut end = self.decide_and_carry_out(&transaction, content).await;
         let reply = self.worded(end.reply.take().unwrap_or_else(reply::internal_error), &transaction.reference);

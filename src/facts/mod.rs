@@ -3,6 +3,8 @@
 //! A fact's name is its path in the decision record, so the structs here serialize to exactly that record (see [`record`]).
 //! Every fact always has a value of its type: `''`, `0`, `false`, `[]` or `none` where there is nothing.
 
+mod clock;
+pub mod header;
 pub mod rate;
 pub mod record;
 pub mod recorded;
@@ -15,9 +17,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::message::mime::{Attachment, Mime};
+pub use clock::Clock;
+pub use header::{HeaderField, Headers};
 pub use word::{
     ArcResult, DmarcPolicy, DmarcResult, GreylistKey, GreylistResult, HeloKind, HeloResult, IprevResult, ListKind,
-    MethodResult, Mx, ReverseMxResult, Role, Stage,
+    MethodResult, Mx, ReverseMxResult, Role, Stage, Weekday,
 };
 
 /// All facts of one transaction, filled stage by stage; what is not known yet has its empty value.
@@ -25,8 +30,14 @@ pub use word::{
 pub struct Facts {
     /// Who is connected.
     pub client: Client,
+    /// When the transaction began; `None` in a record of a version that did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
     /// The argument of EHLO or HELO, as text; empty before it.
     pub helo: String,
+    /// Whether it was EHLO.
+    #[serde(default)]
+    pub esmtp: bool,
     /// What that argument is, and whether it leads to the client.
     #[serde(default)]
     pub helo_check: HeloCheck,
@@ -34,11 +45,17 @@ pub struct Facts {
     pub tls: Option<Tls>,
     /// The reverse-path.
     pub mail_from: Address,
-    /// The recipient being judged (stage rcpt); at data only `role`, shared by all recipients of the transaction.
+    /// The recipient being judged (stage rcpt); at data only what all recipients of the transaction share.
     #[serde(skip_serializing_if = "Rcpt::is_empty", default)]
     pub rcpt: Rcpt,
     /// The message as it came.
     pub message: Message,
+    /// The header fields that the policies name.
+    #[serde(default, serialize_with = "header::withheld")]
+    pub headers: Headers,
+    /// What it is made of; `None` where no rule reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mime: Option<Mime>,
     /// The author, RFC 5322 From.
     pub from: From,
     /// RFC 5322 Reply-To.
@@ -105,8 +122,14 @@ pub struct Tls {
 pub struct Address {
     /// `local@domain`, empty for the null reverse-path.
     pub address: String,
+    /// The local-part without its quoting.
+    #[serde(default)]
+    pub local: String,
     /// The domain as A-labels in lower case; empty for the null reverse-path, an address literal keeps its brackets.
     pub domain: String,
+    /// Whether SMTPUTF8 was asked for (RFC 6531).
+    #[serde(default)]
+    pub smtputf8: bool,
 }
 
 /// The forward-path being judged.
@@ -114,10 +137,16 @@ pub struct Address {
 pub struct Rcpt {
     /// As the client gave it.
     pub address: String,
+    /// Its local-part without quoting.
+    #[serde(default)]
+    pub local: String,
     /// Its domain, one of ours.
     pub domain: String,
     /// `postmaster`, `abuse` or ``.
     pub role: Role,
+    /// Recipients that were accepted so far; at data, all of the transaction.
+    #[serde(default)]
+    pub count: u64,
 }
 
 impl Rcpt {
@@ -132,6 +161,15 @@ impl Rcpt {
 pub struct Message {
     /// Octets of the message as received: CRLF line ends, dots unstuffed.
     pub bytes: u64,
+    /// Octets of its header, line ends included.
+    #[serde(default)]
+    pub header_bytes: u64,
+    /// Fields of its header.
+    #[serde(default)]
+    pub fields: u64,
+    /// Received fields: the hosts that it says to have come through.
+    #[serde(default)]
+    pub received: u64,
     /// Message-ID, cut to 250 characters.
     pub message_id: String,
 }
@@ -306,12 +344,16 @@ impl Facts {
     pub fn new(ip: IpAddr, port: u16, trusted: bool) -> Self {
         Facts {
             client: Client { ip: ip.to_canonical(), port, name: String::new(), trusted },
+            clock: None,
             helo: String::new(),
+            esmtp: false,
             helo_check: HeloCheck::default(),
             tls: None,
             mail_from: Address::default(),
             rcpt: Rcpt::default(),
             message: Message::default(),
+            headers: Headers::new(),
+            mime: None,
             from: From::default(),
             reply_to: ReplyTo::default(),
             iprev: Iprev::default(),

@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use super::word::{
     self, ArcResult, DmarcPolicy, DmarcResult, GreylistKey, GreylistResult, HeloKind, HeloResult, IprevResult,
-    ListKind, MethodResult, Mx, ReverseMxResult, Role, Stage,
+    ListKind, MethodResult, Mx, ReverseMxResult, Role, Stage, Weekday,
 };
-use super::{BlockList, Dkim, Facts};
+use super::{Attachment, BlockList, Clock, Dkim, Facts, HeaderField};
 
 pub use super::value::{Mistake, Type, Value};
 
@@ -316,6 +316,35 @@ fn list<'a>((zone, list): (&'a String, &'a BlockList)) -> (Cow<'a, str>, Value<'
     (Cow::Borrowed(zone.as_str()), Value::Map(fields.collect()))
 }
 
+/// What stands in each entry of `headers`.
+pub const HEADER_FIELDS: &[(&str, Type)] =
+    &[("present", Type::Bool), ("count", Type::Int), ("value", Type::String), ("last", Type::String)];
+
+fn header<'a>((name, field): (&'a String, &'a HeaderField)) -> (Cow<'a, str>, Value<'a>) {
+    let text = |text: &'a Option<String>| Value::text(text.as_deref().unwrap_or_default());
+    let values = [Value::Bool(field.present), count(field.count), text(&field.value), text(&field.last)];
+    let fields = HEADER_FIELDS.iter().zip(values).map(|((name, _), value)| (Cow::Borrowed(*name), value));
+    (Cow::Borrowed(name.as_str()), Value::Map(fields.collect()))
+}
+
+const ATTACHMENT_FIELDS: &[(&str, Type)] = &[
+    ("name", Type::String),
+    ("extension", Type::String),
+    ("type", Type::String),
+    ("bytes", Type::Int),
+    ("depth", Type::Int),
+];
+
+fn attachment(a: &Attachment) -> Value<'_> {
+    let texts = [&a.name, &a.extension, &a.media_type];
+    let values = texts.into_iter().map(|text| Value::text(text)).chain([count(a.bytes), count(a.depth)]);
+    Value::Map(ATTACHMENT_FIELDS.iter().zip(values).map(|((name, _), value)| (Cow::Borrowed(*name), value)).collect())
+}
+
+fn clock(facts: &Facts, read: impl Fn(&Clock) -> u8) -> Value<'_> {
+    Value::Int(facts.clock.as_ref().map_or(0, read).into())
+}
+
 const MAIL: Stage = Stage::Mail;
 const DATA: Stage = Stage::Data;
 const CONNECT: Stage = Stage::Connect;
@@ -331,6 +360,16 @@ pub static TABLE: &[Fact] = &[
         |f| Value::text(&f.client.name)),
     fact("client.trusted", Type::Bool, CONNECT, "", "the client is in smtp.trusted; SPF, iprev, reverse MX, HELO and block lists are not looked up then",
         |f| Value::Bool(f.client.trusted)),
+    fact("clock.hour", Type::Int, CONNECT, "", "the hour of the day when the transaction began, 0 to 23 in the host's time zone",
+        |f| clock(f, |clock| clock.hour)),
+    fact("clock.minute", Type::Int, CONNECT, "", "the minute of that hour, 0 to 59",
+        |f| clock(f, |clock| clock.minute)),
+    fact("clock.weekday", Type::Word(Weekday::WORDS), CONNECT, "", "the day of the week when the transaction began",
+        |f| Value::text(f.clock.as_ref().map_or("", |clock| clock.weekday.as_str()))),
+    fact("clock.day", Type::Int, CONNECT, "", "the day of the month, 1 to 31",
+        |f| clock(f, |clock| clock.day)),
+    fact("clock.month", Type::Int, CONNECT, "", "the month, 1 to 12",
+        |f| clock(f, |clock| clock.month)),
     fact("iprev.result", Type::Word(IprevResult::WORDS), CONNECT, "RFC 8601 §2.7.3",
         "pass: a reverse name has the client's address; fail: none of them has; permerror: there is no reverse name",
         |f| Value::text(f.iprev.result.as_str())),
@@ -350,6 +389,8 @@ pub static TABLE: &[Fact] = &[
         |f| Value::Map(f.block_lists.iter().map(list).collect())),
     fact("helo", Type::String, MAIL, "RFC 5321 §4.1.1.1", "the argument of EHLO or HELO",
         |f| Value::text(&f.helo)),
+    fact("esmtp", Type::Bool, MAIL, "RFC 5321 §3.2", "the client said EHLO, not HELO",
+        |f| Value::Bool(f.esmtp)),
     fact("helo_check.kind", Type::Word(HeloKind::WORDS), MAIL, "RFC 5321 §4.1.1.1",
         "what the argument of EHLO or HELO is; invalid: neither a full domain name nor an address literal",
         |f| Value::text(f.helo_check.kind.as_str())),
@@ -364,8 +405,12 @@ pub static TABLE: &[Fact] = &[
         |f| Value::text(f.tls.as_ref().map_or("", |tls| &tls.cipher))),
     fact("mail_from.address", Type::String, MAIL, "RFC 5321 §4.1.1.2", "the reverse-path; '' where it is null",
         |f| Value::text(&f.mail_from.address)),
+    fact("mail_from.local", Type::String, MAIL, "RFC 5321 §4.1.2", "the reverse-path's local-part, without its quoting",
+        |f| Value::text(&f.mail_from.local)),
     fact("mail_from.domain", Type::String, MAIL, "RFC 5321 §4.1.1.2", "the reverse-path's domain; '' where it is null",
         |f| Value::text(&f.mail_from.domain)),
+    fact("mail_from.smtputf8", Type::Bool, MAIL, "RFC 6531 §3.4", "the client asked for SMTPUTF8",
+        |f| Value::Bool(f.mail_from.smtputf8)),
     fact("spf.helo.result", Type::Word(MethodResult::WORDS), MAIL, "RFC 7208 §2.3", "SPF of the name in EHLO or HELO",
         |f| Value::text(f.spf.helo.result.as_str())),
     fact("spf.helo.domain", Type::String, MAIL, "RFC 7208 §2.3", "the name that was asked",
@@ -390,11 +435,16 @@ pub static TABLE: &[Fact] = &[
         |f| Value::Bool(f.reverse_mx.mail_from.secure)),
     only_at(Stage::Rcpt, fact("rcpt.address", Type::String, Stage::Rcpt, "RFC 5321 §4.1.1.3", "the recipient as the client gave it",
         |f| Value::text(&f.rcpt.address))),
+    only_at(Stage::Rcpt, fact("rcpt.local", Type::String, Stage::Rcpt, "RFC 5321 §4.1.2", "the recipient's local-part, without its quoting",
+        |f| Value::text(&f.rcpt.local))),
     only_at(Stage::Rcpt, fact("rcpt.domain", Type::String, Stage::Rcpt, "RFC 5321 §4.1.1.3", "the recipient's domain, one of ours",
         |f| Value::text(&f.rcpt.domain))),
     fact("rcpt.role", Type::Word(Role::WORDS), Stage::Rcpt, "RFC 5321 §4.5.1, RFC 2142",
         "postmaster, abuse or ''; at data the role that all recipients of the message share",
         |f| Value::text(f.rcpt.role.as_str())),
+    fact("rcpt.count", Type::Int, Stage::Rcpt, "RFC 5321 §4.5.3.1.8",
+        "the recipients accepted before this one; at data, all recipients of the transaction",
+        |f| count(f.rcpt.count)),
     fact("greylist.result", Type::Word(GreylistResult::WORDS), Stage::Rcpt, "RFC 6647",
         "new: never seen; early: seen, but back too soon; pass: back in time; known: accepted before, or never greylisted",
         |f| Value::text(f.greylist.result.as_str())),
@@ -408,8 +458,26 @@ pub static TABLE: &[Fact] = &[
         |f| Value::Map(f.rates.iter().map(|(name, n)| (Cow::Borrowed(name.as_str()), count(*n))).collect())),
     fact("message.bytes", Type::Int, DATA, "", "the size of the message as it came",
         |f| count(f.message.bytes)),
+    fact("message.header_bytes", Type::Int, DATA, "RFC 5322 §2.2", "the size of its header",
+        |f| count(f.message.header_bytes)),
+    fact("message.fields", Type::Int, DATA, "RFC 5322 §2.2", "the number of fields in its header",
+        |f| count(f.message.fields)),
+    fact("message.received", Type::Int, DATA, "RFC 5321 §4.4", "the number of Received fields, before ours: the hosts it came through",
+        |f| count(f.message.received)),
     fact("message.message_id", Type::String, DATA, "RFC 5322 §3.6.4", "Message-ID, cut to 250 characters",
         |f| Value::text(&f.message.message_id)),
+    fact("headers", Type::RecordMap(HEADER_FIELDS), DATA, "RFC 5322 §3.6, RFC 2047",
+        "a header field by its name in lower case, as in headers['list-id'].present; texts decoded, cut to 1,000 characters",
+        |f| Value::Map(f.headers.iter().map(header).collect())),
+    fact("mime.parts", Type::Int, DATA, "RFC 2046", "the parts of the message, itself and those of messages within it included; at most 1,000",
+        |f| count(f.mime.as_ref().map_or(0, |mime| mime.parts))),
+    fact("mime.depth", Type::Int, DATA, "RFC 2046", "how deep the deepest part lies: 0 for a plain text; at most 20",
+        |f| count(f.mime.as_ref().map_or(0, |mime| mime.depth))),
+    fact("mime.truncated", Type::Bool, DATA, "", "a bound was hit: the message has more than these facts tell",
+        |f| Value::Bool(f.mime.as_ref().is_some_and(|mime| mime.truncated))),
+    fact("mime.attachments", Type::RecordList(ATTACHMENT_FIELDS), DATA, "RFC 2183",
+        "the files and messages in the message, as in mime.attachments.exists(a, a.extension == 'exe')",
+        |f| Value::List(f.mime.iter().flat_map(|mime| &mime.attachments).take(LIST_BOUND).map(attachment).collect())),
     fact("from.addresses", Type::StringList, DATA, "RFC 5322 §3.6.2", "the addresses of From",
         |f| texts(&f.from.addresses)),
     fact("from.domain", Type::String, DATA, "RFC 9989", "the author domain; '' where there is none or more than one",

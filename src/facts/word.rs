@@ -199,6 +199,27 @@ words! {
     }
 }
 words! {
+    /// The day of the week.
+    Weekday {
+        /// Not known.
+        #[default] Unknown = "",
+        /// The first one (ISO 8601).
+        Monday = "monday",
+        /// The second one.
+        Tuesday = "tuesday",
+        /// The third one.
+        Wednesday = "wednesday",
+        /// The fourth one.
+        Thursday = "thursday",
+        /// The fifth one.
+        Friday = "friday",
+        /// The sixth one.
+        Saturday = "saturday",
+        /// The seventh one.
+        Sunday = "sunday",
+    }
+}
+words! {
     /// What a rule or a decision does.
     Action {
         /// Take it; ends the stage's rules and the later ones.

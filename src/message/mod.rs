@@ -3,6 +3,8 @@
 
 pub mod author;
 pub mod content;
+pub mod decoded;
 pub mod header;
+pub mod mime;
 pub mod reference;
 pub mod trace;

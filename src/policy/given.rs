@@ -1,9 +1,12 @@
 //! What a test gives: values of facts, held to the facts' types and to the block lists of the configuration.
 
+use std::collections::BTreeMap;
+
 use crate::facts::table::{self, Given, Mistake, Value};
 use crate::facts::word::Stage;
 use crate::problem::nearest;
 
+use super::condition::wrong_header;
 use super::keys::{Reader, Spot};
 use super::rate;
 use super::zones::Zones;
@@ -19,6 +22,7 @@ pub(super) fn given(
     let key = format!("{key}.given");
     let mut given = Given::new();
     let mut score = 0.0;
+    let mut headers: BTreeMap<String, Fields> = BTreeMap::new();
     for (name, value) in values {
         if reader.has_many() {
             break;
@@ -32,7 +36,14 @@ pub(super) fn given(
             rate::given(reader, &key, at, &mut given, (&name, value));
             continue;
         }
-        if let Some(entries) = entries(&name, &value) {
+        if let Some(entries) = entries("headers", &name, &value) {
+            for (field_name, fields) in entries {
+                header(reader, &key, at, &mut given, (&name, &field_name, &fields));
+                headers.entry(field_name).or_default().extend(fields);
+            }
+            continue;
+        }
+        if let Some(entries) = entries("block_lists", &name, &value) {
             for (zone, fields) in entries {
                 list(reader, &key, at, zones, &mut given, (&name, zone, fields));
             }
@@ -43,6 +54,12 @@ pub(super) fn given(
         } else if table::find(&name.value).is_some_and(|fact| !fact.known_at(at)) {
             let cause = format!("{} is not known at stage {at}", name.value);
             reader.problem(name.span, key.clone(), cause, "leave it out, or test another stage with at");
+        }
+    }
+    for (name, fields) in headers {
+        for (field, value) in implied(&fields) {
+            // a value that does not fit is told already
+            let _ = given.set_field("headers", &name, field, value);
         }
     }
     (given, score)
@@ -59,21 +76,62 @@ fn tell(reader: &mut Reader<'_>, key: &str, name: &Spot<String>, mistake: Mistak
 
 type Fields = Vec<(String, Value<'static>)>;
 
-/// What is given of block lists, by zone: `"block_lists['zen.example'].listed" = true`, or TOML's own
+/// What is given of a fact that has records by name: `"block_lists['zen.example'].listed" = true`, or TOML's own
 /// `block_lists."zen.example".listed = true`. `None` for other facts.
-fn entries(name: &Spot<String>, value: &Value<'static>) -> Option<Vec<(String, Fields)>> {
-    let rest = name.value.strip_prefix("block_lists")?;
-    if let Some((zone, field)) = rest.strip_prefix('[').and_then(|rest| rest.split_once("].")) {
-        let quoted = |quote: char| zone.strip_prefix(quote).and_then(|zone| zone.strip_suffix(quote));
-        let zone = quoted('\'').or_else(|| quoted('"'))?;
-        return Some(vec![(zone.to_owned(), vec![(field.to_owned(), value.clone())])]);
+fn entries(fact: &str, name: &Spot<String>, value: &Value<'static>) -> Option<Vec<(String, Fields)>> {
+    let rest = name.value.strip_prefix(fact)?;
+    if let Some((entry, field)) = rest.strip_prefix('[').and_then(|rest| rest.split_once("].")) {
+        let quoted = |quote: char| entry.strip_prefix(quote).and_then(|entry| entry.strip_suffix(quote));
+        let entry = quoted('\'').or_else(|| quoted('"'))?;
+        return Some(vec![(entry.to_owned(), vec![(field.to_owned(), value.clone())])]);
     }
-    let Value::Map(zones) = value else { return None };
+    let Value::Map(entries) = value else { return None };
     let fields = |value: &Value<'static>| match value {
         Value::Map(fields) => Some(fields.iter().map(|(name, value)| (name.to_string(), value.clone())).collect()),
         _ => None,
     };
-    rest.is_empty().then(|| zones.iter().map(|(zone, value)| Some((zone.to_string(), fields(value)?))).collect())?
+    rest.is_empty().then(|| entries.iter().map(|(name, value)| Some((name.to_string(), fields(value)?))).collect())?
+}
+
+/// What a test gives of the header fields of one name.
+fn header(reader: &mut Reader<'_>, key: &str, at: Stage, given: &mut Given, of: (&Spot<String>, &str, &Fields)) {
+    let (name, field_name, fields) = of;
+    if let Some((cause, mend)) = wrong_header(field_name) {
+        return reader.problem(name.span.clone(), key, cause, mend);
+    }
+    if let Some(fact) = table::find("headers").filter(|fact| !fact.known_at(at)) {
+        let cause = format!("{} is not known at stage {at}", fact.name);
+        return reader.problem(name.span.clone(), key, cause, "leave it out, or test another stage with at");
+    }
+    for (field, value) in fields {
+        if let Err(mistake) = given.set_field("headers", field_name, field, value.clone()) {
+            tell(reader, key, name, mistake);
+        }
+    }
+}
+
+/// What a test need not give of a header field because it follows: a field that has a text is there, and is one; the only one is
+/// the last one too.
+fn implied(fields: &Fields) -> Vec<(&'static str, Value<'static>)> {
+    let given = |field: &str| fields.iter().find(|(name, _)| name == field).map(|(_, value)| value);
+    let present = match (given("present"), given("count")) {
+        (Some(present), _) => *present == Value::Bool(true),
+        (None, Some(count)) => *count != Value::Int(0),
+        (None, None) => given("value").or(given("last")).is_some(),
+    };
+    let mut implied = Vec::new();
+    if given("present").is_none() {
+        implied.push(("present", Value::Bool(present)));
+    }
+    if given("count").is_none() {
+        implied.push(("count", Value::Int(present.into())));
+    }
+    match (given("value"), given("last")) {
+        (Some(only), None) => implied.push(("last", only.clone())),
+        (None, Some(only)) => implied.push(("value", only.clone())),
+        _ => {}
+    }
+    implied
 }
 
 /// What a test gives of one block list.

@@ -10,7 +10,7 @@ use crate::facts::table::FactSet;
 use crate::facts::word::{RuleAction, Stage};
 use crate::problem::{Problem, Problems, Source, nearest};
 
-use super::condition::{Condition, Known, Lists, Patterns, Runner};
+use super::condition::{Condition, Known, Lists, MAX_HEADERS, Named, Patterns, Runner};
 use super::draft::{self, DraftEntries, DraftExpect, DraftList, DraftRule, DraftTest};
 use super::given::given;
 use super::keys::{Reader, Spot};
@@ -52,7 +52,9 @@ pub(super) fn parse(
     let tests: Vec<Test> = tests.collect();
     let mut reads = FactSet::default();
     rules.iter().flat_map(|(_, rule)| rule).for_each(|rule| reads.extend(rule.reads()));
-    let Some(runner) = Runner::new(&lists, zones.asked(reads), patterns) else {
+    let headers = headers(&mut reader, &rules);
+    let named = Named { zones: zones.asked(reads), headers: headers.clone() };
+    let Some(runner) = Runner::new(&lists, named, patterns) else {
         reader.problem(0..0, "", "this build cannot run conditions", "report it as a bug");
         return Err(problems);
     };
@@ -69,6 +71,7 @@ pub(super) fn parse(
         tests,
         runner,
         needs: by_stage,
+        headers,
         rates: rates.into_iter().collect(),
         record: PolicyRecord { file: source.name.clone(), sha256: sha256(&source.text) },
         source,
@@ -79,6 +82,17 @@ fn needs(rules: &[Rule], stage: Stage) -> FactSet {
     let mut set = FactSet::default();
     rules.iter().filter(|rule| rule.at == stage).for_each(|rule| set.extend(rule.reads()));
     set
+}
+
+/// The header fields that the rules name, each once.
+fn headers(reader: &mut Reader<'_>, rules: &Rules) -> Vec<String> {
+    let named = rules.iter().flat_map(|(_, rule)| rule).flat_map(|rule| rule.headers());
+    let all: BTreeSet<&String> = named.collect();
+    if all.len() > MAX_HEADERS {
+        let cause = format!("the rules name {} header fields; {MAX_HEADERS} are the most", all.len());
+        reader.problem(0..0, "", cause, "each is kept of every message: name fewer");
+    }
+    all.into_iter().cloned().collect()
 }
 
 fn sha256(text: &str) -> String {

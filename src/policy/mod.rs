@@ -46,6 +46,8 @@ pub struct Policy {
     runner: Runner,
     /// By stage, in the order of [`Stage::ALL`].
     needs: [FactSet; 4],
+    /// The header fields that rules read, by their names in lower case, sorted.
+    headers: Vec<String>,
     rates: Vec<Rate>,
     record: PolicyRecord,
     source: Arc<Source>,
@@ -111,6 +113,11 @@ impl Rule {
             reads.extend(why.reads());
         }
         reads
+    }
+
+    /// The header fields that it reads, by their names in lower case; one may come twice.
+    pub fn headers(&self) -> impl Iterator<Item = &String> {
+        self.except.iter().chain([&self.condition]).flat_map(Condition::headers)
     }
 
     /// The rates that it asks for.
@@ -297,6 +304,11 @@ impl Policy {
             Stage::Rcpt => rcpt,
             Stage::Data => data,
         }
+    }
+
+    /// The header fields that its rules read, by their names in lower case, sorted: no others need be kept of a message.
+    pub fn headers(&self) -> &[String] {
+        &self.headers
     }
 
     /// The rates that its rules ask for, each once.

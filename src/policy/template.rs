@@ -233,6 +233,11 @@ fn pieces(text: &str, at: Stage, faults: &mut Vec<Fault>) -> Vec<Piece> {
 
 fn placeholder(name: &str, span: std::ops::Range<usize>, at: Stage) -> Result<&'static Fact, Fault> {
     let Some(fact) = table::find(name) else {
+        if name.starts_with("headers[") || name.starts_with("headers.") {
+            // what a rule says is journalled, and what some fields say never is
+            let cause = "what a header field says can't stand in a text of a rule";
+            return Err(Fault::new(span, cause, "leave it out"));
+        }
         let mend = match nearest(name, table::names()) {
             Some(known) => format!("did you mean \"{known}\"?"),
             None => "`gatepost facts` lists them all".to_owned(),
@@ -250,7 +255,7 @@ fn placeholder(name: &str, span: std::ops::Range<usize>, at: Stage) -> Result<&'
 
 fn held(ty: Type) -> &'static str {
     match ty {
-        Type::RecordMap(_) => "a record for each block list",
+        Type::RecordMap(_) => "a record for each of its names",
         Type::Counts => "a number for each rate",
         _ => "a list of records",
     }

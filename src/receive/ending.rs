@@ -130,7 +130,7 @@ impl Inquiry {
             grounds: first.judgement.grounds.clone(),
             rules: first.judgement.rules.clone(),
             score: first.judgement.score,
-            rcpt: first.rcpt(),
+            rcpt: first.rcpt.clone(),
             ..End::given_up(Stage::Data, policy)
         }
     }

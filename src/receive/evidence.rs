@@ -12,10 +12,12 @@ use crate::authenticate::Authenticator;
 use crate::authenticate::body::Signed;
 use crate::facts::table::FactSet;
 use crate::facts::{ListKind, ReverseMx};
+use crate::message::content::Content;
+use crate::smtp::reply::{self, Reply};
 
-use super::Inquiry;
 use super::lookups::{About, Found, Lookups, Panicked};
 use super::transaction::Transaction;
+use super::{Carrier, Inquiry, reading};
 
 /// Starts asking lists about a client: about its address, and about its reverse name where there are lists of domains.
 pub(super) fn start_client_lists(lookups: &mut Lookups, authenticator: &Authenticator, ip: IpAddr) {
@@ -132,6 +134,34 @@ impl Inquiry {
         match &self.transaction {
             Some(transaction) if !transaction.panicked => Ok(()),
             _ => Err(Panicked),
+        }
+    }
+
+    /// Looks at what the message is made of, where a rule that is to be judged reads it; a rehearsal tells it in any case.
+    ///
+    /// # Errors
+    /// The deferral: looking panicked, or its turn did not come.
+    pub(super) async fn looked_through(&mut self, content: Content) -> Result<Content, Reply> {
+        let is_read = self.transaction.as_ref().is_some_and(|transaction| transaction.reads_at_data("mime"));
+        if !is_read && !matches!(self.receiver.carrier, Carrier::Nowhere) {
+            return Ok(content);
+        }
+        let began = Instant::now();
+        let looked = reading::mime(content).await;
+        self.waited(began);
+        match (looked, &mut self.transaction) {
+            (Ok(Some((content, mime))), Some(transaction)) => {
+                transaction.facts.mime = Some(mime);
+                Ok(content)
+            }
+            (Err(panicked), _) => {
+                self.note(Err(panicked));
+                Err(reply::internal_error())
+            }
+            (Ok(_), _) => {
+                tracing::error!("a message waited too long for its parts to be looked at: it is answered with 451");
+                Err(reply::internal_error())
+            }
         }
     }
 

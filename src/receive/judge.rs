@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::facts::word::Action;
-use crate::facts::{Facts, Rcpt, Role, Stage};
+use crate::facts::{Facts, Rcpt, Stage};
 use crate::policy::{Grounds, Judgement, Policy, Verdict};
 use crate::smtp::reply::{self, Reply};
 
@@ -41,14 +41,8 @@ pub(super) struct Judged<'a> {
     pub verdict: Verdict,
     pub judgement: Judgement,
     pub policy: &'a Arc<Policy>,
-    pub role: Role,
-}
-
-impl Judged<'_> {
     /// What the rules could read of the recipients.
-    pub(super) fn rcpt(&self) -> Rcpt {
-        Rcpt { role: self.role, ..Rcpt::default() }
-    }
+    pub rcpt: Rcpt,
 }
 
 /// Judges the message for every recipient.
@@ -56,7 +50,7 @@ pub(super) fn message(transaction: &Transaction) -> Vec<Judged<'_>> {
     let mut judged = Vec::new();
     for (standing, members) in transaction.groups() {
         let mut facts = transaction.facts.clone();
-        facts.rcpt.role = standing.role;
+        facts.rcpt = transaction.rcpt(standing.role);
         let mut judgement = standing.judgement.clone();
         let mut verdict = standing.policy.judge(Stage::Data, &facts, &mut judgement);
         if transaction.authenticator.met_outage() {
@@ -65,7 +59,7 @@ pub(super) fn message(transaction: &Transaction) -> Vec<Judged<'_>> {
         if verdict.rule().is_empty() {
             judgement.grounds = Grounds::default();
         }
-        judged.push(Judged { members, verdict, judgement, policy: &standing.policy, role: standing.role });
+        judged.push(Judged { members, verdict, judgement, policy: &standing.policy, rcpt: facts.rcpt });
     }
     judged
 }
@@ -80,7 +74,7 @@ pub(super) fn refusal(judged: &[Judged<'_>]) -> Option<Refusal> {
             reply: answer(&one.verdict)?,
             rules: one.judgement.rules.clone(),
             score: one.judgement.score,
-            rcpt: one.rcpt(),
+            rcpt: one.rcpt.clone(),
         })
     })
 }

@@ -1,5 +1,6 @@
 //! One transaction, from MAIL to its end: who it is for, what was judged so far, the message as it comes in.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -163,6 +164,24 @@ impl Transaction {
     pub fn has_room_for(&self, copies: usize) -> bool {
         let so_far = self.accepted.iter().map(|accepted| accepted.mailboxes.len()).sum::<usize>();
         so_far == 0 || so_far.saturating_add(copies) <= MOST_COPIES
+    }
+
+    /// The header fields that the rules of its recipients name, and those of the policy of the connection.
+    pub fn headers_named(&self) -> BTreeSet<&String> {
+        let of_recipients = self.accepted.iter().map(|accepted| &accepted.standing.policy);
+        of_recipients.chain([self.policies.default()]).flat_map(|policy| policy.headers()).collect()
+    }
+
+    /// Whether a rule that is to be judged at stage data reads a fact of this group.
+    pub fn reads_at_data(&self, group: &str) -> bool {
+        let standings = self.accepted.iter().map(|accepted| &accepted.standing);
+        let judged = standings.filter(|standing| !standing.judgement.accepted);
+        judged.into_iter().any(|standing| standing.policy.needs(Stage::Data).touches(group))
+    }
+
+    /// What the rules of stage data can read of its recipients.
+    pub fn rcpt(&self, role: Role) -> Rcpt {
+        Rcpt { role, count: self.accepted.len() as u64, ..Rcpt::default() }
     }
 
     /// Notes what a recipient was answered.

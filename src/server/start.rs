@@ -20,7 +20,7 @@ use crate::observe::journal::Journal;
 use crate::observe::log::Log;
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::label::ConnectionOutcome;
-use crate::receive::{Carrier, Memory, Receiver, authenticator};
+use crate::receive::{Carrier, Memory, Receiver, authenticator, read_time_zone};
 use crate::smtp::reply;
 
 use super::bind::{Bound, StartError, machine};
@@ -62,6 +62,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         log.start().map_err(machine)?;
     }
     let _in_runtime = runtime.enter();
+    read_time_zone();
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")).map_err(machine)?);
     let writers = Arc::new(Writers::new(config.maildir.root.clone(), WRITERS, QUEUE));
     writers.start().map_err(machine)?;

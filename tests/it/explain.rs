@@ -36,7 +36,8 @@ fn honest() -> Record {
     facts.client.name = "mail.bank.example".into();
     facts.helo = "mail.bank.example".into();
     facts.tls = Some(Tls { version: "TLSv1.3".into(), cipher: "TLS13_AES_256_GCM_SHA384".into() });
-    facts.mail_from = Address { address: "ann@bank.example".into(), domain: "bank.example".into() };
+    facts.mail_from =
+        Address { address: "ann@bank.example".into(), domain: "bank.example".into(), ..Address::default() };
     facts.message.bytes = 1234;
     facts.message.message_id = "<1@bank.example>".into();
     facts.from.addresses = vec!["ann@bank.example".into()];
@@ -105,7 +106,8 @@ fn forged() -> Record {
     facts.helo = "mail.mailer.example".into();
     facts.tls = None;
     facts.iprev.name = "mail.mailer.example".into();
-    facts.mail_from = Address { address: "x@mailer.example".into(), domain: "mailer.example".into() };
+    facts.mail_from =
+        Address { address: "x@mailer.example".into(), domain: "mailer.example".into(), ..Address::default() };
     facts.reply_to.domain = String::new();
     facts.spf.helo = Spf::default();
     facts.spf.mail_from = spf(MethodResult::Pass, "mailer.example");

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use gatepost::facts::table::{self, FactSet, FactSource, Given, Mistake, TABLE, Type, Value};
 use gatepost::facts::word::{FROM_DEFECTS, Stage};
 use gatepost::facts::{
-    BlockList, Dkim, Facts, Greylist, GreylistKey, GreylistResult, HeloCheck, HeloKind, HeloResult, ListKind,
-    MethodResult, Tls,
+    Attachment, BlockList, Clock, Dkim, Facts, Greylist, GreylistKey, GreylistResult, HeaderField, HeloCheck, HeloKind,
+    HeloResult, ListKind, MethodResult, Mime, Tls, Weekday,
 };
 use serde_json::Value as Json;
 
@@ -22,18 +22,33 @@ fn to_json(value: &Value<'_>) -> Json {
     }
 }
 
-/// Facts in which nothing is empty.
+fn pdf() -> Attachment {
+    Attachment { media_type: "application/pdf".into(), ..Attachment::default() }
+}
+
+/// Facts in which nothing is empty but what has records by name.
 fn full() -> Facts {
     let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), 4711, true);
     facts.client.name = "mx.example.net".into();
+    facts.clock = Some(Clock { hour: 3, minute: 14, weekday: Weekday::Friday, day: 15, month: 9 });
     facts.helo = "helo.example.net".into();
+    facts.esmtp = true;
     facts.helo_check = HeloCheck { kind: HeloKind::Domain, result: HeloResult::Pass, matches_ptr: true };
     facts.tls = Some(Tls { version: "TLSv1.3".into(), cipher: "TLS_AES_256_GCM_SHA384".into() });
     facts.mail_from.address = "a@example.net".into();
+    facts.mail_from.local = "a".into();
     facts.mail_from.domain = "example.net".into();
+    facts.mail_from.smtputf8 = true;
     facts.rcpt.address = "b@example.com".into();
+    facts.rcpt.local = "b".into();
     facts.rcpt.domain = "example.com".into();
+    facts.rcpt.count = 2;
     facts.message.bytes = 1234;
+    facts.message.header_bytes = 567;
+    facts.message.fields = 8;
+    facts.message.received = 2;
+    let attachment = Attachment { name: "a.pdf".into(), extension: "pdf".into(), bytes: 9, depth: 1, ..pdf() };
+    facts.mime = Some(Mime { parts: 3, depth: 1, truncated: true, attachments: vec![attachment] });
     facts.from.addresses = vec!["x@example.org".into(), "y@example.org".into()];
     facts.from.defects = vec!["group".into()];
     facts.dkim = vec![Dkim { result: MethodResult::Pass, domain: "example.org".into(), ..Dkim::default() }];
@@ -131,6 +146,12 @@ fn a_fact_is_known_from_its_stage_on() {
         ("rcpt.address", vec![Rcpt]),
         ("rcpt.domain", vec![Rcpt]),
         ("rcpt.role", vec![Rcpt, Data]),
+        ("rcpt.local", vec![Rcpt]),
+        ("rcpt.count", vec![Rcpt, Data]),
+        ("clock.hour", vec![Connect, Mail, Rcpt, Data]),
+        ("esmtp", vec![Mail, Rcpt, Data]),
+        ("headers", vec![Data]),
+        ("mime.attachments", vec![Data]),
         ("from.domain", vec![Data]),
         ("dkim", vec![Data]),
         ("dmarc.result", vec![Data]),
@@ -144,7 +165,8 @@ fn a_list_is_cut_before_a_rule_sees_it() {
     let mut facts = full();
     facts.from.addresses = (0..5000).map(|n| format!("a{n}@example.org")).collect();
     facts.dkim = vec![Dkim::default(); 5000];
-    for name in ["from.addresses", "dkim"] {
+    facts.mime = Some(Mime { attachments: vec![pdf(); 5000], ..Mime::default() });
+    for name in ["from.addresses", "dkim", "mime.attachments"] {
         let Value::List(items) = facts.value(table::find(name).unwrap()) else { panic!("{name} is a list") };
         assert_eq!(items.len(), table::LIST_BOUND, "{name}");
     }
@@ -225,6 +247,73 @@ fn block_lists_are_records_by_zone_in_the_record_and_for_rules() {
     // a record of a version that wrote less is read
     let old: BlockList = serde_json::from_str(r#"{"listed":true,"codes":[]}"#).unwrap();
     assert_eq!(old, BlockList { listed: true, ..BlockList::default() });
+}
+
+#[test]
+fn header_fields_are_records_by_name_and_what_they_are_about_is_never_written() {
+    let mut facts = full();
+    let field = |text: &str| HeaderField {
+        present: true,
+        count: 2,
+        value: Some(text.to_owned()),
+        last: Some(format!("last {text}")),
+    };
+    for name in ["list-id", "subject", "comments", "keywords", "thread-topic"] {
+        facts.headers.insert(name.into(), field("dear secret"));
+    }
+    let Value::Map(read) = facts.value(table::find("headers").unwrap()) else { panic!("headers are records by name") };
+    assert_eq!(read.len(), 5, "rules read them all");
+    assert!(read.iter().all(|(_, field)| to_json(field)["value"] == "dear secret"));
+    let record = serde_json::to_value(&facts).unwrap();
+    let whole = serde_json::json!({ "present": true, "count": 2, "value": "dear secret", "last": "last dear secret" });
+    assert_eq!(record["headers"]["list-id"], whole);
+    for name in ["subject", "comments", "keywords", "thread-topic"] {
+        assert_eq!(record["headers"][name], serde_json::json!({ "present": true, "count": 2 }), "{name}");
+    }
+    // what a record withholds is told apart from what was empty
+    let read: Facts = serde_json::from_value(record).unwrap();
+    assert_eq!(read.headers["subject"], HeaderField { value: None, last: None, ..field("") });
+    assert_eq!(read.headers["list-id"], facts.headers["list-id"]);
+}
+
+#[test]
+fn a_record_of_a_version_that_knew_less_is_read() {
+    let mut record = serde_json::to_value(full()).unwrap();
+    for group in ["clock", "esmtp", "headers", "mime"] {
+        record.as_object_mut().unwrap().remove(group).unwrap_or_else(|| panic!("{group} is in the record"));
+    }
+    for (group, field) in [
+        ("mail_from", "local"),
+        ("mail_from", "smtputf8"),
+        ("rcpt", "local"),
+        ("rcpt", "count"),
+        ("message", "header_bytes"),
+        ("message", "fields"),
+        ("message", "received"),
+    ] {
+        record[group].as_object_mut().unwrap().remove(field).unwrap_or_else(|| panic!("{group}.{field} is there"));
+    }
+    let read: Facts = serde_json::from_value(record).unwrap();
+    let full = full();
+    assert_eq!((read.clock, read.mime, read.headers.len()), (None, None, 0));
+    assert_eq!((read.mail_from.address, read.dkim, read.score), (full.mail_from.address, full.dkim, full.score));
+}
+
+#[test]
+fn the_clock_shows_the_time_of_a_zone() {
+    let moment: jiff::Timestamp = "2026-12-31T22:59:30Z".parse().unwrap();
+    for (hours, expected) in [
+        (0, Clock { hour: 22, minute: 59, weekday: Weekday::Thursday, day: 31, month: 12 }),
+        (2, Clock { hour: 0, minute: 59, weekday: Weekday::Friday, day: 1, month: 1 }),
+        (-23, Clock { hour: 23, minute: 59, weekday: Weekday::Wednesday, day: 30, month: 12 }),
+    ] {
+        let zone = jiff::tz::TimeZone::fixed(jiff::tz::Offset::constant(hours));
+        assert_eq!(Clock::at(moment, &zone), expected, "UTC{hours:+}");
+    }
+    // a week has all its days
+    let day = |n: i64| Clock::at(moment + jiff::SignedDuration::from_hours(24 * n), &jiff::tz::TimeZone::UTC).weekday;
+    let week: BTreeSet<Weekday> = (0..7).map(day).collect();
+    assert!(week.len() == 7 && !week.contains(&Weekday::Unknown));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use crate::facts::record::{
     DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, RecipientDecision, Record, RuleRecord,
 };
 use crate::facts::{
-    Address, BlockList, Client, Dkim, Dmarc, Facts, From, Greylist, HeloCheck, Iprev, Message, Rcpt, ReplyTo,
-    ReverseMx, ReverseMxFour, Spf, SpfBoth, Tls,
+    Address, Attachment, BlockList, Client, Dkim, Dmarc, Facts, From, Greylist, HeaderField, HeloCheck, Iprev, Message,
+    Mime, Rcpt, ReplyTo, ReverseMx, ReverseMxFour, Spf, SpfBoth, Tls,
 };
 use crate::observe::escape::{CUT, cut};
 
@@ -115,12 +115,16 @@ impl Bound {
     fn facts(&self, facts: &mut Facts) {
         let Facts {
             client: Client { ip: _, port: _, name, trusted: _ },
+            clock: _,
             helo,
+            esmtp: _,
             helo_check: HeloCheck { kind: _, result: _, matches_ptr: _ },
             tls,
-            mail_from: Address { address, domain },
-            rcpt: Rcpt { address: rcpt_address, domain: rcpt_domain, role: _ },
-            message: Message { bytes: _, message_id },
+            mail_from: Address { address, local, domain, smtputf8: _ },
+            rcpt: Rcpt { address: rcpt_address, local: rcpt_local, domain: rcpt_domain, role: _, count: _ },
+            message: Message { bytes: _, header_bytes: _, fields: _, received: _, message_id },
+            headers,
+            mime,
             from: From { addresses, domain: from_domain, defects },
             reply_to: ReplyTo { domain: reply_to },
             iprev: Iprev { result: _, name: iprev_name },
@@ -141,6 +145,9 @@ impl Bound {
         for text in [name, helo, address, domain, rcpt_address, rcpt_domain, message_id, from_domain, reply_to] {
             self.text(text);
         }
+        for text in [local, rcpt_local] {
+            self.text(text);
+        }
         for text in [iprev_name, spf_helo, spf_mail_from, dmarc_domain] {
             self.text(text);
         }
@@ -153,6 +160,22 @@ impl Bound {
         self.list(dkim, |more| Dkim { reason: format!("{CUT} and {more} more"), ..Dkim::default() });
         for Dkim { result: _, domain, selector, algorithm, reason, secure: _ } in dkim {
             [domain, selector, algorithm, reason].into_iter().for_each(|text| self.text(text));
+        }
+        while headers.len() > self.entries {
+            headers.pop_last();
+        }
+        for HeaderField { present: _, count: _, value, last } in headers.values_mut() {
+            [value, last].into_iter().flatten().for_each(|text| self.text(text));
+        }
+        if let Some(Mime { parts: _, depth: _, truncated, attachments }) = mime {
+            *truncated |= attachments.len() > self.entries;
+            self.list(attachments, |more| Attachment {
+                name: format!("{CUT} and {more} more"),
+                ..Attachment::default()
+            });
+            for Attachment { name, extension, media_type, bytes: _, depth: _ } in attachments {
+                [name, extension, media_type].into_iter().for_each(|text| self.text(text));
+            }
         }
         while block_lists.len() > self.entries {
             block_lists.pop_last();

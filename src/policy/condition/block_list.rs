@@ -1,4 +1,4 @@
-//! `block_lists['zen.example'].listed`: the one fact whose entries have names of the administrator's own.
+//! `block_lists['zen.example'].listed`: a fact whose entries have names of the administrator's own.
 
 use cel::common::ast::{Expr, operators};
 use cel::parser::Expression;
@@ -13,7 +13,7 @@ use super::rate;
 const EXAMPLE: &str = "write block_lists['zen.example'].listed";
 
 impl<'a> Checker<'a> {
-    /// `of[key]`: only `block_lists` has entries with names.
+    /// `of[key]`: only `block_lists` and `headers` have entries with names.
     pub(super) fn index(&mut self, expression: &'a Expression, of: &'a Expression, key: &'a Expression) -> Kind {
         let fact = path(of).and_then(|path| table::find(&path.join(".")));
         if fact.is_some_and(|fact| fact.ty == Type::Counts) {
@@ -23,6 +23,9 @@ impl<'a> Checker<'a> {
             let mend = "write dkim.exists(d, d.result == 'pass')";
             return self.fault(expression, "an entry of a list has no fixed place", mend);
         };
+        if fact.name == "headers" {
+            return self.header(expression, fact, key);
+        }
         let Some(zone) = string_literal(key) else {
             return self.fault(key, "the name of a block list is written out", EXAMPLE);
         };
@@ -33,8 +36,8 @@ impl<'a> Checker<'a> {
                 self.fault(expression, cause, "name it at stage mail, rcpt or data")
             }
             Ok(list) => {
-                self.reads.insert(fact);
-                self.reads.insert_lists(list.kind);
+                self.reads.facts.insert(fact);
+                self.reads.facts.insert_lists(list.kind);
                 Kind::Record(fields)
             }
         }

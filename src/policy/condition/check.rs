@@ -1,14 +1,12 @@
 //! The type checker: every name is a fact that the stage knows, every word one that the fact gives, every operator and function
 //! one of those that can't fail for want of a type.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use cel::common::ast::{CallExpr, Expr, LiteralValue, SourceInfo, operators};
 use cel::parser::Expression;
 
-use crate::facts::rate::Rate;
-use crate::facts::table::{self, FactSet, Type};
+use crate::facts::table::{self, Type};
 use crate::facts::word::Stage;
 use crate::problem::nearest;
 
@@ -17,9 +15,9 @@ use super::super::template::{known_when, unknown_at};
 use super::super::zones::Zones;
 use super::kind::Kind;
 use super::rate;
-use super::{Known, Lists, Patterns};
+use super::{Known, Lists, Patterns, Reads};
 
-/// Checks a condition and gives the facts that it reads, and the rates.
+/// Checks a condition and says what it reads.
 ///
 /// # Errors
 /// Every fault in it.
@@ -30,16 +28,16 @@ pub(super) fn check(
     stage: Stage,
     known: Known<'_>,
     patterns: &mut Patterns,
-) -> Result<(FactSet, BTreeSet<Rate>), Vec<Fault>> {
+) -> Result<Reads, Vec<Fault>> {
     let Known { lists, zones } = known;
-    let (reads, rates, faults) = (FactSet::default(), BTreeSet::new(), Vec::new());
-    let mut checker = Checker { text, info, stage, lists, zones, patterns, bound: None, reads, rates, faults };
+    let (reads, faults) = (Reads::default(), Vec::new());
+    let mut checker = Checker { text, info, stage, lists, zones, patterns, bound: None, reads, faults };
     let kind = checker.kind(expression);
     if !matches!(kind, Kind::Bool | Kind::Unknown) {
         let cause = format!("the condition gives {}, not a bool", kind.describe());
         checker.fault(expression, cause, "compare it with something");
     }
-    if checker.faults.is_empty() { Ok((checker.reads, checker.rates)) } else { Err(checker.faults) }
+    if checker.faults.is_empty() { Ok(checker.reads) } else { Err(checker.faults) }
 }
 
 /// The walk over one condition.
@@ -52,8 +50,7 @@ pub(super) struct Checker<'a> {
     pub(super) patterns: &'a mut Patterns,
     /// The variable of the comprehension that we are in.
     pub(super) bound: Option<(&'a str, Kind)>,
-    pub(super) reads: FactSet,
-    pub(super) rates: BTreeSet<Rate>,
+    pub(super) reads: Reads,
     faults: Vec<Fault>,
 }
 
@@ -159,7 +156,7 @@ impl<'a> Checker<'a> {
         if !fact.known_at(self.stage) {
             return self.fault(expression, unknown_at(fact, self.stage), known_when(fact));
         }
-        self.reads.insert(fact);
+        self.reads.facts.insert(fact);
         fact.ty.into()
     }
 
@@ -181,6 +178,11 @@ impl<'a> Checker<'a> {
                 Kind::Records(_) => {
                     let field = name.get(fact.name.len() + 1..).unwrap_or_default();
                     format!("write {}.exists(x, x.{field} == ...)", fact.name)
+                }
+                Kind::ByName if fact.name == "headers" => {
+                    let field = name.get(fact.name.len() + 1..).unwrap_or_default();
+                    let field = field.split('.').next().unwrap_or_default().to_ascii_lowercase();
+                    format!("write headers['{field}'].present")
                 }
                 Kind::ByName => format!("write {}['zen.example'].listed", fact.name),
                 _ => format!("write {}", fact.name),

@@ -6,6 +6,7 @@
 mod block_list;
 mod check;
 mod function;
+mod header;
 mod kind;
 mod rate;
 mod run;
@@ -27,8 +28,9 @@ use super::lists::List;
 use super::place::Fault;
 use super::zones::Zones;
 
+pub(super) use header::{MAX_HEADERS, wrong_name as wrong_header};
 pub(super) use rate::mend as rate_mend;
-pub(super) use run::Runner;
+pub(super) use run::{Named, Runner};
 pub use shape::{MAX_BYTES, MAX_DEPTH};
 
 /// The lists of a policy by name.
@@ -43,12 +45,20 @@ pub(super) struct Known<'a> {
     pub zones: &'a Zones,
 }
 
+/// What a condition reads.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reads {
+    pub facts: FactSet,
+    /// The header fields, by their names in lower case.
+    pub headers: BTreeSet<String>,
+    pub rates: BTreeSet<Rate>,
+}
+
 /// A condition that was checked and is ready to run.
 #[derive(Debug)]
 pub(super) struct Condition {
     expression: Expression,
-    reads: FactSet,
-    rates: BTreeSet<Rate>,
+    reads: Reads,
 }
 
 impl Condition {
@@ -69,20 +79,25 @@ impl Condition {
         let plain = Env::default().with_optional_support(false).with_stdlib();
         let (written, info) =
             plain.parser().parse_with_source_info(text).map_err(|errors| syntax_faults(text, &errors))?;
-        let (reads, rates) = check::check(&written, text, &info, at, known, patterns)?;
+        let reads = check::check(&written, text, &info, at, known, patterns)?;
         let running = Env::stdlib().with_optional_support(false);
         let expression = running.parser().parse(text).map_err(|errors| syntax_faults(text, &errors))?;
-        Ok(Condition { expression, reads, rates })
+        Ok(Condition { expression, reads })
     }
 
     /// The facts that it reads.
     pub fn reads(&self) -> FactSet {
-        self.reads
+        self.reads.facts
+    }
+
+    /// The header fields that it reads.
+    pub fn headers(&self) -> &BTreeSet<String> {
+        &self.reads.headers
     }
 
     /// The rates that it asks for.
     pub fn rates(&self) -> &BTreeSet<Rate> {
-        &self.rates
+        &self.reads.rates
     }
 }
 

@@ -42,8 +42,8 @@ impl<'a> Checker<'a> {
                 self.fault(expression, cause, rate.known_when());
             }
             Ok(rate) => {
-                table::find("rates").into_iter().for_each(|fact| self.reads.insert(fact));
-                self.rates.insert(rate);
+                table::find("rates").into_iter().for_each(|fact| self.reads.facts.insert(fact));
+                self.reads.rates.insert(rate);
             }
         }
         Kind::Int

@@ -23,8 +23,22 @@ use super::{Condition, Lists, Patterns, rate};
 /// What conditions run on: the functions, the patterns and the lists of a policy.
 pub(in super::super) struct Runner {
     root: Context<'static, 'static>,
-    /// The block lists that conditions name: each has a value, asked or not.
-    zones: Vec<String>,
+    named: Named,
+}
+
+/// What conditions name of the facts that have records by name: each has a value, found or not.
+#[derive(Debug, Clone, Default)]
+pub(in super::super) struct Named {
+    /// Block lists.
+    pub zones: Vec<String>,
+    /// Header fields.
+    pub headers: Vec<String>,
+}
+
+impl Named {
+    fn of(&self, fact: &str) -> &[String] {
+        if fact == "headers" { &self.headers } else { &self.zones }
+    }
 }
 
 impl fmt::Debug for Runner {
@@ -36,7 +50,7 @@ impl fmt::Debug for Runner {
 impl Runner {
     /// The scope of a policy. `None` if the library declares functions of these names: its `matches` would compile the pattern on
     /// every call.
-    pub fn new(lists: &Lists, zones: Vec<String>, patterns: Patterns) -> Option<Runner> {
+    pub fn new(lists: &Lists, named: Named, patterns: Patterns) -> Option<Runner> {
         let mut root = Context::with_env(Arc::new(Env::stdlib().with_optional_support(false)));
         let matches =
             move |This(text): This<Arc<String>>, pattern: Arc<String>| -> Result<cel::Value, ExecutionError> {
@@ -53,7 +67,7 @@ impl Runner {
         for (name, list) in lists {
             root.add_variable_as_val(format!("lists.{name}"), Box::new(NamedList(Arc::clone(list))));
         }
-        Some(Runner { root, zones })
+        Some(Runner { root, named })
     }
 
     /// Whether a condition holds; `None` where that hangs on a fact that is not known. What is known decides where it can: `false && x`
@@ -67,7 +81,7 @@ impl Runner {
         facts: &dyn FactSource,
         score: f64,
     ) -> Result<Option<bool>, ExecutionError> {
-        let known = Known { facts, score, zones: &self.zones };
+        let known = Known { facts, score, named: &self.named };
         let root: &Context<'_, '_> = &self.root;
         let mut scope = root.new_inner_scope();
         scope.set_variable_resolver(&known);
@@ -85,7 +99,7 @@ impl Runner {
 struct Known<'f> {
     facts: &'f dyn FactSource,
     score: f64,
-    zones: &'f [String],
+    named: &'f Named,
 }
 
 impl VariableResolver for Known<'_> {
@@ -98,7 +112,7 @@ impl VariableResolver for Known<'_> {
         }
         let value = self.facts.find(fact)?;
         Some(CowVal::Owned(boxed(match fact.ty {
-            FactType::RecordMap(fields) if self.facts.fills(fact) => complete(value, self.zones, fields),
+            FactType::RecordMap(fields) if self.facts.fills(fact) => complete(value, self.named.of(fact.name), fields),
             _ => value,
         })))
     }
