@@ -1,8 +1,9 @@
 //! DNS block and allow lists (RFC 5782): what they say of the client's address and of domains.
 //!
 //! An answer counts only where it can be a listing: within 127.0.0.0/8, and outside 127.255.255.0/24, where operators put their
-//! refusals. A list that answers otherwise, or fails its probe, is switched off until a probe finds it in order again: a
-//! zone that has lapsed, or a resolver that the operator refuses, would otherwise list the whole world.
+//! refusals. A list that fails its probe is switched off until a probe finds it in order again: a zone that has lapsed, or a
+//! resolver that the operator refuses, would otherwise list the whole world. An answer that can be no listing has the list probed soon,
+//! and nothing more: whoever says a name in HELO chooses what is asked, and below a list's zone stand hosts of its operator, too.
 
 mod answer;
 mod name;
@@ -16,10 +17,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::future::join_all;
 
 use super::Authenticator;
-use super::resolver::DnsName;
+use super::resolver::{Answer, Share, Trouble};
 use crate::facts::{BlockList, ListKind};
 use answer::Heard;
 use probe::Lane;
+
+/// Names of a message and its session that a list of domains may be asked about: HELO, reverse name, reverse-path, and the authors
+/// whom `receive` names.
+const MOST_NAMES: usize = 7;
 
 /// One list as it is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +109,11 @@ impl List {
 }
 
 impl BlockLists {
+    /// How often a message with its session can have them asked.
+    pub(super) fn most_questions(&self) -> usize {
+        self.of(ListKind::Address).count() + MOST_NAMES * self.of(ListKind::Domain).count()
+    }
+
     fn of(&self, kind: ListKind) -> impl Iterator<Item = &Arc<List>> {
         self.0.iter().filter(move |list| list.setup.kind == kind)
     }
@@ -166,17 +176,17 @@ impl Authenticator {
     }
 
     async fn ask_list(&self, list: &List, lane: &Lane, what: &str, name: &str) -> BlockList {
-        let Some(asked) = DnsName::parse(format!("{name}.{}", list.zone())) else {
-            // too long for a name, so that no list can have it
-            return BlockList::default();
-        };
-        let answer = tokio::time::timeout(self.check_deadline(), self.resolver().a(&asked)).await;
-        let heard = answer::hear(answer.ok(), list.setup.codes.as_deref());
+        let Some(asked) = name::below(name, list.zone()) else { return BlockList::default() };
+        let resolver = self.resolver().on(Share::Lists);
+        let answer = tokio::time::timeout(self.check_deadline(), resolver.a(&asked)).await;
+        let answer = answer.unwrap_or(Answer::Trouble(Trouble::Timeout));
+        let is_of_ours = matches!(answer, Answer::Trouble(Trouble::Outage | Trouble::Budget));
+        let heard = answer::hear(answer, list.setup.codes.as_deref());
         let counter = match &heard {
             Heard::Listed(_) => &list.counters.listed,
             Heard::Unlisted => &list.counters.unlisted,
             Heard::Unmapped => &list.counters.unmapped,
-            Heard::Refused(_) => &list.counters.refused,
+            Heard::Refused => &list.counters.refused,
             Heard::Trouble => &list.counters.errors,
         };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -188,11 +198,12 @@ impl Authenticator {
                 temperror: false,
             },
             Heard::Unlisted | Heard::Unmapped => BlockList::default(),
-            Heard::Refused(answer) => {
-                lane.switch_off(list.zone(), answer);
+            Heard::Refused | Heard::Trouble => {
+                if !is_of_ours {
+                    lane.doubt();
+                }
                 BlockList { temperror: true, ..BlockList::default() }
             }
-            Heard::Trouble => BlockList { temperror: true, ..BlockList::default() },
         }
     }
 }

@@ -12,7 +12,7 @@ use super::Authenticator;
 use super::body::Signed;
 use super::heavy::{self, FEW, LARGE_HEADER};
 use super::key::Keys;
-use super::resolver::Resolver;
+use super::resolver::{Resolver, Share};
 use super::results::{Flaw, TESTING};
 use super::signature::{Kind, Label, Signature, is_within, read};
 use crate::facts::{Dkim, MethodResult};
@@ -76,7 +76,7 @@ impl Authenticator {
     /// Verifies the DKIM signatures of a message at `now`, seconds since 1970; top down, where there are more than ten those of
     /// the author's domain first. DNS trouble is `temperror`.
     pub async fn dkim(&self, signed: &Signed, now: u64) -> Vec<Dkim> {
-        let resolver = self.resolver();
+        let resolver = &self.resolver().on(Share::Keys);
         let deadline = self.check_deadline();
         let is_heavy = signed.signatures.are_heavy(&signed.header);
         let checks: FuturesOrdered<_> = signed
@@ -103,7 +103,8 @@ impl Authenticator {
 
     async fn fetch_key(&self, selector: &str, domain: &str) {
         // Whatever comes of it is asked for again when it is needed.
-        let _ = tokio::time::timeout(self.check_deadline(), Keys::look_up(self.resolver(), selector, domain)).await;
+        let resolver = self.resolver().on(Share::Keys);
+        let _ = tokio::time::timeout(self.check_deadline(), Keys::look_up(&resolver, selector, domain)).await;
     }
 }
 

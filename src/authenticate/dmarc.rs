@@ -6,7 +6,7 @@ mod record;
 use std::collections::HashMap;
 
 use super::Authenticator;
-use super::resolver::{Answer, DnsName, Resolver};
+use super::resolver::{Answer, DnsName, Resolver, Share};
 use super::signature::is_within;
 use crate::facts::{Dkim, Dmarc, DmarcPolicy, DmarcResult, MethodResult, SpfBoth};
 use crate::message::author::Author;
@@ -22,7 +22,7 @@ impl Authenticator {
     pub async fn dmarc(&self, author: &Author, spf: &SpfBoth, mail_from: &ReversePath, dkim: &[Dkim]) -> Dmarc {
         let Some(domain) = author.domain() else { return Dmarc::default() };
         let identifiers = identifiers(spf, mail_from, dkim);
-        let (resolver, secured) = self.resolver().for_dmarc().secured();
+        let (resolver, secured) = self.resolver().on(Share::Dmarc).secured();
         let evaluation = evaluate(Walker::new(&resolver), domain.as_str(), &identifiers);
         let temporary = Dmarc { result: DmarcResult::TempError, ..Dmarc::default() };
         let dmarc = tokio::time::timeout(self.check_deadline(), evaluation).await.unwrap_or(temporary);
@@ -32,7 +32,7 @@ impl Authenticator {
     /// Asks for the author's policy record, so that it is in the DNS cache when the body is complete.
     pub async fn fetch_dmarc_policy(&self, author: &Author) {
         let Some(domain) = author.domain() else { return };
-        let resolver = self.resolver().for_dmarc();
+        let resolver = self.resolver().on(Share::Dmarc);
         let mut walker = Walker::new(&resolver);
         // Whatever comes of it is asked for again when it is needed.
         let _ = tokio::time::timeout(self.check_deadline(), walker.discover(domain.as_str())).await;

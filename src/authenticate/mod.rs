@@ -125,7 +125,7 @@ impl Authenticator {
     /// For one session, whose look-ups are bounded from now on ([`resolver::LOOK_UPS`]).
     #[must_use]
     pub fn for_session(&self) -> Authenticator {
-        Authenticator { resolver: self.resolver.bounded(), ..self.clone() }
+        Authenticator { resolver: self.resolver.bounded(self.block_lists.most_questions()), ..self.clone() }
     }
 
     /// For one message of the session whose authenticator this is: it may ask as often, less what the session has asked.

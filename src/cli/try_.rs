@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use super::{Exit, complain, configuration, print, tell};
 use crate::config::Config;
@@ -25,7 +26,8 @@ use crate::smtp::data::{DataDefect, Frame, Framer};
 /// The same checks and rules as in serving, without a network client
 /// and without delivering. All evidence is gathered, whatever an early rule says. Without MESSAGE it goes up to the recipients.
 /// A message whose lines end in LF is taken as if they ended in CRLF.
-/// Exits 0 whatever the decision, 2 if the arguments are no SMTP.
+/// Where our own DNS servers do not work, standard error says so within seconds, and the decision is the 451 that serving would
+/// answer. Exits 0 whatever the decision, 2 if the arguments are no SMTP.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   gatepost try --config gatepost.toml --ip 192.0.2.1 --mail-from a@example.net --rcpt b@example.com mail.eml
@@ -72,7 +74,7 @@ fn attempt(args: &Args) -> Result<String, Exit> {
     let receiver = Arc::new(receiver(&config).map_err(usage)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| usage(error.to_string()))?;
-    let record = runtime.block_on(rehearse(receiver, told, message.as_deref(), config.limits.message));
+    let record = runtime.block_on(watched(receiver, told, message.as_deref(), config.limits.message));
     let record = record.ok_or_else(|| usage("the rehearsal left no record; please report this".to_owned()))?;
     if !args.json {
         return Ok(story_of_rehearsal(&record));
@@ -144,6 +146,29 @@ fn receiver(config: &Config) -> Result<Receiver, String> {
         metrics: Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| error.to_string())?),
         memory: Memory::new(u64::MAX, u64::MAX),
     })
+}
+
+/// Rehearses with an eye on the DNS, as in serving: in an outage of ours look-ups end at once, and people hear of it at once.
+async fn watched(receiver: Arc<Receiver>, told: Told, message: Option<&[u8]>, limit: u64) -> Option<Record> {
+    let authenticator = receiver.authenticator.clone();
+    let known = Notify::new();
+    let watching = authenticator.watch(|found| {
+        known.notify_one();
+        if let Err(error) = found {
+            complain(&format!(
+                "dns: {error}; until the DNS works, what needs it can't be told, and serving would answer it 451: check dns.servers or \
+                 /etc/resolv.conf"
+            ));
+        }
+    });
+    let rehearsal = async {
+        known.notified().await;
+        rehearse(receiver, told, message, limit).await
+    };
+    tokio::select! {
+        record = rehearsal => record,
+        () = watching => None,
+    }
 }
 
 async fn rehearse(receiver: Arc<Receiver>, told: Told, message: Option<&[u8]>, limit: u64) -> Option<Record> {

@@ -40,7 +40,10 @@ pub(super) async fn watch(lasting: Arc<Lasting>, works: Arc<AtomicBool>) {
                 was_broken = true;
                 tracing::error!(%error, "dns: until the DNS works, what needs it is answered 451; check dns.servers or /etc/resolv.conf");
             }
-            Ok(()) if was_broken => tracing::info!("the DNS works again"),
+            Ok(()) if was_broken => {
+                tracing::info!("the DNS works again");
+                lasting.lists_due.notify_one();
+            }
             Ok(()) => {}
         }
     };

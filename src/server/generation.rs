@@ -18,8 +18,8 @@ pub(super) struct Lasting {
     pub receiver: Arc<Receiver>,
     pub metrics: Arc<Metrics>,
     pub generation: Arc<ArcSwap<Generation>>,
-    /// Told after each reload.
-    pub reloaded: Notify,
+    /// Told when block lists should be probed: after a reload, and once our DNS works again.
+    pub lists_due: Notify,
 }
 
 /// Who judges whose mail.

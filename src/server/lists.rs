@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::{Instant, MissedTickBehavior};
+
 use crate::config::{BlockList, Config, ListCode};
 use crate::receive::{Code, ListSetup};
 
@@ -10,6 +12,8 @@ use super::generation::Lasting;
 
 /// How often lists are probed.
 const PROBING: Duration = Duration::from_secs(600);
+/// How often those are probed that gave reason to doubt.
+const DOUBTING: Duration = Duration::from_secs(60);
 
 /// The lists of a configuration.
 pub fn block_lists(config: &Config) -> Vec<ListSetup> {
@@ -27,12 +31,22 @@ pub fn block_lists(config: &Config) -> Vec<ListSetup> {
 
 /// Probes the lists that are in force.
 pub(super) async fn watch(lasting: Arc<Lasting>) {
+    let mut due = tokio::time::interval(PROBING);
+    let mut doubts = tokio::time::interval_at(Instant::now() + DOUBTING, DOUBTING);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    doubts.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let probes_all = tokio::select! {
+            biased;
+            () = lasting.lists_due.notified() => true,
+            _ = due.tick() => true,
+            _ = doubts.tick() => false,
+        };
         let authenticator = lasting.generation.load().receiver.authenticator.clone();
-        authenticator.probe_block_lists().await;
-        tokio::select! {
-            () = tokio::time::sleep(PROBING) => {}
-            () = lasting.reloaded.notified() => {}
+        if probes_all {
+            authenticator.probe_block_lists().await;
+        } else {
+            authenticator.probe_doubtful_block_lists().await;
         }
     }
 }

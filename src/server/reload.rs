@@ -77,7 +77,7 @@ impl Reload {
         was.metrics.soft_reject(config.smtp.soft_reject);
         was.policies.store(Arc::new(policies(&config)));
         self.lasting.generation.store(Arc::new(generation(&config, receiver, acceptor)));
-        self.lasting.reloaded.notify_one();
+        self.lasting.lists_due.notify_one();
         Ok(config)
     }
 }

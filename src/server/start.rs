@@ -89,7 +89,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     let generation = generation(&config, Arc::clone(&receiver), bound.acceptor);
     let generation = Arc::new(ArcSwap::from_pointee(generation));
     counts::register_block_lists(&metrics, &generation).map_err(machine)?;
-    let lasting = Arc::new(Lasting { receiver, metrics, generation, reloaded: Notify::new() });
+    let lasting = Arc::new(Lasting { receiver, metrics, generation, lists_due: Notify::new() });
 
     let shutdown = Shutdown::default();
     let (smtp, mut tasks) = accept(bound.smtp, &config, &lasting, &shutdown).map_err(machine)?;

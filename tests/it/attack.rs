@@ -58,6 +58,40 @@ fn a_forged_signature_that_the_dns_has_trouble_with_does_not_lead_past_dmarc_int
     assert_eq!(troubled["decision"]["rule"], "dmarc-trouble-foreign");
 }
 
+/// Ten `mx` of ten exchangers each are a legal record (RFC 7208 §4.6.4) and 111 names.
+fn greedy(zone: Zone, domain: &str) -> Zone {
+    let terms: String = (0..10).map(|n| format!(" mx:g{n}.{domain}")).collect();
+    (0..100).fold(zone.txt(domain, &format!("v=spf1{terms} -all")), |zone, n| {
+        let exchanger = format!("x{n}.{domain}");
+        zone.mx(&format!("g{}.{domain}", n / 10), 10, &exchanger).a(&exchanger, [192, 0, 2, 9])
+    })
+}
+
+#[test]
+fn who_uses_up_the_look_ups_of_a_message_does_not_bring_dmarc_into_doubt() {
+    let zone = greedy(zone().mx("greedy.example", 10, "mx.attacker.example"), "greedy.example");
+    let server = Server::start(Setup { zone, policy: None, tls: false });
+    let forged = "DKIM-Signature: v=1; a=rsa-sha256; d=bank.example; s=none; h=from; bh=AAAA; b=AAAA\r\n\
+        From: The Bank <service@bank.example>\r\nSubject: x\r\n\r\nhello\r\n.";
+    for (helo, reverse_path, spf) in [
+        ("mx.attacker.example", "x@greedy.example", "temperror"),
+        ("greedy.example", "x@bank.example", "fail"),
+        ("greedy.example", "x@greedy.example", "temperror"),
+    ] {
+        let mut client = server.dial();
+        client.expect(&format!("EHLO {helo}"), 250);
+        client.expect(&format!("MAIL FROM:<{reverse_path}>"), 250);
+        client.expect("RCPT TO:<alice@receiver.example>", 250);
+        client.expect("DATA", 354);
+        let answer = client.say(forged);
+        let record = server.record(&reference(&answer).unwrap());
+        assert_eq!(record["spf"]["mail_from"]["result"], spf, "{helo} {reverse_path}");
+        assert_eq!(record["dkim"][0]["result"], "permerror", "its key was asked for: {}", record["dkim"]);
+        assert_eq!(record["dmarc"]["result"], "fail", "{helo} {reverse_path}");
+    }
+    assert!(server.delivered("alice").is_empty());
+}
+
 #[test]
 fn a_domain_with_a_comment_in_it_does_not_show_another_domain_than_dmarc_asked() {
     let server = server();

@@ -11,6 +11,7 @@ use gatepost::facts::{DmarcResult, Facts, IprevResult, MethodResult, ReverseMxRe
 use super::dkim::{NOW, signed};
 use super::support::dns::{DnsServer, Fault, RecordType, Zone, asking, block_on, serve};
 use super::support::evaluation::{Envelope, evaluate};
+use super::support::server::{Server, Setup, reference};
 
 const MESSAGE: &str = "From: A <a@hostile.example>\r\nTo: b@receiver.example\r\nSubject: hello\r\n\r\nHello\r\n";
 
@@ -222,4 +223,103 @@ fn four_thousand_records_lead_to_few_queries() {
         assert!([IprevResult::Fail, IprevResult::TempError].contains(&found.result), "{found:?}");
         assert!(server.queries() <= 14, "{}", server.queries());
     });
+}
+
+/// The resident memory of a process at its highest, in kB.
+fn highest(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// hostile.example with each of the zones of above below it.
+fn hostile_zone() -> Zone {
+    const MANY: u16 = 4000;
+    let mut zone = zone().mx("honest.example", 1, "mx.honest.example").a("mx.honest.example", [127, 0, 0, 1]);
+    zone = zone
+        .txt("self.hostile.example", "v=spf1 include:self.hostile.example -all")
+        .txt("nested.hostile.example", "v=spf1 include:n0.hostile.example -all")
+        .txt("cut.hostile.example", "v=spf1 ip4:127.0.0.0/8 -all")
+        .failing("cut.hostile.example", RecordType::TXT, Fault::Truncated)
+        .txt("many-mx.hostile.example", "v=spf1 mx -all")
+        .txt("many-a.hostile.example", "v=spf1 a -all");
+    for n in 0..200 {
+        zone = zone.txt(&format!("n{n}.hostile.example"), &format!("v=spf1 include:n{}.hostile.example -all", n + 1));
+    }
+    for n in 0..MANY {
+        zone = zone
+            .txt("many-txt.hostile.example", "v=spf1")
+            .mx("many-mx.hostile.example", n, &format!("m{n}.hostile.example"))
+            .a("many-a.hostile.example", [10, 0, n.to_be_bytes()[0], n.to_be_bytes()[1]]);
+    }
+    for (name, fault) in [("mute", Fault::NoAnswer), ("late", Fault::Delay(Duration::from_secs(9)))] {
+        for kind in [RecordType::TXT, RecordType::MX, RecordType::A, RecordType::AAAA] {
+            zone = zone.failing(&format!("{name}.hostile.example"), kind, fault);
+            zone = zone.failing(&format!("_dmarc.{name}.hostile.example"), kind, fault);
+        }
+    }
+    zone
+}
+
+/// A session by `domain` with this message; the reference of its transaction.
+fn played(server: &Server, domain: &str, message: &str) -> String {
+    let mut client = server.dial();
+    client.expect(&format!("EHLO {domain}"), 250);
+    client.expect(&format!("MAIL FROM:<x@{domain}>"), 250);
+    client.expect("RCPT TO:<alice@receiver.example>", 250);
+    client.expect("DATA", 354);
+    let answer = client.say(&format!("{message}\r\n."));
+    reference(&answer).unwrap_or_else(|| panic!("{domain}: no ref in {answer}"))
+}
+
+/// All of it at once over real sessions: an honest sender is served meanwhile, again and again, the memory stays bounded, and each gets a
+/// result in the RFC's words within 30 s.
+#[test]
+fn hostile_sessions_disturb_no_other_and_cost_bounded_memory() {
+    let policy = "description = \"takes everything\"\n[[rule]]\nname = \"looks\"\nat = \"data\"\nscore = 1.0\nwhen = \"\"\"\n\
+        spf.mail_from.result == 'none' || dmarc.result == 'none' || reverse_mx.mail_from.result == 'none'\"\"\"\n";
+    let server = Server::start(Setup { zone: hostile_zone(), policy: Some(policy), tls: false });
+    let plain = |domain: &str| format!("From: <x@{domain}>\r\nSubject: x\r\n\r\nhello\r\n");
+    let field = "DKIM-Signature: v=1; a=rsa-sha256; d=self.hostile.example; s=none; h=from; bh=AAAA; b=AAAA\r\n";
+    let greedy = field.replace("h=from", &format!("h={}from", "from:\r\n ".repeat(20_000)));
+    played(&server, "honest.example", &plain("honest.example"));
+    let before = highest(&server);
+    let attacks: Vec<(&str, String, &[&str])> = vec![
+        ("self.hostile.example", plain("self.hostile.example"), &["permerror"]),
+        ("nested.hostile.example", plain("nested.hostile.example"), &["permerror"]),
+        ("cut.hostile.example", plain("cut.hostile.example"), &["pass"]),
+        ("many-txt.hostile.example", plain("many-txt.hostile.example"), &["permerror", "temperror"]),
+        ("many-mx.hostile.example", plain("many-mx.hostile.example"), &["permerror", "temperror"]),
+        ("many-a.hostile.example", plain("many-a.hostile.example"), &["fail", "temperror"]),
+        ("mute.hostile.example", plain("mute.hostile.example"), &["temperror"]),
+        ("late.hostile.example", plain("late.hostile.example"), &["temperror"]),
+        (
+            "self.hostile.example",
+            format!("{}{}", field.repeat(10_000), plain("self.hostile.example")),
+            &["permerror", ""],
+        ),
+        ("self.hostile.example", format!("{greedy}{}", plain("self.hostile.example")), &["permerror", ""]),
+    ];
+    std::thread::scope(|scope| {
+        let server = &server;
+        let threads: Vec<_> = attacks
+            .iter()
+            .map(|(domain, message, words)| (domain, words, scope.spawn(move || played(server, domain, message))))
+            .collect();
+        let mut served = 0;
+        while threads.iter().any(|(.., thread)| !thread.is_finished()) {
+            let record = server.record(&played(server, "honest.example", &plain("honest.example")));
+            assert_eq!(record["delivery"].as_array().map(Vec::len), Some(1), "{record}");
+            served += 1;
+        }
+        assert!(served >= 3, "{served} honest messages while a zone said nothing for seconds");
+        for (domain, words, thread) in threads {
+            let record = server.record(&thread.join().unwrap());
+            let word = record["spf"]["mail_from"]["result"].as_str().unwrap_or_default().to_owned();
+            assert!(words.contains(&word.as_str()), "{domain}: {word} {record}");
+            assert!(record["timings_us"]["total"].as_u64().unwrap() < 30_000_000, "{domain}");
+        }
+    });
+    let grown = highest(&server) - before;
+    assert!(grown < 128 * 1024, "{grown} kB for messages of 1 MB and answers of 64 kB");
 }

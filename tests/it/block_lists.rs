@@ -4,9 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use gatepost::authenticate::Authenticator;
 use gatepost::authenticate::block_lists::{Code, ListSetup};
+use gatepost::authenticate::{Authenticator, Dns};
 use gatepost::config::{Config, parse_code};
 use gatepost::facts::{BlockList, ListKind, table};
 use gatepost::observe::explain::story;
@@ -129,13 +130,53 @@ async fn domains_are_asked_for_once_as_a_labels_and_addresses_never() {
     assert_eq!(got.into_iter().collect::<Vec<_>>(), [("dbl.example".to_owned(), expected)]);
     assert_eq!(server.queries() - before, 4, "{:?}", server.asked());
 
-    let long = format!("{}.example", ["a".repeat(60).as_str(); 4].join("."));
     let before = server.queries();
-    let nothing =
-        ["", "[192.0.2.1]", "[IPv6:2001:db8::1]", "192.0.2.1", "2001:db8::1", "TEST", "localhost", "a..b", &long];
+    let nothing = [
+        "",
+        ".",
+        "[192.0.2.1]",
+        "[IPv6:2001:db8::1]",
+        "192.0.2.1",
+        "192.0.2.1.",
+        "127.1",
+        "spam.example.1",
+        "2001:db8::1",
+        "TEST",
+        "localhost",
+        "a..b",
+        "x.spam example",
+        "spam.ex\\.ample",
+        "\u{fffd}.example",
+    ];
     let got = authenticator.domain_lists(&nothing).await;
     assert!(got.values().all(|list| *list == BlockList::default()), "{got:?}");
     assert_eq!(server.queries(), before, "{:?}", server.asked());
+}
+
+/// Whoever has a listed domain can put in front of it what makes the name too long to ask, or no host's name.
+#[tokio::test]
+async fn what_a_listed_domain_has_in_front_of_it_does_not_hide_it() {
+    let zone = zone().a("spam.example.dbl.example", [127, 0, 1, 2]).a("*.spam.example.dbl.example", [127, 0, 1, 2]);
+    let (server, authenticator) = asking(zone, both()).await;
+    let label = "a".repeat(60);
+    let longest = format!("{}.{}.spam.example", [label.as_str(); 3].join("."), "b".repeat(57));
+    assert_eq!(longest.len(), 253);
+    for hidden in [
+        longest.as_str(),
+        &longest[1..],
+        "x\\.y.spam.example",
+        "x!.spam.example",
+        "*.spam.example",
+        "..spam.example",
+        "-a-.spam.example",
+        "xn--a.spam.example",
+        "sub.Spam.Example.",
+    ] {
+        let got = authenticator.domain_lists(&[hidden]).await;
+        assert!(got["dbl.example"].listed, "{hidden}: {got:?}");
+    }
+    let beyond = |(name, _): &&(String, RecordType)| !name.ends_with(".zen.example") && !name.ends_with(".dbl.example");
+    assert_eq!(server.asked().keys().find(beyond), None, "whatever is said, a list is asked below its zone");
 }
 
 #[tokio::test]
@@ -211,18 +252,98 @@ async fn a_list_that_fails_its_probe_is_switched_off_and_comes_back_by_itself() 
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_listing_switches_the_list_off_at_once() {
+async fn an_answer_that_is_no_listing_never_lists_and_has_the_list_probed_soon() {
     for answer in [[127, 255, 255, 254], [192, 0, 2, 1], [126, 0, 0, 2], [128, 0, 0, 2]] {
-        let zone = zone().a("99.2.0.192.zen.example", [127, 0, 0, 2]).a("99.2.0.192.zen.example", answer);
-        let (_server, authenticator) = asking(zone, both()).await;
+        let good = zone().a("99.2.0.192.zen.example", [127, 0, 0, 2]);
+        let (server, authenticator) = asking(good.clone().a("99.2.0.192.zen.example", answer), both()).await;
+        let before = server.queries();
+        authenticator.probe_doubtful_block_lists().await;
+        assert_eq!(server.queries(), before, "nobody doubts");
         let got = authenticator.address_lists([192, 0, 2, 99].into()).await;
         assert_eq!(got["zen.example"], BlockList { temperror: true, ..BlockList::default() }, "{answer:?}");
-        assert_eq!(ups(&authenticator), [true, true], "IPv6 is still asked");
-        assert!(authenticator.address_lists([192, 0, 2, 98].into()).await.is_empty(), "{answer:?}");
         assert_eq!(authenticator.block_lists()[0].counters().refused.load(Ordering::Relaxed), 1);
+        // the operator refuses us altogether
+        server.replace(Zone::new().a("*.zen.example", answer).a("test.dbl.example", [127, 0, 1, 2]));
+        authenticator.probe_doubtful_block_lists().await;
+        assert_eq!(ups(&authenticator), [false, true], "{answer:?}");
+        server.replace(good);
         authenticator.probe_block_lists().await;
         assert_eq!(authenticator.address_lists([192, 0, 2, 98].into()).await.len(), 1, "{answer:?}");
     }
+}
+
+/// Below the zone of a list stand hosts of its operator, its name servers for one, and a client may say any name in HELO. The cache
+/// would say it again after each probe.
+#[tokio::test]
+async fn a_stranger_who_names_a_host_of_the_list_does_not_switch_it_off() {
+    let zone = zone().a("a.ns.dbl.example", [203, 0, 113, 53]).a("spam.example.dbl.example", [127, 0, 1, 2]);
+    let (server, authenticator) = asking(zone, both()).await;
+    for _ in 0..3 {
+        let got = authenticator.domain_lists(&["a.ns"]).await;
+        assert_eq!(got["dbl.example"], BlockList { temperror: true, ..BlockList::default() });
+        assert!(authenticator.domain_lists(&["spam.example"]).await["dbl.example"].listed, "it lists on");
+        let before = server.count("test.dbl.example", RecordType::A);
+        authenticator.probe_doubtful_block_lists().await;
+        assert_eq!(server.count("test.dbl.example", RecordType::A), before + 1, "it was looked into");
+        assert_eq!(ups(&authenticator), [true, true]);
+        authenticator.probe_doubtful_block_lists().await;
+        assert_eq!(server.count("test.dbl.example", RecordType::A), before + 1, "once");
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_dies_is_switched_off_before_its_time_and_found_again_before_its_time() {
+    let (server, authenticator) = asking(zone(), both()).await;
+    server.replace(zone().failing_all(Fault::NoAnswer));
+    assert!(authenticator.address_lists([192, 0, 2, 1].into()).await["zen.example"].temperror);
+    authenticator.probe_doubtful_block_lists().await;
+    assert_eq!(ups(&authenticator), [false, true], "nothing was amiss with the other");
+    let before = server.queries();
+    assert!(authenticator.address_lists([192, 0, 2, 1].into()).await.is_empty(), "nobody waits for it any more");
+    assert_eq!(server.queries(), before);
+    server.replace(zone());
+    authenticator.probe_doubtful_block_lists().await;
+    assert_eq!(ups(&authenticator), [true, true]);
+}
+
+/// Ten minutes without lists after each outage, if the probe fell into it.
+#[tokio::test]
+async fn an_outage_of_our_own_dns_switches_no_list_off() {
+    let server = serve(zone()).await;
+    let dns = Dns { pause: Duration::from_millis(5), ..crate::support::dns::asking(server.addr()) };
+    let authenticator = Authenticator::new(&dns).unwrap().with_block_lists(both());
+    authenticator.probe_block_lists().await;
+    server.replace(zone().failing_all(Fault::ServFail));
+    let (tell, mut changes) = tokio::sync::mpsc::unbounded_channel();
+    let watched = authenticator.clone();
+    let watching = tokio::spawn(async move { watched.watch(move |found| tell.send(found.is_ok()).unwrap()).await });
+    assert_eq!(changes.recv().await, Some(false));
+    authenticator.probe_block_lists().await;
+    assert_eq!(ups(&authenticator), [true, true]);
+    let got = authenticator.address_lists([192, 0, 2, 1].into()).await;
+    assert!(got["zen.example"].temperror && !got["zen.example"].listed, "{got:?}");
+    server.replace(zone());
+    assert_eq!(changes.recv().await, Some(true));
+    let before = server.queries();
+    authenticator.probe_doubtful_block_lists().await;
+    assert_eq!(server.queries(), before, "our trouble is no reason to doubt a list");
+    watching.abort();
+}
+
+/// What resolvers in between make of a list: an alias in front of its answer, addresses of the other family.
+#[tokio::test]
+async fn an_answer_behind_an_alias_counts_and_one_of_the_other_family_does_not() {
+    let zone = zone()
+        .cname("97.2.0.192.zen.example", "listed.zen.example")
+        .a("listed.zen.example", [127, 0, 0, 4])
+        .cname("96.2.0.192.zen.example", "elsewhere.example")
+        .a("elsewhere.example", [203, 0, 113, 9])
+        .aaaa("95.2.0.192.zen.example", "::ffff:127.0.0.2".parse::<std::net::Ipv6Addr>().unwrap());
+    let (_server, authenticator) = asking(zone, both()).await;
+    let ask = async |last: u8| authenticator.address_lists([192, 0, 2, last].into()).await["zen.example"].clone();
+    assert_eq!(ask(97).await, listed(&["127.0.0.4"], &["192.0.2.97"]));
+    assert_eq!(ask(96).await, BlockList { temperror: true, ..BlockList::default() });
+    assert_eq!(ask(95).await, BlockList::default());
 }
 
 #[tokio::test]
@@ -332,6 +453,23 @@ fn site() -> Site {
         site.wait_for_metric("gatepost_block_list_up", &[&format!("zone=\"{list}\"")], 1.0);
     }
     site
+}
+
+/// The next probe would be a minute off, which is longer than a test waits.
+#[test]
+fn lists_that_could_not_be_probed_in_an_outage_are_probed_as_it_ends() {
+    let zone = || zone().a("66.0.0.127.zen.example", [127, 0, 0, 2]);
+    let out_of_order = zone().failing_all(Fault::ServFail);
+    let site = Site::start(Setup { zone: out_of_order, policy: POLICY, more: LISTS, ..Setup::default() });
+    let zen = ["zone=\"zen.example\""];
+    site.wait_for_metric("gatepost_dns_up", &[], 0.0);
+    site.wait_for_metric("gatepost_block_list_up", &zen, 0.0);
+    site.dns.replace(zone());
+    site.wait_for_metric("gatepost_block_list_up", &zen, 1.0);
+    let mut client = site.dial_from([127, 0, 0, 66]);
+    client.expect("EHLO client.example", "250");
+    client.expect("MAIL FROM:<a@sender.example>", "250");
+    client.expect("RCPT TO:<alice@local.example>", "550 5.7.1 127.0.0.66 is listed");
 }
 
 #[test]

@@ -33,6 +33,7 @@ mod iprev;
 mod journal;
 mod log;
 mod metrics;
+mod outage;
 mod policy;
 mod problem;
 mod rates;

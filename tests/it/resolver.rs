@@ -1,6 +1,7 @@
 //! The resolver and the in-process DNS: what the zone says is what is found, over real UDP and TCP.
 
 mod bounds;
+mod hostile;
 mod outage;
 mod secure;
 mod transport;
@@ -178,6 +179,49 @@ async fn the_second_server_is_asked_when_the_first_is_gone() {
     let authenticator = Authenticator::new(&dns).expect("no I/O");
     assert_eq!(authenticator.resolver().txt(&name("here.example")).await, found("text"));
     assert_eq!(authenticator.reachable().await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_server_that_only_says_that_it_can_not_does_not_hide_one_that_can() {
+    for fault in [Fault::ServFail, Fault::Refused] {
+        let broken = serve(Zone::new().failing_all(fault)).await;
+        let zone = || Zone::new().txt("*.here.example", "text").failing("gone.example", RecordType::TXT, fault);
+        let server = serve(zone().txt("slow.example", "text").failing(
+            "slow.example",
+            RecordType::TXT,
+            Fault::Delay(Duration::from_millis(50)),
+        ))
+        .await;
+        let dns = Dns { servers: vec![broken.addr().into(), server.addr().into()], ..asking(server.addr()) };
+        let authenticator = Authenticator::new(&dns).expect("no I/O");
+        for n in 0..20 {
+            let answer = authenticator.resolver().txt(&name(&format!("n{n}.here.example"))).await;
+            assert_eq!(answer, found("text"), "{fault:?} {n}");
+        }
+        assert_eq!(authenticator.resolver().txt(&name("slow.example")).await, found("text"), "{fault:?}");
+        assert!(matches!(authenticator.resolver().txt(&name("gone.example")).await, Answer::Trouble(_)), "{fault:?}");
+        assert_eq!(authenticator.reachable().await, Ok(()), "{fault:?}");
+        server.replace(zone().failing_all(fault));
+        assert!(matches!(authenticator.reachable().await, Err(AuthenticateError::Refusing(_))), "{fault:?}");
+    }
+}
+
+/// The cache is bounded by the number of answers; strangers publish as many of 64 kB as they like.
+#[tokio::test]
+async fn large_answers_are_not_kept() {
+    let many = (0..100).fold(Zone::new(), |zone, n| zone.a("many.example", [10, 0, 0, n]));
+    let zone = many.txt("large.example", &"x".repeat(9000)).txt("usual.example", &"x".repeat(3000));
+    let (server, authenticator) = authenticator(zone).await;
+    let resolver = authenticator.resolver();
+    let ask = async || {
+        assert_eq!(resolver.txt(&name("large.example")).await, found(&"x".repeat(9000)));
+        assert_eq!(resolver.txt(&name("usual.example")).await, found(&"x".repeat(3000)));
+        assert_eq!(resolver.a(&name("many.example")).await.records().map(|records| records.len()), Ok(100));
+        [("large.example", RecordType::TXT), ("usual.example", RecordType::TXT), ("many.example", RecordType::A)]
+            .map(|(name, kind)| server.count(name, kind))
+    };
+    let first = ask().await;
+    assert_eq!(ask().await, [2 * first[0], first[1], 2 * first[2]]);
 }
 
 #[tokio::test]

@@ -15,21 +15,21 @@ pub(super) enum Heard {
     Unlisted,
     /// Listed only for reasons that the configuration has no name for, which does not count.
     Unmapped,
-    /// This address can be no listing.
-    Refused(Ipv4Addr),
+    /// An address that can be no listing.
+    Refused,
     /// DNS trouble.
     Trouble,
 }
 
-/// Understands an answer; `None` stands for none in time. One address that can be no listing spoils what stands beside it.
-pub(super) fn hear(answer: Option<Answer<Ipv4Addr>>, codes: Option<&[Code]>) -> Heard {
+/// Understands an answer. One address that can be no listing spoils what stands beside it.
+pub(super) fn hear(answer: Answer<Ipv4Addr>, codes: Option<&[Code]>) -> Heard {
     let answers = match answer {
-        None | Some(Answer::Trouble(_)) => return Heard::Trouble,
-        Some(Answer::NoData | Answer::NxDomain) => return Heard::Unlisted,
-        Some(Answer::Found(answers)) => answers,
+        Answer::Trouble(_) => return Heard::Trouble,
+        Answer::NoData | Answer::NxDomain => return Heard::Unlisted,
+        Answer::Found(answers) => answers,
     };
-    if let Some(refusal) = answers.iter().find(|answer| !can_list(**answer)) {
-        return Heard::Refused(*refusal);
+    if !answers.iter().all(|answer| can_list(*answer)) {
+        return Heard::Refused;
     }
     let names: BTreeSet<String> = answers.iter().flat_map(|answer| names(*answer, codes)).collect();
     if names.is_empty() { Heard::Unmapped } else { Heard::Listed(names) }

@@ -3,14 +3,14 @@
 //! Probes bypass the cache, so that what they see is what the list says now.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use futures_util::future::{join, join_all};
 
 use super::answer::can_list;
 use super::{List, ListSetup, name};
 use crate::authenticate::Authenticator;
-use crate::authenticate::resolver::{Answer, DnsName};
+use crate::authenticate::resolver::{Answer, DnsName, Trouble};
 use crate::facts::ListKind;
 
 /// RFC 5782 §5.
@@ -27,6 +27,8 @@ pub(super) struct Lane {
     listed: String,
     unlisted: String,
     health: AtomicU8,
+    /// Something was amiss with an answer since the last probe.
+    doubted: AtomicBool,
 }
 
 /// How a lane is.
@@ -67,7 +69,10 @@ impl Health {
 
 /// The lanes of a list. A probe of the administrator's takes the place of the one of its own family.
 pub(super) fn lanes(setup: &ListSetup) -> Vec<Lane> {
-    let lane = |what, listed, unlisted| Lane { what, listed, unlisted, health: AtomicU8::new(Health::Unknown as u8) };
+    let lane = |what, listed, unlisted| {
+        let (health, doubted) = (AtomicU8::new(Health::Unknown as u8), AtomicBool::new(false));
+        Lane { what, listed, unlisted, health, doubted }
+    };
     if setup.kind == ListKind::Domain {
         let name = |own: &Option<String>, default: &str| own.clone().unwrap_or_else(|| default.to_owned());
         let (listed, unlisted) =
@@ -99,15 +104,14 @@ impl Lane {
         Health::ALL.into_iter().find(|health| *health as u8 == was).unwrap_or(Health::Unknown)
     }
 
-    /// An answer was no listing: nothing is asked until a probe finds the list in order.
-    pub(super) fn switch_off(&self, zone: &str, answer: Ipv4Addr) {
-        if self.set(Health::Refuses) == Health::Up {
-            tracing::error!(
-                zone,
-                %answer,
-                "block_lists: an answer that is no listing; the list is switched off until it passes its probe again"
-            );
-        }
+    /// An answer was trouble, or can be no listing: the list is to be probed soon.
+    pub(super) fn doubt(&self) {
+        self.doubted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a probe is due before its time: in doubt, or where there was no answer to the last one.
+    fn is_doubtful(&self) -> bool {
+        self.doubted.load(Ordering::Relaxed) || matches!(self.health(), Health::Unknown | Health::Silent)
     }
 }
 
@@ -115,7 +119,18 @@ impl Authenticator {
     /// Probes every list, side by side, and switches each off or on; what changes is said in the log. To be called at start, every ten
     /// minutes, and when the configuration has changed.
     pub async fn probe_block_lists(&self) {
-        let probes = self.block_lists().iter().map(async |list| {
+        self.probe_some(|_| true).await;
+    }
+
+    /// The same for the lists that gave reason to doubt since their last probe, or did not answer it. To be called every minute: more
+    /// often, and strangers could have an operator asked more than he likes.
+    pub async fn probe_doubtful_block_lists(&self) {
+        self.probe_some(Lane::is_doubtful).await;
+    }
+
+    async fn probe_some(&self, is_due: impl Fn(&Lane) -> bool) {
+        let due = self.block_lists().iter().filter(|list| list.lanes.iter().any(&is_due));
+        let probes = due.map(async |list| {
             let healths = join_all(list.lanes.iter().map(|lane| self.probe(list.zone(), lane))).await;
             note(list, &healths);
         });
@@ -123,8 +138,11 @@ impl Authenticator {
     }
 
     async fn probe(&self, zone: &str, lane: &Lane) -> Health {
+        lane.doubted.store(false, Ordering::Relaxed);
         let (listed, unlisted) = join(self.probe_one(&lane.listed, zone), self.probe_one(&lane.unlisted, zone)).await;
         match (listed, unlisted) {
+            // our own DNS is out of order: that says nothing of the list
+            (Answer::Trouble(Trouble::Outage), _) | (_, Answer::Trouble(Trouble::Outage)) => lane.health(),
             (Answer::Found(answers), _) | (_, Answer::Found(answers)) if !answers.iter().all(|one| can_list(*one)) => {
                 Health::Refuses
             }

@@ -1,46 +1,104 @@
 //! What one message may ask of the DNS, and what came in its way.
+//!
+//! A sender says much of what is asked about his message: his SPF record alone may lead to 110 names. So each kind of check has a
+//! share that the others leave alone, and nobody can have what speaks against him go unasked by being asked for something else first.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Names and types that are asked for a message at most, those for its client and its HELO included.
 pub const LOOK_UPS: usize = 100;
-/// How many of them are kept for DMARC, so that no SPF record, signature or list of exchangers can use them up and turn the
-/// author domain's fail into a temperror.
+/// How many of them are kept for DMARC.
 pub const KEPT_FOR_DMARC: usize = 20;
+/// How many of them are kept for the keys of DKIM signatures: as many as are verified. A signature whose key was not asked for would
+/// leave DMARC in doubt where it should fail.
+pub const KEPT_FOR_KEYS: usize = 10;
+/// How many of them are kept for block lists at most, and no more than the lists need.
+pub const KEPT_FOR_LISTS: usize = 40;
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::authenticate) enum Share {
+    /// SPF, reverse MX, ARC, the reverse name, HELO.
+    Common,
+    /// Block lists.
+    Lists,
+    /// Keys of DKIM signatures.
+    Keys,
+    /// DMARC.
+    Dmarc,
+}
+
+impl Share {
+    const ALL: [Share; 4] = [Share::Common, Share::Lists, Share::Keys, Share::Dmarc];
+}
 
 /// The look-ups of one message, or of what a session asks about its client. Asking again for the same is no new look-up.
 #[derive(Debug, Default)]
 pub(super) struct Account {
-    /// Hashes of what was asked; never longer than [`LOOK_UPS`].
-    asked: Mutex<Vec<u64>>,
+    /// Hashes of what was asked, and for what; never longer than [`LOOK_UPS`].
+    asked: Mutex<Vec<(u64, Share)>>,
+    /// How many are kept for block lists.
+    lists: usize,
     /// What the session asked counts for each of its messages.
     session: Option<Arc<Account>>,
     outage: AtomicBool,
 }
 
 impl Account {
-    /// The account of a message within a session.
-    pub fn within(session: Option<Arc<Account>>) -> Arc<Account> {
-        Arc::new(Account { session, ..Account::default() })
+    /// The account of a session, or of a message within one. `lists`: how often its block lists may have to be asked.
+    pub fn within(session: Option<Arc<Account>>, lists: usize) -> Arc<Account> {
+        Arc::new(Account { session, lists: lists.min(KEPT_FOR_LISTS), ..Account::default() })
     }
 
-    /// Whether this may be asked; it is counted then. `kept` look-ups stay for others.
-    pub fn admits(&self, what: u64, kept: usize) -> bool {
-        let of_session = self.session.as_ref().map_or(0, |session| session.count());
+    /// Whether this may be asked; it is counted then.
+    pub fn admits(&self, what: u64, share: Share) -> bool {
+        let (known, mut counts) = self.session.as_ref().map_or_else(Default::default, |session| session.look(what));
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked.contains(&what) {
+        if known || asked.iter().any(|(other, _)| *other == what) {
             return true;
         }
-        let admitted = asked.len() + of_session + kept < LOOK_UPS;
+        count(&asked, &mut counts);
+        let admitted = self.has_room(share, counts);
         if admitted {
-            asked.push(what);
+            asked.push((what, share));
         }
         admitted
     }
 
-    fn count(&self) -> usize {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).len()
+    /// Whether there is room for one more, beyond what others have not used of their shares.
+    fn has_room(&self, share: Share, counts: [usize; 4]) -> bool {
+        let used: usize = counts.iter().sum();
+        let mut kept = 0;
+        let mut own = 0;
+        for (other, count) in Share::ALL.into_iter().zip(counts) {
+            if other == share {
+                own = count;
+            } else {
+                kept += self.kept(other).saturating_sub(count);
+            }
+        }
+        // a session that could use up what all have in common would leave its messages nothing
+        let is_greedy = self.session.is_none() && share == Share::Common && own >= self.kept(share);
+        !is_greedy && used + kept < LOOK_UPS
+    }
+
+    /// What the others leave to a share.
+    fn kept(&self, share: Share) -> usize {
+        match share {
+            Share::Common => (LOOK_UPS - KEPT_FOR_DMARC - KEPT_FOR_KEYS - self.lists) / 2,
+            Share::Lists => self.lists,
+            Share::Keys => KEPT_FOR_KEYS,
+            Share::Dmarc => KEPT_FOR_DMARC,
+        }
+    }
+
+    /// Whether this was asked, and how much was.
+    fn look(&self, what: u64) -> (bool, [usize; 4]) {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = [0; 4];
+        count(&asked, &mut counts);
+        (asked.iter().any(|(other, _)| *other == what), counts)
     }
 
     /// Our own DNS was out of order when this message needed it.
@@ -51,5 +109,12 @@ impl Account {
     /// Whether our own DNS was out of order when this message, or its session, needed it.
     pub fn met_outage(&self) -> bool {
         self.outage.load(Ordering::Relaxed) || self.session.as_ref().is_some_and(|session| session.met_outage())
+    }
+}
+
+/// Adds up what was asked for each share, in the order of [`Share::ALL`].
+fn count(asked: &[(u64, Share)], counts: &mut [usize; 4]) {
+    for (share, count) in Share::ALL.into_iter().zip(counts) {
+        *count += asked.iter().filter(|(_, of)| *of == share).count();
     }
 }

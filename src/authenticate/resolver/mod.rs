@@ -4,10 +4,12 @@
 //! message may ask is bounded, and whether our own servers work is known (the canary), so that their outage is told apart from
 //! a stranger's broken zone.
 
+mod absent;
 mod account;
 mod answer;
 mod health;
 mod name;
+mod options;
 mod server;
 mod upstream;
 
@@ -19,33 +21,29 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use hickory_resolver::config::{NameServerConfig, ProtocolConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use hickory_resolver::net::xfer::DnsHandle;
-use hickory_resolver::proto::op::{DnsRequestOptions, Query};
+use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use tokio::time::timeout;
 
-pub use account::{KEPT_FOR_DMARC, LOOK_UPS};
+pub(super) use account::Share;
+pub use account::{KEPT_FOR_DMARC, KEPT_FOR_KEYS, KEPT_FOR_LISTS, LOOK_UPS};
 pub use answer::{Answer, Trouble};
 pub use name::DnsName;
 pub use server::{Server, Transport};
 
 use super::{AuthenticateError, Dns};
+use absent::Absences;
 use account::Account;
 use answer::Read;
 use health::Health;
 use upstream::Upstream;
 
-/// No answer is believed for longer, whatever its TTL.
-const MAX_TTL: Duration = Duration::from_secs(3600);
-/// That something is absent is believed for less: a record that was just published shall count soon (RFC 2308 §5 has 1 to 3 h).
-const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(900);
 /// What a look-up may take beyond all its attempts: CNAMEs that have to be followed, TCP after a truncated answer.
 const GRACE: Duration = Duration::from_millis(500);
-/// Queries that may be under way on one TCP connection to a server.
-const IN_FLIGHT: usize = 1024;
 /// A canary that fails is asked once more before it is believed.
 const CANARY_ATTEMPTS: usize = 2;
 /// How many pauses pass before the canary is asked although nothing is suspected.
@@ -94,8 +92,8 @@ pub struct Resolver {
     shared: Arc<Shared>,
     /// Whose look-ups these are; without one they aren't bounded.
     account: Option<Arc<Account>>,
-    /// How many look-ups of the account stay for others.
-    kept: usize,
+    /// What the account counts them as.
+    share: Share,
     /// Holds answers to DNSSEC.
     secured: Option<Secured>,
 }
@@ -104,8 +102,12 @@ struct Shared {
     hickory: hickory_resolver::Resolver<Upstream>,
     /// Asks the servers without hickory's own answers for reserved names.
     servers: NameServerPool<Upstream>,
+    /// Where we validate.
+    absences: Option<Absences>,
     /// Asks the servers in an outage, too.
     canary: NameServerPool<Upstream>,
+    /// What the canary is asked over.
+    canary_upstream: Upstream,
     canary_name: Option<DnsName>,
     /// The servers, for people.
     named: String,
@@ -156,16 +158,17 @@ impl Resolver {
         };
         let tls = server::tls(&dns.servers, dns.roots.as_ref())?;
         let health = Arc::new(Health::default());
-        let upstream = Upstream::new(Arc::clone(&health), dns);
+        let upstream = Upstream::new(Arc::clone(&health), dns, configured.len());
         let pool = |options: ResolverOpts, upstream: Upstream| {
             let context = Arc::new(PoolContext::new(options, TlsConfig { config: tls.clone() }));
             NameServerPool::from_config(configured.clone(), context, upstream)
         };
-        let options = options(dns, &configured);
+        let options = options::of_resolver(dns, &configured);
         let servers = pool(options.clone(), upstream.clone());
         let mut of_canary = options.clone();
         of_canary.timeout = dns.probe;
-        let canary = pool(of_canary, upstream.clone().asking_in_outage());
+        let canary_upstream = upstream.clone().asking_in_outage();
+        let canary = pool(of_canary, canary_upstream.clone());
         // Search domains stay empty: every name that is asked here is absolute.
         let config = ResolverConfig::from_name_servers(configured.clone());
         let mut builder = hickory_resolver::Resolver::builder_with_config(config, upstream)
@@ -178,7 +181,9 @@ impl Resolver {
         let shared = Shared {
             hickory,
             servers,
+            absences: dns.validate.then(|| Absences::new(dns.cache_answers)),
             canary,
+            canary_upstream,
             canary_name: dns.canary.clone(),
             named: named.join(", "),
             deadline: dns.timeout * u32::from(dns.attempts.max(1)) + GRACE,
@@ -188,7 +193,7 @@ impl Resolver {
             health,
             hasher: RandomState::new(),
         };
-        Ok(Resolver { shared: Arc::new(shared), account: None, kept: 0, secured: None })
+        Ok(Resolver { shared: Arc::new(shared), account: None, share: Share::Common, secured: None })
     }
 
     /// What was asked since start.
@@ -196,16 +201,16 @@ impl Resolver {
         &self.shared.counters
     }
 
-    /// For a session, or for a message of the session whose resolver this is: it may ask [`LOOK_UPS`] times, of which all
-    /// checks but DMARC leave [`KEPT_FOR_DMARC`].
-    pub(super) fn bounded(&self) -> Resolver {
-        let account = Account::within(self.account.clone());
-        Resolver { account: Some(account), kept: KEPT_FOR_DMARC, ..self.clone() }
+    /// For a session, or for a message of the session whose resolver this is: it may ask [`LOOK_UPS`] times, and each kind of check
+    /// leaves the others their share. `lists`: how often its block lists may have to be asked.
+    pub(super) fn bounded(&self, lists: usize) -> Resolver {
+        let account = Account::within(self.account.clone(), lists);
+        Resolver { account: Some(account), ..self.clone() }
     }
 
-    /// The same, for DMARC.
-    pub(super) fn for_dmarc(&self) -> Resolver {
-        Resolver { kept: 0, ..self.clone() }
+    /// The same, which asks on another share.
+    pub(super) fn on(&self, share: Share) -> Resolver {
+        Resolver { share, ..self.clone() }
     }
 
     /// The same, whose answers are held to DNSSEC.
@@ -229,13 +234,17 @@ impl Resolver {
             Some(name) => Query::query(name.0.clone(), RecordType::A),
             None => Query::query(Name::root(), RecordType::NS),
         };
-        let mut responses = shared.canary.lookup(query, request_options());
+        shared.canary_upstream.heard_no();
+        let mut responses = shared.canary.lookup(query, options::of_request());
         let read: Read<()> = match timeout(shared.probe, responses.next()).await {
             Ok(response) => Read::responded(response, |_| Some(())),
             Err(_) => Read::timed_out(),
         };
         match read.answer {
             Answer::Trouble(Trouble::Refusal) => Err(AuthenticateError::Refusing(shared.named.clone())),
+            Answer::Trouble(_) if shared.canary_upstream.heard_no() => {
+                Err(AuthenticateError::Refusing(shared.named.clone()))
+            }
             Answer::Trouble(_) => Err(AuthenticateError::Unreachable(shared.named.clone())),
             Answer::Found(_) | Answer::NoData | Answer::NxDomain => Ok(()),
         }
@@ -337,9 +346,18 @@ impl Resolver {
         if !self.admits(&name.0, record_type) {
             return self.end(Read::refused(Trouble::Budget));
         }
+        let absences = self.shared.absences.as_ref();
+        if let Some(read) = absences.and_then(|absences| absences.find(&name.0, record_type)) {
+            return self.end(read);
+        }
         let look_up = self.shared.hickory.lookup(name.0.clone(), record_type);
         let read = match timeout(self.shared.deadline, look_up).await {
-            Ok(result) => Read::looked_up(result, read),
+            Ok(result) => {
+                if let (Some(absences), Err(error)) = (absences, &result) {
+                    absences.note(&name.0, record_type, error);
+                }
+                Read::looked_up(result, read)
+            }
             Err(_) => Read::timed_out(),
         };
         self.end(read)
@@ -354,7 +372,7 @@ impl Resolver {
         if !self.admits(&name, record_type) {
             return self.end(Read::refused(Trouble::Budget));
         }
-        let mut responses = self.shared.servers.lookup(Query::query(name, record_type), request_options());
+        let mut responses = self.shared.servers.lookup(Query::query(name, record_type), options::of_request());
         let read = match timeout(self.shared.deadline, responses.next()).await {
             Ok(response) => Read::responded(response, read),
             Err(_) => Read::timed_out(),
@@ -364,7 +382,7 @@ impl Resolver {
 
     fn admits(&self, name: &Name, record_type: RecordType) -> bool {
         let Some(account) = &self.account else { return true };
-        account.admits(self.shared.hasher.hash_one((name, record_type)), self.kept)
+        account.admits(self.shared.hasher.hash_one((name, record_type)), self.share)
     }
 
     /// Counts an answer, and notes what it means for the message and the check.
@@ -385,32 +403,4 @@ impl Resolver {
         self.shared.counters.count(&answer);
         answer
     }
-}
-
-fn request_options() -> DnsRequestOptions {
-    let mut options = DnsRequestOptions::default();
-    options.use_edns = true;
-    options
-}
-
-fn options(dns: &Dns, servers: &[NameServerConfig]) -> ResolverOpts {
-    let mut options = ResolverOpts::default();
-    options.timeout = dns.timeout;
-    // hickory counts the tries after the first.
-    options.attempts = usize::from(dns.attempts.saturating_sub(1));
-    options.cache_size = dns.cache_answers;
-    options.positive_max_ttl = Some(MAX_TTL);
-    options.negative_max_ttl = Some(MAX_NEGATIVE_TTL);
-    options.use_hosts_file = ResolveHosts::Never;
-    options.edns0 = true;
-    options.max_active_requests = IN_FLIGHT;
-    options.validate = dns.validate;
-    let by_udp = |server: &NameServerConfig| {
-        server.connections.iter().any(|connection| matches!(connection.protocol, ProtocolConfig::Udp))
-    };
-    let is_far = |server: &NameServerConfig| !server::is_near(server.ip);
-    // For all servers or none: those on loopback are spared in `upstream`.
-    options.case_randomization =
-        dns.mixed_case.unwrap_or_else(|| servers.iter().any(|server| by_udp(server) && is_far(server)));
-    options
 }

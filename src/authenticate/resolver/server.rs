@@ -75,12 +75,22 @@ impl Server {
         NameServerConfig::new(self.address.ip(), true, connections.into_iter().map(at_port).collect())
     }
 
+    /// Whether its word on DNSSEC (the AD bit, RFC 4035 §3.2.3) counts.
+    pub fn is_believed(&self) -> bool {
+        is_believed(self.address.ip(), !self.is_plain())
+    }
+
     pub(super) fn is_plain(&self) -> bool {
         self.transport == Transport::Plain
     }
 }
 
 /// Whether nobody between us and the server can alter what it says: only then its word on DNSSEC (AD) counts.
+pub(super) fn is_believed(ip: IpAddr, is_encrypted: bool) -> bool {
+    is_encrypted || is_near(ip)
+}
+
+/// Whether it is on this host.
 pub(super) fn is_near(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }

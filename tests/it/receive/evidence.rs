@@ -263,6 +263,60 @@ fn names_in_a_reverse_path_can_not_hide_records_from_later_checks() {
     assert_eq!((facts.dkim[0].result, facts.dmarc.result), (MethodResult::Pass, DmarcResult::Pass));
 }
 
+/// However the attacker has the victim's names asked: in other cases, with a final dot, behind aliases, for other types, by signatures.
+#[test]
+fn no_spelling_alias_or_type_of_a_victims_name_hides_its_records() {
+    for ttl in [0, 300] {
+        let signer = signer();
+        let key = signer.key_name();
+        let include = format!(
+            "v=spf1 include:_DMARC.Good.Example. a:_dmarc.good.example mx:{key} exists:_dmarc.good.example \
+             include:policy.attacker.example ptr:{key} -all"
+        );
+        let zone = zone(&signer)
+            .ttl(ttl)
+            .mx("*.attacker.example", 1, "mail.good.example")
+            .txt("a.attacker.example", &include)
+            .txt("b.attacker.example", &format!("v=spf1 include:{} redirect=key.attacker.example", key.to_uppercase()))
+            .cname("policy.attacker.example", "_dmarc.good.example")
+            .cname("key.attacker.example", &key)
+            .cname("_dmarc.attacker.example", "_dmarc.good.example")
+            .cname("s._domainkey.attacker.example", &key)
+            .ptr([127, 0, 0, 67], "_dmarc.good.example");
+        let site = Site::judging(DEFAULT, zone);
+        let attacker = Ipv4Addr::new(127, 0, 0, 67);
+        let keys =
+            [("s", "attacker.example"), ("SEL", "GOOD.EXAMPLE"), ("sel", "good.example."), ("_dmarc", "good.example")];
+        let signatures: String = keys
+            .map(|(s, d)| format!("DKIM-Signature: v=1; a=rsa-sha256; d={d}; s={s}; h=from; bh=AAAA; b=AAAA\r\n"))
+            .concat();
+        let helos =
+            ["_dmarc.good.example.", "_DMARC.good.EXAMPLE", "policy.attacker.example", "key.attacker.example", &key];
+        let authors =
+            ["attacker.example", "_dmarc.good.example", "_dmarc.attacker.example", "sub._domainkey.good.example"];
+        for (helo, author) in helos.into_iter().zip(authors.into_iter().cycle()) {
+            for domain in
+                ["a.attacker.example", "b.attacker.example", "policy.attacker.example", "key.attacker.example"]
+            {
+                let message = format!("{signatures}{}", MESSAGE.replace("good.example", author));
+                let reply = send(&site, attacker, helo, &format!("x@{domain}"), message);
+                assert_ne!(reply.code, 0, "{helo} {domain} {author}");
+            }
+        }
+        for name in ["_dmarc.good.example", &key] {
+            assert!(site.dns.count(name, RecordType::TXT) > 0 && site.dns.count(name, RecordType::A) > 0, "{name}");
+        }
+        let forged = send(&site, STRANGER, "stranger.example", "a@good.example", MESSAGE);
+        let facts = site.record(forged.is("550 5.7.1")).facts;
+        assert_eq!((facts.dmarc.result, facts.dmarc.policy), (DmarcResult::Fail, DmarcPolicy::Reject), "ttl {ttl}");
+        assert_eq!(facts.spf.mail_from.result, MethodResult::Fail);
+        let honest = send(&site, HONEST, "mail.good.example", "a@good.example", signed(&signer, MESSAGE));
+        let facts = site.record(honest.is("250")).facts;
+        assert_eq!((facts.dkim[0].result, facts.dmarc.result), (MethodResult::Pass, DmarcResult::Pass), "ttl {ttl}");
+        assert_eq!((facts.spf.mail_from.result, facts.spf.helo.result), (MethodResult::Pass, MethodResult::Pass));
+    }
+}
+
 #[test]
 fn a_trusted_client_is_not_looked_up() {
     let signer = signer();

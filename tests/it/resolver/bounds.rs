@@ -1,8 +1,10 @@
 //! What one message may ask.
 
 use futures_util::future::join_all;
-use gatepost::authenticate::resolver::{Answer, KEPT_FOR_DMARC, LOOK_UPS, Trouble};
-use gatepost::facts::{DmarcResult, IprevResult, MethodResult, SpfBoth};
+use gatepost::authenticate::Authenticator;
+use gatepost::authenticate::block_lists::ListSetup;
+use gatepost::authenticate::resolver::{Answer, KEPT_FOR_DMARC, KEPT_FOR_KEYS, KEPT_FOR_LISTS, LOOK_UPS, Trouble};
+use gatepost::facts::{DmarcResult, IprevResult, ListKind, MethodResult, SpfBoth};
 use gatepost::message::author::read_author;
 use gatepost::message::header::HeaderSplitter;
 use gatepost::smtp::address::ReversePath;
@@ -18,7 +20,10 @@ fn zone() -> Zone {
         .a("client.example", [192, 0, 2, 1])
 }
 
-async fn ask(authenticator: &gatepost::authenticate::Authenticator, names: std::ops::Range<usize>) -> Vec<bool> {
+/// What is left to all checks but DMARC and DKIM, where there are no lists.
+const COMMON: usize = LOOK_UPS - KEPT_FOR_DMARC - KEPT_FOR_KEYS;
+
+async fn ask(authenticator: &Authenticator, names: std::ops::Range<usize>) -> Vec<bool> {
     let names: Vec<_> = names.map(|n| name(&format!("n{n}.many.example"))).collect();
     let answers = join_all(names.iter().map(|name| authenticator.resolver().txt(name))).await;
     answers
@@ -39,7 +44,7 @@ fn found(answers: &[bool]) -> usize {
 async fn a_message_asks_a_hundred_times_and_asking_again_is_free() {
     let (server, authenticator) = authenticator(zone()).await;
     let message = authenticator.for_session().for_message();
-    let most = LOOK_UPS - KEPT_FOR_DMARC;
+    let most = COMMON;
     assert_eq!(found(&ask(&message, 0..150).await), most);
     assert_eq!(server.queries(), most as u64);
     let before = server.queries();
@@ -59,12 +64,72 @@ async fn what_a_session_asks_counts_for_its_messages() {
     let session = authenticator.for_session();
     assert_eq!(found(&ask(&session, 0..30).await), 30);
     let message = session.for_message();
-    assert_eq!(found(&ask(&message, 30..150).await), LOOK_UPS - KEPT_FOR_DMARC - 30);
-    assert_eq!(
-        found(&ask(&session.for_message(), 30..150).await),
-        LOOK_UPS - KEPT_FOR_DMARC - 30,
-        "one message is not another's"
-    );
+    assert_eq!(found(&ask(&message, 30..150).await), COMMON - 30);
+    assert_eq!(found(&ask(&session.for_message(), 30..150).await), COMMON - 30, "one message is not another's");
+}
+
+#[tokio::test]
+async fn a_session_leaves_its_messages_half_of_what_all_have_in_common() {
+    let (server, authenticator) = authenticator(zone()).await;
+    let session = authenticator.for_session();
+    assert_eq!(found(&ask(&session, 0..150).await), COMMON / 2);
+    let message = session.for_message();
+    assert_eq!(found(&ask(&message, 50..150).await), COMMON - COMMON / 2);
+    let before = server.queries();
+    assert_eq!(found(&ask(&message, 0..COMMON / 2).await), COMMON / 2, "what the session knows is free");
+    assert_eq!(server.queries(), before);
+}
+
+fn list(zone: &str, kind: ListKind) -> ListSetup {
+    ListSetup { zone: zone.to_owned(), kind, codes: None, listed_probe: None, unlisted_probe: None }
+}
+
+/// So many lists of domains, each of which lists a name of the test's, and the addresses' list.
+async fn with_lists(domain_lists: usize) -> (DnsServer, Authenticator) {
+    let mut zone = zone().a("2.0.0.127.zen.example", [127, 0, 0, 2]).a("1.2.0.192.zen.example", [127, 0, 0, 2]);
+    let mut lists = vec![list("zen.example", ListKind::Address)];
+    for n in 0..domain_lists {
+        let domain = format!("d{n}.example");
+        zone = zone.a(&format!("test.{domain}"), [127, 0, 0, 2]).a(&format!("spam.example.{domain}"), [127, 0, 0, 2]);
+        lists.push(list(&domain, ListKind::Domain));
+    }
+    let (server, authenticator) = authenticator(zone).await;
+    let authenticator = authenticator.with_block_lists(lists);
+    authenticator.probe_block_lists().await;
+    (server, authenticator)
+}
+
+#[tokio::test]
+async fn nothing_takes_from_block_lists_what_is_kept_for_them() {
+    let (_server, authenticator) = with_lists(4).await;
+    let session = authenticator.for_session();
+    ask(&session, 0..150).await;
+    assert!(session.address_lists([192, 0, 2, 1].into()).await["zen.example"].listed);
+    let message = session.for_message();
+    ask(&message, 0..300).await;
+    // the most names that a message has: seven
+    let names: Vec<String> = (0..6).map(|n| format!("n{n}.many.example")).chain(["spam.example".to_owned()]).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let found = message.domain_lists(&names).await;
+    assert_eq!(found.len(), 4);
+    assert!(found.values().all(|list| list.listed && !list.temperror), "{found:?}");
+}
+
+#[tokio::test]
+async fn twenty_lists_at_once_leave_the_others_their_share() {
+    let (server, authenticator) = with_lists(19).await;
+    let session = authenticator.for_session();
+    assert!(session.address_lists([192, 0, 2, 1].into()).await["zen.example"].listed);
+    let message = session.for_message();
+    let before = server.queries();
+    let names: Vec<String> = (0..6).map(|n| format!("n{n}.many.example")).chain(["spam.example".to_owned()]).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let listings = message.domain_lists(&names).await;
+    let asked = usize::try_from(server.queries() - before).unwrap();
+    assert!((KEPT_FOR_LISTS - 1..LOOK_UPS).contains(&asked), "{asked} of {} questions", 7 * 19);
+    assert!(listings.values().any(|list| list.temperror), "what was not asked is said");
+    assert!(found(&ask(&message, 0..150).await) >= (COMMON - KEPT_FOR_LISTS) / 2, "SPF is still asked");
+    assert!(server.queries() - before <= LOOK_UPS as u64);
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! Whether DNSSEC vouches for an answer: by the word of a server that is believed, or by our own validation.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use gatepost::authenticate::resolver::{Answer, Trouble};
+use gatepost::authenticate::resolver::{Answer, Server as Asked, Transport, Trouble};
 use gatepost::authenticate::{AuthenticateError, Authenticator, Dns};
 use gatepost::facts::{DmarcResult, Mx, ReverseMxResult, SpfBoth};
 use gatepost::message::author::read_author;
@@ -22,6 +23,7 @@ use hickory_server::zone_handler::{AxfrPolicy, Catalog, ZoneType};
 use tokio::net::{TcpListener, UdpSocket};
 
 use super::name;
+use super::transport::between;
 use crate::support::dns::*;
 
 const IP: [u8; 4] = [192, 0, 2, 1];
@@ -155,6 +157,62 @@ async fn where_we_validate_a_chain_from_the_anchor_vouches_for_records_and_their
     assert_eq!(spf(&authenticator, "signed.example").await, ("temperror".to_owned(), false), "another's anchor");
     let authenticator = Authenticator::new(&Dns { validate: false, ..dns }).unwrap();
     assert_eq!(spf(&authenticator, "signed.example").await, ("pass".to_owned(), false), "it has no AD to say");
+}
+
+#[tokio::test]
+async fn where_we_validate_a_proven_absence_is_kept_as_well() {
+    let server = signed().await;
+    let between = between(server.address, true).await;
+    let dns = Dns { validate: true, anchors: Some(server.anchors.path().to_owned()), ..asking(between.address) };
+    let authenticator = Authenticator::new(&dns).unwrap();
+    let (resolver, asked) = (authenticator.resolver(), || between.over_udp.load(Ordering::Relaxed));
+    let absent = async || {
+        assert_eq!(resolver.txt(&name("absent.example")).await, Answer::NxDomain);
+        assert_eq!(resolver.txt(&name("mx.signed.example")).await, Answer::NoData);
+        assert_eq!(dmarc(&authenticator, "mx.signed.example").await, (DmarcResult::Fail, true));
+        assert_eq!(spf(&authenticator, "absent.example").await, ("none".to_owned(), true));
+    };
+    absent().await;
+    let before = asked();
+    assert!(before > 0);
+    for again in ["absent.example", "ABSENT.example"] {
+        assert_eq!(resolver.txt(&name(again)).await, Answer::NxDomain);
+    }
+    absent().await;
+    assert_eq!(asked(), before, "nobody was asked again");
+    assert_eq!(resolver.mx(&name("absent.example")).await, Answer::NxDomain);
+    assert!(asked() > before, "what is known of one type says nothing of another");
+
+    // what can't be proven is trouble, and trouble is asked again
+    let stranger = signed().await;
+    let authenticator = Authenticator::new(&Dns { anchors: Some(stranger.anchors.path().to_owned()), ..dns }).unwrap();
+    for _ in 0..2 {
+        let before = asked();
+        let answer = authenticator.resolver().txt(&name("absent.example")).await;
+        assert_eq!(answer, Answer::Trouble(Trouble::Refusal));
+        assert!(asked() > before);
+    }
+}
+
+#[test]
+fn the_word_of_a_server_that_anybody_could_speak_for_is_not_taken() {
+    let tls = || Transport::Tls { name: "dns.example".to_owned() };
+    let https = || Transport::Https { name: "dns.example".to_owned(), path: "/dns-query".to_owned() };
+    for (address, transport, is_believed) in [
+        ("127.0.0.1:53", Transport::Plain, true),
+        ("127.0.0.53:53", Transport::Plain, true),
+        ("[::1]:53", Transport::Plain, true),
+        ("[::ffff:127.0.0.1]:53", Transport::Plain, true),
+        ("192.0.2.53:53", Transport::Plain, false),
+        ("10.0.0.1:53", Transport::Plain, false),
+        ("[fe80::1]:53", Transport::Plain, false),
+        ("[::ffff:192.0.2.53]:53", Transport::Plain, false),
+        ("192.0.2.53:853", tls(), true),
+        ("192.0.2.53:443", https(), true),
+    ] {
+        let server = Asked { address: address.parse().unwrap(), transport };
+        assert_eq!(server.is_believed(), is_believed, "{server}");
+    }
 }
 
 #[test]

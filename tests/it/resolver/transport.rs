@@ -10,7 +10,7 @@ use gatepost::authenticate::{AuthenticateError, Authenticator, Dns};
 use hickory_server::Server as Listening;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -19,16 +19,15 @@ use crate::support::dns::*;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A server over TLS or HTTPS with a certificate for `dns.example`, and the authority's own.
-struct Certified {
-    _zone: DnsServer,
-    _listening: Box<dyn std::any::Any>,
-    address: SocketAddr,
-    roots: tempfile::NamedTempFile,
+/// A certificate for `dns.example`, and that of the authority which vouches for it.
+pub(super) struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: rcgen::KeyPair,
+    pub roots: tempfile::NamedTempFile,
 }
 
-impl Certified {
-    async fn start(path: Option<&str>) -> Certified {
+impl Identity {
+    pub fn new() -> Identity {
         let authority_key = rcgen::KeyPair::generate().unwrap();
         let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
         authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -36,50 +35,78 @@ impl Certified {
         let key = rcgen::KeyPair::generate().unwrap();
         let issuer = rcgen::Issuer::new(authority, authority_key);
         let leaf = rcgen::CertificateParams::new(vec!["dns.example".to_owned()]).unwrap().signed_by(&key, &issuer);
-        let chain = vec![leaf.unwrap().der().clone()];
+        let roots = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(roots.path(), root.pem()).unwrap();
+        Identity { chain: vec![leaf.unwrap().der().clone()], key, roots }
+    }
+
+    /// What a server shows that has it; over HTTPS it speaks HTTP/2.
+    pub fn config(&self, is_https: bool) -> ServerConfig {
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(chain, PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+            .with_single_cert(self.chain.clone(), PrivateKeyDer::try_from(self.key.serialize_der()).unwrap())
             .unwrap();
-        let zone = serve(Zone::new().txt("here.example", "text").txt("large.example", &"x".repeat(3000))).await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        if is_https {
+            config.alpn_protocols = vec![b"h2".to_vec()];
+        }
+        config
+    }
+
+    /// How it is asked.
+    pub fn dns(&self, servers: Vec<Server>) -> Dns {
+        let first = servers[0].address;
+        Dns { servers, roots: Some(self.roots.path().to_owned()), ..asking(first) }
+    }
+}
+
+/// A server over TLS or HTTPS.
+pub(super) struct Certified {
+    _zone: DnsServer,
+    _listening: Box<dyn std::any::Any>,
+    pub address: SocketAddr,
+}
+
+impl Certified {
+    pub async fn start(identity: &Identity, path: Option<&str>) -> Certified {
+        Certified::start_at(identity, path, ([127, 0, 0, 1], 0).into()).await
+    }
+
+    pub async fn start_at(identity: &Identity, path: Option<&str>, address: SocketAddr) -> Certified {
+        let zone = serve(Zone::new().txt("here.example", "text").txt("large.example", &"x".repeat(60_000))).await;
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut listening = Listening::new(zone.answerer());
+        let config = Arc::new(identity.config(path.is_some()));
         match path {
-            None => listening.register_tls_listener_with_tls_config(listener, PATIENCE, Arc::new(config)).unwrap(),
+            None => listening.register_tls_listener_with_tls_config(listener, PATIENCE, config).unwrap(),
             Some(path) => {
-                config.alpn_protocols = vec![b"h2".to_vec()];
                 let host = Some("dns.example".to_owned());
-                let config = Arc::new(config);
                 listening
                     .register_https_listener_with_tls_config(listener, PATIENCE, config, host, path.to_owned())
                     .unwrap();
             }
         }
-        let roots = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(roots.path(), root.pem()).unwrap();
-        Certified { _zone: zone, _listening: Box::new(listening), address, roots }
+        Certified { _zone: zone, _listening: Box::new(listening), address }
     }
 
-    fn dns(&self, transport: Transport) -> Dns {
-        let servers = vec![Server { address: self.address, transport }];
-        Dns { servers, roots: Some(self.roots.path().to_owned()), ..asking(self.address) }
+    fn dns(&self, identity: &Identity, transport: Transport) -> Dns {
+        identity.dns(vec![Server { address: self.address, transport }])
     }
 }
 
-fn tls(name: &str) -> Transport {
+pub(super) fn tls(name: &str) -> Transport {
     Transport::Tls { name: name.to_owned() }
 }
 
-fn https(name: &str, path: &str) -> Transport {
+pub(super) fn https(name: &str, path: &str) -> Transport {
     Transport::Https { name: name.to_owned(), path: path.to_owned() }
 }
 
 async fn check(dns: &Dns, answered: bool) {
     let authenticator = Authenticator::new(dns).unwrap();
-    for (asked, text) in [("here.example", "text".to_owned()), ("large.example", "x".repeat(3000))] {
+    for (asked, text) in [("here.example", "text".to_owned()), ("large.example", "x".repeat(60_000))] {
         match (authenticator.resolver().txt(&name(asked)).await, answered) {
             (Answer::Trouble(Trouble::Network | Trouble::Timeout), false) => {}
             (answer, true) => assert_eq!(answer, found(&text), "{dns:?}"),
@@ -93,20 +120,21 @@ async fn check(dns: &Dns, answered: bool) {
 
 #[tokio::test]
 async fn over_tls_only_the_server_of_that_name_and_authority_is_believed() {
-    let server = Certified::start(None).await;
-    check(&server.dns(tls("dns.example")), true).await;
-    check(&server.dns(tls("other.example")), false).await;
-    let stranger = Certified::start(None).await;
-    let roots = Some(stranger.roots.path().to_owned());
-    check(&Dns { roots, ..server.dns(tls("dns.example")) }, false).await;
+    let identity = Identity::new();
+    let server = Certified::start(&identity, None).await;
+    check(&server.dns(&identity, tls("dns.example")), true).await;
+    check(&server.dns(&identity, tls("other.example")), false).await;
+    check(&server.dns(&Identity::new(), tls("dns.example")), false).await;
 }
 
 #[tokio::test]
 async fn over_https_only_the_server_of_that_name_is_believed() {
-    let server = Certified::start(Some("/own/path")).await;
-    check(&server.dns(https("dns.example", "/own/path")), true).await;
-    check(&server.dns(https("other.example", "/own/path")), false).await;
-    check(&server.dns(https("dns.example", "/dns-query")), false).await;
+    let identity = Identity::new();
+    let server = Certified::start(&identity, Some("/own/path")).await;
+    check(&server.dns(&identity, https("dns.example", "/own/path")), true).await;
+    check(&server.dns(&identity, https("other.example", "/own/path")), false).await;
+    check(&server.dns(&identity, https("dns.example", "/dns-query")), false).await;
+    check(&server.dns(&Identity::new(), https("dns.example", "/own/path")), false).await;
 }
 
 #[test]
@@ -124,9 +152,9 @@ fn a_file_that_is_no_certificate_is_told() {
 }
 
 /// In front of a server: what it counts, and does to the case of questions over UDP.
-struct Between {
-    address: SocketAddr,
-    over_udp: Arc<AtomicU64>,
+pub(super) struct Between {
+    pub address: SocketAddr,
+    pub over_udp: Arc<AtomicU64>,
     in_mixed_case: Arc<AtomicU64>,
     over_tcp: Arc<AtomicU64>,
 }
@@ -136,7 +164,7 @@ fn letters(message: &mut [u8]) -> impl Iterator<Item = &mut u8> {
     message.iter_mut().skip(12).take_while(|octet| **octet != 0)
 }
 
-async fn between(server: SocketAddr, keeps_case: bool) -> Between {
+pub(super) async fn between(server: SocketAddr, keeps_case: bool) -> Between {
     let (udp, tcp) = loop {
         let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()).await {

@@ -237,6 +237,11 @@ impl Server {
         wait_for(&format!("{reference} in the journal"), found)
     }
 
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Sends a signal to this process and no other.
     pub fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("it runs");
