@@ -34,7 +34,7 @@ fn lines(text: &[u8], at_a_time: usize) -> (Vec<usize>, u64) {
 fn lines_are_whole_however_they_are_read() {
     let long = BLOCK / 2 + 7;
     let text = |lengths: &[usize]| lengths.iter().map(|n| "x".repeat(*n)).collect::<Vec<_>>().join("\n").into_bytes();
-    for lengths in [vec![3], vec![3, 0, 5], vec![0, 0], vec![long, long, long, 1, long], vec![BLOCK - 1, BLOCK - 2, 9]]
+    for lengths in [vec![3], vec![3, 0, 5], vec![0, 3], vec![long, long, long, 1, long], vec![BLOCK - 1, BLOCK - 2, 9]]
     {
         for at_a_time in [4_093, BLOCK, usize::MAX] {
             let mut text = text(&lengths);
