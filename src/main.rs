@@ -22,6 +22,8 @@ fn main() -> ExitCode {
         Subcommands::Journal(JournalCommands::Erase(args)) => cli::journal::erase::run(args),
         Subcommands::Journal(JournalCommands::Export(args)) => cli::journal::export::run(args),
         Subcommands::Journal(JournalCommands::Verify(args)) => cli::journal::verify::run(args),
+        Subcommands::Policy(PolicyCommands::Replay(args)) => cli::policy_replay::run(args),
+        Subcommands::Policy(PolicyCommands::Forwarders(args)) => cli::policy_forwarders::run(args),
         Subcommands::Facts(args) => cli::facts::run(args),
     }
 }

@@ -5,9 +5,14 @@ pub mod demo;
 pub mod explain;
 pub mod facts;
 pub mod journal;
+mod lines;
 pub mod policy_check;
+pub mod policy_forwarders;
+pub mod policy_replay;
 pub mod policy_test;
+mod progress;
 pub mod serve;
+mod table;
 pub mod try_;
 
 use std::io::{self, Write};
@@ -68,7 +73,7 @@ pub enum Subcommands {
     /// Check a configuration
     #[command(subcommand)]
     Config(ConfigCommands),
-    /// Check or test a policy
+    /// Check, test or replay a policy
     #[command(subcommand)]
     Policy(PolicyCommands),
     /// Give out or erase what the journal knows of an address, or check its audit
@@ -92,6 +97,8 @@ pub enum ConfigCommands {
 pub enum PolicyCommands {
     Check(policy_check::Args),
     Test(policy_test::Args),
+    Replay(policy_replay::Args),
+    Forwarders(policy_forwarders::Args),
 }
 
 impl Arguments {

@@ -153,7 +153,7 @@ impl Tried<'_> {
         let (local, domain) = self.address.rsplit_once('@').unwrap_or((&self.address, ""));
         match fact.name {
             "rcpt.address" => Some(Value::text(&self.address)),
-            "rcpt.local" if !local.starts_with('"') => Some(Value::text(local)),
+            "rcpt.local" => Some(Value::String(unquoted(local))),
             "rcpt.domain" if !self.domain.is_empty() => Some(Value::text(&self.domain)),
             "rcpt.domain" if domain.is_ascii() && !domain.is_empty() => {
                 Some(Value::String(Cow::Owned(domain.to_ascii_lowercase())))
@@ -162,6 +162,19 @@ impl Tried<'_> {
             _ => None,
         }
     }
+}
+
+/// A local-part without its quoting (RFC 5321 §4.1.2).
+fn unquoted(local: &str) -> Cow<'_, str> {
+    let Some(quoted) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+        return Cow::Borrowed(local);
+    };
+    let mut escaped = false;
+    let is_text = |c: &char| {
+        escaped = *c == '\\' && !escaped;
+        !escaped
+    };
+    Cow::Owned(quoted.chars().filter(is_text).collect())
 }
 
 /// The role that a local-part has, as `recipients` gives it.

@@ -7,6 +7,7 @@ mod changes;
 mod condition;
 mod decide;
 mod draft;
+pub mod forwarders;
 mod given;
 mod keys;
 mod lists;

@@ -8,6 +8,7 @@ mod most;
 mod report;
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use crate::facts::recorded::{Recorded, Tried, Wanted};
 use crate::facts::table::{Fact, FactSet, FactSource, Value};
@@ -39,6 +40,17 @@ pub struct Filter {
     pub policies: Vec<String>,
     /// RFC 3339, UTC: records that ended before are not looked at; empty: all are.
     pub since: String,
+}
+
+impl Filter {
+    /// Whether records of this policy count. A file is named as the configuration was, so that one name may be the end of the other.
+    fn takes(&self, policy: &str) -> bool {
+        let same = |name: &String| {
+            let (a, b) = (Path::new(name), Path::new(policy));
+            name == policy || a.ends_with(b) || b.ends_with(a)
+        };
+        self.policies.is_empty() || self.policies.iter().any(same)
+    }
 }
 
 /// A policy that judges records.
@@ -84,8 +96,7 @@ impl<'p> Replay<'p> {
         if record.time.as_ref() < self.filter.since.as_str() {
             return;
         }
-        let policies = &self.filter.policies;
-        if !policies.is_empty() && !policies.iter().any(|name| *name == record.policy) {
+        if !self.filter.takes(&record.policy) {
             report.other_policy(&record.policy);
             return;
         }
@@ -103,16 +114,18 @@ impl<'p> Replay<'p> {
         }
         let mut seen = Seen { rules: vec![0; self.new.policy.rules().len()] };
         let mut outcome = None;
-        let mut taken = 0;
+        let mut before = 0;
+        let all = record.recipients.iter().filter(|tried| tried.was_taken()).count();
         for tried in &record.recipients {
+            let taken = [before, all];
+            before += usize::from(tried.was_taken());
             let Some(was) = recorded(record, tried) else { continue };
-            let facts = Facts { record, tried, taken };
+            let facts = Facts { record, tried, taken, at_data: false };
             let was = match &self.against {
                 Some(against) => fate(against, &facts, &mut Seen::default()),
                 None => was,
             };
             let to = fate(&self.new, &facts, &mut seen);
-            taken += i64::from(tried.was_taken());
             let change = Change { from: was, to };
             if outcome.as_ref().is_none_or(|known: &Change| change.weight() > known.weight()) {
                 outcome = Some(change);
@@ -227,7 +240,8 @@ fn run(policy: &Policy, facts: &Facts<'_, '_>, assume: decide::Assume<'_>) -> (F
     if !facts.record.is_judged() {
         return (Fate::GoesOn, judgement);
     }
-    let verdict = decide::judge(policy, Stage::Data, facts, &mut judgement, assume);
+    let at_data = Facts { at_data: true, ..*facts };
+    let verdict = decide::judge(policy, Stage::Data, &at_data, &mut judgement, assume);
     (by(&verdict), judgement)
 }
 
@@ -239,8 +253,9 @@ fn by(verdict: &Verdict) -> Fate {
 struct Facts<'r, 'a> {
     record: &'r Recorded<'a>,
     tried: &'r Tried<'a>,
-    /// How many were taken before.
-    taken: i64,
+    /// How many were taken before, and in all.
+    taken: [usize; 2],
+    at_data: bool,
 }
 
 impl FactSource for Facts<'_, '_> {
@@ -250,7 +265,10 @@ impl FactSource for Facts<'_, '_> {
 
     fn find<'b>(&'b self, fact: &'static Fact) -> Option<Value<'b>> {
         match fact.name {
-            "rcpt.count" => Some(Value::Int(self.taken)),
+            "rcpt.count" => {
+                let [before, all] = self.taken;
+                Some(Value::Int(i64::try_from(if self.at_data { all } else { before }).unwrap_or(i64::MAX)))
+            }
             name if name.starts_with("rcpt.") => self.tried.find(fact),
             _ => self.record.find(fact),
         }

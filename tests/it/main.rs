@@ -42,6 +42,7 @@ mod problem;
 mod rates;
 mod receive;
 mod recipients;
+mod replay;
 mod resolver;
 mod reverse_mx;
 mod server;

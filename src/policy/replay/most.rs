@@ -88,6 +88,16 @@ impl Most {
         self.dropped
     }
 
+    /// Whether this name was counted, and is still kept.
+    pub fn has(&self, name: &str) -> bool {
+        self.counts.contains_key(name)
+    }
+
+    /// How many names are kept.
+    pub fn len(&self) -> usize {
+        self.counts.len()
+    }
+
     /// Whether nothing was counted.
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()

@@ -49,9 +49,20 @@ fn wrong_arguments_exit_2_with_one_line_that_says_where_help_is() {
 fn help_says_what_each_command_does_with_an_example() {
     run(&["--version"], 0, env!("CARGO_PKG_VERSION"), "");
     run(&["--help"], 0, "Exit codes: 0 fine, 1 the check failed, 2 usage or configuration", "");
-    for command in
-        ["serve", "demo", "try", "explain", "config", "config check", "policy", "policy check", "policy test", "facts"]
-    {
+    for command in [
+        "serve",
+        "demo",
+        "try",
+        "explain",
+        "config",
+        "config check",
+        "policy",
+        "policy check",
+        "policy test",
+        "policy replay",
+        "policy forwarders",
+        "facts",
+    ] {
         let mut words: Vec<&str> = command.split(' ').collect();
         words.push("--help");
         let (stdout, _) = run(&words, 0, "Example", "");

@@ -7,6 +7,7 @@ pub mod deviations;
 pub mod dns;
 pub mod dovecot;
 pub mod evaluation;
+pub mod journal_lines;
 pub mod player;
 pub mod programs;
 pub mod server;

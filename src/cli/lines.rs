@@ -1,0 +1,155 @@
+//! Reading the journal, or files of it, with all cores: one thread reads, the others take the lines. However long the journal is, a few
+//! blocks of it are in memory at a time.
+
+use std::io::{self, ErrorKind};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use super::progress::Progress;
+use super::{Exit, complain, configuration, tell};
+use crate::config::Config;
+use crate::config::value::parse_duration;
+use crate::observe::journal::{Block, Blocks, files_since};
+
+/// Blocks that wait for a thread to take them.
+const WAITING: usize = 4;
+/// Threads that take lines at most.
+const MOST_THREADS: usize = 8;
+
+/// Which lines are read.
+#[derive(Debug)]
+pub struct Lines {
+    /// The files, oldest first.
+    pub files: Vec<PathBuf>,
+    /// Older records are not wanted; `None`: all are.
+    pub since: Option<Timestamp>,
+}
+
+impl Lines {
+    /// The lines of these files; without any, those of the configuration's journal.
+    ///
+    /// # Errors
+    /// What is wrong was told.
+    pub fn find(files: &[PathBuf], since: Option<Timestamp>, config: Option<&Config>) -> Result<Lines, Exit> {
+        let Some(config) = config.filter(|_| files.is_empty()) else {
+            return Ok(Lines { files: files.to_vec(), since });
+        };
+        let directory = &config.journal.directory;
+        let files = files_since(directory, since).map_err(|error| {
+            let mend = match error.kind() {
+                ErrorKind::NotFound => "; name the configuration that says where the journal is: --config FILE",
+                ErrorKind::PermissionDenied => "; ask as root, or as the user in [security]",
+                _ => "",
+            };
+            complain(&format!("the journal in {} cannot be read: {error}{mend}", directory.display()));
+            Exit::Usage
+        })?;
+        Ok(Lines { files, since })
+    }
+
+    /// Since when, as records write it; empty for all.
+    pub fn since_text(&self) -> String {
+        self.since.map(|since| format!("{since:.3}")).unwrap_or_default()
+    }
+
+    /// Has every line taken into one of several parts, each of which `begin` began: one a thread. The second value is how many lines were
+    /// too long.
+    ///
+    /// # Errors
+    /// A file could not be read, which was told.
+    pub fn each<P: Send>(
+        &self,
+        begin: impl Fn() -> P + Sync,
+        take: impl Fn(&[u8], &mut P) + Sync,
+    ) -> Result<(Vec<P>, u64), Exit> {
+        let threads = thread::available_parallelism().map_or(1, NonZero::get).clamp(1, MOST_THREADS);
+        let (sender, receiver) = sync_channel::<Block>(WAITING);
+        let receiver = Arc::new(Mutex::new(receiver));
+        let (begin, take) = (&begin, &take);
+        let (parts, read) = thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads)
+                .map(|_| {
+                    let receiver = Arc::clone(&receiver);
+                    scope.spawn(move || work(&receiver, begin(), take))
+                })
+                .collect();
+            // where all of them have ended nobody would take a block
+            drop(receiver);
+            let mut skipped = 0;
+            let read = self.read(|block| {
+                skipped += block.skipped;
+                sender.send(block).is_ok()
+            });
+            drop(sender);
+            let parts: Vec<_> = workers.into_iter().filter_map(|worker| worker.join().ok()).collect();
+            (parts, read.map(|()| skipped))
+        });
+        let skipped = read.map_err(|(path, error)| {
+            complain(&format!("{} cannot be read: {error}", path.display()));
+            Exit::Usage
+        })?;
+        if parts.len() < threads {
+            complain("a line of the journal could not be judged because of a bug; please report it");
+            return Err(Exit::Failed);
+        }
+        Ok((parts, skipped))
+    }
+
+    /// Reads block after block until `take` wants no more.
+    fn read(&self, mut take: impl FnMut(Block) -> bool) -> Result<(), (PathBuf, io::Error)> {
+        let length = |path: &PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
+        let mut progress = Progress::of(self.files.iter().map(length).sum());
+        for path in &self.files {
+            let at = |error| (path.clone(), error);
+            let mut blocks = Blocks::open(path).map_err(at)?;
+            while let Some(block) = blocks.next_block().map_err(at)? {
+                progress.advance(block.text.len() as u64);
+                if !take(block) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn work<P>(receiver: &Mutex<Receiver<Block>>, mut part: P, take: impl Fn(&[u8], &mut P)) -> P {
+    loop {
+        let block = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(block) = block else { return part };
+        block.lines().for_each(|line| take(line, &mut part));
+    }
+}
+
+/// A moment as people type it: how long ago (`30d`, `12h`), a day (UTC) or a time (RFC 3339).
+///
+/// # Errors
+/// It is none of these.
+pub fn parse_since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(seconds) = parse_duration(text) {
+        let ago = i64::try_from(seconds).ok().map(SignedDuration::from_secs);
+        let since = ago.and_then(|ago| Timestamp::now().checked_sub(ago).ok());
+        return since.ok_or_else(|| format!("{text} ago is before all calendars"));
+    }
+    let day = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok().map(|start| start.timestamp());
+    let since = text.parse::<Timestamp>().ok().or_else(day);
+    since.ok_or_else(|| "write how long ago, as 30d or 12h, or a day, as 2026-11-25".to_owned())
+}
+
+/// The configuration, where it is needed: `--config`, or none where files are given, or the one that is here.
+///
+/// # Errors
+/// What is wrong with it was told.
+pub fn configuration_for(given: Option<&Path>, files: &[PathBuf]) -> Result<Option<Config>, Exit> {
+    if given.is_none() && !files.is_empty() {
+        return Ok(None);
+    }
+    configuration(given).map(Some).map_err(|problems| tell(&problems))
+}
