@@ -26,7 +26,7 @@ use toml::de::DeTable;
 pub use account::Account;
 pub use block_lists::{BlockList, ListCode, parse_code, zones_of};
 pub use dns::Dns;
-pub use policies::{Policies, default_source, list_reader, policy_source};
+pub use policies::{Policies, default_source, list_reader, policy_source, redirect_problems};
 pub use sections::{CertificateFiles, Pem, TlsFiles};
 
 use crate::policy::Zones;

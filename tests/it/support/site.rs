@@ -28,6 +28,8 @@ pub struct Setup<'a> {
     pub policy: &'a str,
     /// More lines of `[smtp]`.
     pub smtp: &'a str,
+    /// More lines of `[policy]`.
+    pub judging: &'a str,
     /// The `[domains...]` tables.
     pub domains: &'a str,
     /// More tables.
@@ -42,6 +44,7 @@ impl Default for Setup<'_> {
             zone: Zone::new(),
             policy: OPEN,
             smtp: "postmaster = \"alice@local.example\"",
+            judging: "",
             domains: "[domains.\"local.example\"]\nmailboxes = [\"alice\", \"bob\", \"carol\"]\n",
             more: "",
             files: &[],
@@ -73,12 +76,13 @@ impl Site {
              [dns]\nservers = [\"{}\"]\n\
              [maildir]\nroot = \"mail\"\n\
              {}\n\
-             [policy]\nfile = \"policy.toml\"\n\
+             [policy]\nfile = \"policy.toml\"\n{}\n\
              [http]\nlisten = \"127.0.0.1:0\"\n\
              [journal]\ndirectory = \"journal\"\n{}",
             setup.smtp,
             dns.addr(),
             setup.domains,
+            setup.judging,
             setup.more
         );
         let source = Arc::new(Source { name: "gatepost.toml".to_owned(), text });
