@@ -28,6 +28,15 @@ pub struct Setup {
     pub tls: bool,
 }
 
+/// What few tests want to be different.
+#[derive(Default)]
+pub struct More {
+    /// More lines of `[domains."receiver.example"]`; with `mailboxes` among them they stand in place of alice and bob.
+    pub domain: &'static str,
+    /// More lines of `[journal]`.
+    pub journal: &'static str,
+}
+
 /// A running server. Dropping it asks it to stop and waits.
 pub struct Server {
     pub smtp: SocketAddr,
@@ -37,6 +46,7 @@ pub struct Server {
     dns: SocketAddr,
     tls: bool,
     policy: bool,
+    journal: &'static str,
     _answering: Answering,
 }
 
@@ -59,6 +69,11 @@ pub fn mail_user() -> Option<(User, Group)> {
 impl Server {
     /// Starts `gatepost serve` for receiver.example (mailboxes alice and bob) and waits until /readyz says 200.
     pub fn start(setup: Setup) -> Server {
+        Server::start_with(setup, &More::default())
+    }
+
+    /// As [`Server::start`], with more.
+    pub fn start_with(setup: Setup, more: &More) -> Server {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let dns = runtime.block_on(super::dns::serve(setup.zone));
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -70,6 +85,7 @@ impl Server {
             dns: dns.addr(),
             tls: setup.tls,
             policy: setup.policy.is_some(),
+            journal: more.journal,
             _answering: Answering { _server: dns, _runtime: runtime },
         };
         if let Some(policy) = setup.policy {
@@ -80,7 +96,7 @@ impl Server {
         }
         for attempt in 1..=STARTS {
             server.choose_ports();
-            server.write_config("");
+            server.write_config(more.domain);
             server.spawn();
             if server.wait_until_ready() {
                 return server;
@@ -135,9 +151,9 @@ impl Server {
              [maildir]\nroot = \"mail\"\n\
              [domains.\"receiver.example\"]\n{mailboxes}{more}\n\
              {policy}[http]\nlisten = \"{}\"\n\
-             [journal]\ndirectory = \"journal\"\n\
+             [journal]\ndirectory = \"journal\"\n{}\n\
              [state]\ndirectory = \"state\"\ngreylist_delay = \"2s\"\n{security}",
-            self.smtp, self.dns, self.http
+            self.smtp, self.dns, self.http, self.journal
         );
         self.write("gatepost.toml", &text);
     }
@@ -239,8 +255,8 @@ impl Server {
 
     /// All records of the journal so far.
     pub fn journal(&self) -> Vec<serde_json::Value> {
-        let Ok(days) = std::fs::read_dir(self.path("journal")) else { return Vec::new() };
-        let texts = days.map(|day| std::fs::read_to_string(day.unwrap().path()).unwrap());
+        let days = super::site::files(&self.path("journal")).into_iter().filter(|path| super::site::is_day(path));
+        let texts = days.map(|day| std::fs::read_to_string(day).unwrap());
         let lines: Vec<String> = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
         lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
