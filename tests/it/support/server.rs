@@ -186,7 +186,8 @@ impl Server {
                     serve.join(" ")
                 );
                 let mut shell = Command::new("sh");
-                shell.args(["-c", &limited]).current_dir(self.directory.path());
+                // the log is a file, too
+                shell.args(["-c", &limited]).current_dir(self.directory.path()).env("GATEPOST_LOG", "warn");
                 shell
             }
         };
