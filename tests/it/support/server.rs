@@ -26,6 +26,8 @@ pub struct Setup {
     pub policy: Option<&'static str>,
     /// Whether STARTTLS is offered, with a certificate for `mx.receiver.example` that signs itself.
     pub tls: bool,
+    /// The largest file that it may write, in blocks of 512 octets: what is larger finds the disk full.
+    pub file_blocks: Option<u64>,
 }
 
 /// What few tests want to be different.
@@ -47,6 +49,7 @@ pub struct Server {
     tls: bool,
     policy: bool,
     journal: &'static str,
+    file_blocks: Option<u64>,
     _answering: Answering,
 }
 
@@ -86,6 +89,7 @@ impl Server {
             tls: setup.tls,
             policy: setup.policy.is_some(),
             journal: more.journal,
+            file_blocks: setup.file_blocks,
             _answering: Answering { _server: dns, _runtime: runtime },
         };
         if let Some(policy) = setup.policy {
@@ -187,7 +191,22 @@ impl Server {
             own_all(self.directory.path(), user.uid, user.gid);
         }
         let log = File::create(self.path("log")).unwrap();
-        let mut command = self.gatepost(&["serve", "--config", "gatepost.toml"]);
+        let serve = ["serve", "--config", "gatepost.toml"];
+        let mut command = match self.file_blocks {
+            None => self.gatepost(&serve),
+            Some(blocks) => {
+                // ignored, so that a file that is too large is an error and not the end
+                let limited = format!(
+                    "trap '' XFSZ; ulimit -f {blocks}; exec {} {}",
+                    env!("CARGO_BIN_EXE_gatepost"),
+                    serve.join(" ")
+                );
+                let mut shell = Command::new("sh");
+                // the log is a file, too
+                shell.args(["-c", &limited]).current_dir(self.directory.path()).env("GATEPOST_LOG", "warn");
+                shell
+            }
+        };
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().unwrap());
     }
