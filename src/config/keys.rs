@@ -166,6 +166,8 @@ pub static TABLE: &[Key] = &[
     key("http.listen", Kind::Listener, Default(r#""127.0.0.1:9125""#), "Where /metrics, /healthz and /readyz are answered. Nobody is asked for a password: keep it on loopback.").restart(),
     key("journal.directory", Kind::Path, Default(r#""/var/lib/gatepost/journal""#), "Where every decision is written down: JSON lines, a file a day (UTC), mode 0600.").restart(),
     key("journal.keep", Kind::Duration, Default(r#""14d""#), "How long a day's file is kept.").bounds(86_400, 3_660 * 86_400).restart(),
+    key("journal.pseudonymise", Kind::Boolean, Default("false"), "Whether local-parts stand under pseudonyms and addresses of hosts are cut to their network, here and in the log (docs/privacy.md).").restart(),
+    key("journal.audit.keep", Kind::Duration, Default(r#""400d""#), "How long a month's audit is kept: which configuration and policies were loaded when.").bounds(30 * 86_400, 3_660 * 86_400).restart(),
     key("state.directory", Kind::Path, Default(r#""/var/lib/gatepost/state""#), "Where greylisting and rates remember what they have seen: one file, mode 0600. Not made where no policy asks for either.").restart(),
     key("state.entries", Kind::Count, Default("100000"), "The most strangers, known senders, and counts of each rate that are remembered, about 150 bytes each.").bounds(1_000, 10_000_000).restart(),
     key("state.greylist_delay", Kind::Duration, Default(r#""5min""#), "A stranger who comes again sooner is early: greylist.result is early.").bounds(1, 86_400).rfc("RFC 6647 §2.4"),

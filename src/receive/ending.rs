@@ -156,7 +156,13 @@ impl Inquiry {
         let plan = carry_out::copies(&content, &trace, judged, |address| redirected(directory, address))?;
         let stored = carry_out::store(&self.receiver.carrier, content, &trace, plan).await;
         stored.map_err(|error| {
-            tracing::error!(%error, reference = %transaction.reference, "a message could not be stored, it is deferred");
+            let mut record = account::record(transaction, end);
+            record.trouble = error.to_string();
+            let record = match &self.receiver.journal {
+                Some(journal) => journal.veil(record).trouble.clone(),
+                None => record.trouble,
+            };
+            tracing::error!(error = %record, reference = %transaction.reference, "a message could not be stored, it is deferred");
             Trouble::of_storing(&error)
         })
     }
@@ -232,15 +238,20 @@ impl Inquiry {
     /// Tells the metrics, the log and the journal.
     pub(super) fn account(&mut self, transaction: &Transaction, end: End) {
         let record = account::record(transaction, &end);
-        account::log(&record);
         self.receiver.metrics.transaction(&record);
         if !record.delivery.is_empty() {
             self.receiver.metrics.delivered(end.deliver);
         }
-        match &self.receiver.journal {
-            Some(journal) if !end.journalled => journal.record(record),
-            Some(_) => {}
-            None => self.last = Some(record),
+        let Some(journal) = &self.receiver.journal else {
+            account::log(&record);
+            self.last = Some(record);
+            return;
+        };
+        // the log is kept by others, and may say no more than the journal
+        let record = journal.veil(record);
+        account::log(&record);
+        if !end.journalled {
+            journal.record_veiled(record);
         }
     }
 }

@@ -155,7 +155,10 @@ impl Site {
 
     /// The records so far.
     pub fn journal(&self) -> Vec<Record> {
-        let texts = files(&self.path("journal")).into_iter().map(|day| fs::read_to_string(day).unwrap());
+        let texts = files(&self.path("journal"))
+            .into_iter()
+            .filter(|path| is_day(path))
+            .map(|day| fs::read_to_string(day).unwrap());
         let lines: Vec<String> = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
         lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
@@ -204,6 +207,11 @@ pub fn get(server: SocketAddr, path: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
+}
+
+/// Whether a file of the journal's directory is a day's decisions.
+pub fn is_day(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "jsonl")
 }
 
 /// The files of a directory, sorted; none where there is no directory.
