@@ -248,7 +248,7 @@ impl Veil<'_> {
         for Recipient { address, mailboxes, reply, domain, role: _, decision } in recipients {
             self.text(reply);
             self.host(domain);
-            if let Some(RecipientDecision { action: _, rule: _ }) = decision {}
+            if let Some(RecipientDecision { action: _, rule: _, instead_of: _ }) = decision {}
             self.address(address);
             mailboxes.iter_mut().for_each(|mailbox| self.address(mailbox));
         }
