@@ -153,6 +153,7 @@ impl Tried<'_> {
         let (local, domain) = self.address.rsplit_once('@').unwrap_or((&self.address, ""));
         match fact.name {
             "rcpt.address" => Some(Value::text(&self.address)),
+            "rcpt.local" if !local.starts_with('"') => Some(Value::text(local)),
             "rcpt.domain" if !self.domain.is_empty() => Some(Value::text(&self.domain)),
             "rcpt.domain" if domain.is_ascii() && !domain.is_empty() => {
                 Some(Value::String(Cow::Owned(domain.to_ascii_lowercase())))

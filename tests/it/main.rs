@@ -33,6 +33,7 @@ mod iprev;
 mod journal;
 mod log;
 mod metrics;
+mod mime;
 mod outage;
 mod policy;
 mod problem;
