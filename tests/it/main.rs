@@ -12,6 +12,7 @@ mod authentication_results;
 mod author;
 mod bad_input;
 mod block_lists;
+mod canonicalization;
 mod condition;
 mod config;
 mod conformance;
