@@ -149,10 +149,16 @@ fn quoted(text: &str) -> String {
 pub async fn without_ours(header: &Arc<Header>, authserv_id: &str) -> Vec<u8> {
     let octets: usize = header.named(RESULTS).map(|field| field.value.len()).sum();
     let (header, ours) = (Arc::clone(header), name(authserv_id));
-    heavy::run(octets > QUICK_RESULTS, move || header.without(|field| is_ours(field, &ours))).await
+    heavy::run(octets > QUICK_RESULTS, move || header.without(|field| is_of(field, &ours))).await
 }
 
-fn is_ours(field: FieldRef<'_>, ours: &str) -> bool {
+/// Whether only we may write this field.
+pub fn is_ours(field: FieldRef<'_>, authserv_id: &str) -> bool {
+    is_of(field, &name(authserv_id))
+}
+
+/// `ours`: our authserv-id, ready to compare.
+fn is_of(field: FieldRef<'_>, ours: &str) -> bool {
     let is_own_name = |name: &[u8]| name.get(..11).is_some_and(|start| start.eq_ignore_ascii_case(b"x-gatepost-"));
     field.is("return-path") || is_own_name(field.name) || (field.is(RESULTS) && claims(field.value, ours))
 }

@@ -206,11 +206,11 @@ fn fate(judge: &Judge<'_>, facts: &Facts<'_, '_>, seen: &mut Seen) -> Fate {
 fn note_outcomes(judge: &Judge<'_>, judgement: &Judgement, asked: &[(String, bool)], seen: &mut Seen) {
     for record in &judgement.rules {
         let bit = match record.outcome {
-            Outcome::Acted | Outcome::Scored => MATCHED,
+            Outcome::Acted | Outcome::Scored | Outcome::Changed => MATCHED,
             Outcome::Observed => OBSERVED,
             Outcome::Error => FAILED,
             Outcome::Excepted => EXCEPTED,
-            Outcome::NotMatched | Outcome::Changed => continue,
+            Outcome::NotMatched => continue,
         };
         if !asked.iter().any(|(rule, _)| *rule == record.name) {
             seen.note(judge, &record.name, bit);

@@ -37,6 +37,7 @@ mod metrics;
 mod mime;
 mod outage;
 mod policy;
+mod privacy;
 mod problem;
 mod rates;
 mod receive;

@@ -8,6 +8,7 @@ pub mod dns;
 pub mod dovecot;
 pub mod evaluation;
 pub mod player;
+pub mod postfix;
 pub mod programs;
 pub mod server;
 pub mod site;
