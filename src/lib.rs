@@ -46,6 +46,8 @@ pub mod authenticate;
 
 pub mod facts;
 
+pub mod state;
+
 pub mod policy;
 
 pub mod deliver;

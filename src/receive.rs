@@ -18,6 +18,7 @@ mod lookups;
 mod memory;
 mod outage;
 mod reading;
+mod remember;
 mod transaction;
 
 use std::net::{IpAddr, SocketAddr};
@@ -51,6 +52,7 @@ pub use crate::authenticate::Dns;
 pub use crate::authenticate::block_lists::{Code, ListSetup};
 pub use crate::authenticate::resolver::{DnsName, Server as DnsServer, Transport as DnsTransport};
 pub use crate::facts::ListKind;
+pub use crate::state::{Settings as Remembering, State};
 use account::{End, Watch};
 pub use carry_out::Carrier;
 use ending::by_protocol;
@@ -90,6 +92,8 @@ pub struct Receiver {
     pub carrier: Carrier,
     /// Where decision records go; without one nothing can be discarded.
     pub journal: Option<Arc<Journal>>,
+    /// What is remembered between messages; a rehearsal recalls and notes nothing.
+    pub state: Option<State>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What messages may hold in memory.
@@ -203,6 +207,7 @@ impl Inquiry {
             facts: Facts { mail_from, clock: Some(reading::clock()), ..self.session.clone() },
             authenticator,
             lookups,
+            counted: false,
             accepted: Vec::new(),
             tried: Vec::new(),
             tried_more: 0,
@@ -218,6 +223,7 @@ impl Inquiry {
     /// A forward-path: is it a recipient of ours, and do the rules take mail for it?
     pub async fn recipient(&mut self, path: ForwardPath) -> Reply {
         let watch = Watch::start();
+        self.count_transaction().await;
         let local = match self.receiver.directory.resolve(&path) {
             Resolution::Local(local) => local,
             Resolution::Relay => {
@@ -236,15 +242,19 @@ impl Inquiry {
         for stage in [Stage::Connect, Stage::Mail, Stage::Rcpt] {
             needs.extend(*policy.needs(stage));
         }
-        self.until(needs).await;
+        self.until(remember::with_what_recalling_needs(needs)).await;
         let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
         if transaction.panicked {
             // rules would take what is missing for what was found
             return self.refuse_recipient(&path, Some(&local), by_protocol(Stage::Rcpt, reply::internal_error()));
         }
         transaction.facts.rcpt = reading::forward_path(&path, &local, transaction.accepted.len());
+        self.recall_recipient(&policy).await;
+        let Some(transaction) = &self.transaction else { return reply::internal_error() };
         let judged = judge::recipient(&policy, &transaction.facts, transaction.authenticator.met_outage());
+        self.note_recipient_seen().await;
         self.receiver.metrics.stage(Stage::Rcpt, watch.read());
+        let Some(transaction) = &self.transaction else { return reply::internal_error() };
         match judged {
             Err(refusal) => self.refuse_recipient(&path, Some(&local), *refusal),
             Ok(standing) if !transaction.goes_with(&standing) => {
@@ -327,10 +337,12 @@ impl Inquiry {
             Ok(content) => content,
             Err(refusal) => return self.refuse_message(refusal),
         };
+        self.recall_message().await;
         let Some(transaction) = self.transaction.take() else { return reply::internal_error() };
         let mut end = self.decide_and_carry_out(&transaction, content).await;
         let reply = self.worded(end.reply.take().unwrap_or_else(reply::internal_error), &transaction.reference);
         end.reply = Some(reply.clone());
+        self.note_message_seen(&transaction, &end).await;
         self.receiver.metrics.stage(Stage::Data, watch.read());
         self.account(&transaction, end);
         reply

@@ -56,6 +56,9 @@ pub struct Args {
     pub message: Option<PathBuf>,
 }
 
+/// What a rehearsal leaves out.
+const NOT_REMEMBERED: &str = "\nThe policy asks for greylisting or rates. A rehearsal looks up and notes nothing that is remembered: greylist.result is\n'' here, and every rate 0.\n";
+
 /// Runs it.
 pub fn run(args: &Args) -> ExitCode {
     match attempt(args) {
@@ -77,7 +80,8 @@ fn attempt(args: &Args) -> Result<String, Exit> {
     let record = runtime.block_on(watched(receiver, told, message.as_deref(), config.limits.message));
     let record = record.ok_or_else(|| usage("the rehearsal left no record; please report this".to_owned()))?;
     if !args.json {
-        return Ok(story_of_rehearsal(&record));
+        let remembers = config.policies.all().iter().any(|policy| policy.remembers());
+        return Ok(story_of_rehearsal(&record) + if remembers { NOT_REMEMBERED } else { "" });
     }
     serde_json::to_string(&record).map(|json| json + "\n").map_err(|error| usage(error.to_string()))
 }
@@ -143,6 +147,7 @@ fn receiver(config: &Config) -> Result<Receiver, String> {
             .with_block_lists(block_lists(config)),
         carrier: Carrier::Nowhere,
         journal: None,
+        state: None,
         metrics: Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| error.to_string())?),
         memory: Memory::new(u64::MAX, u64::MAX),
     })

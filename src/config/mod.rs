@@ -51,6 +51,8 @@ catch_all = "postmaster"
 listen = "127.0.0.1:9125"
 [journal]
 directory = "journal"
+[state]
+directory = "state"
 "#;
 
 /// A configuration in which nothing is wrong.
@@ -80,6 +82,8 @@ pub struct Config {
     pub http: Http,
     /// `[journal]`
     pub journal: Journal,
+    /// `[state]`
+    pub state: State,
     /// `[security]`
     pub security: Security,
     /// `[limits]`
@@ -118,6 +122,21 @@ pub struct Journal {
     pub directory: PathBuf,
     /// How long a day's file is kept.
     pub keep: Duration,
+}
+
+/// `[state]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// Where what is remembered outlives a restart.
+    pub directory: PathBuf,
+    /// The most strangers, known senders, and counts of each rate.
+    pub entries: usize,
+    /// Who comes again sooner is early.
+    pub greylist_delay: Duration,
+    /// Who comes again later is new; longer than the delay.
+    pub greylist_window: Duration,
+    /// How long a sender is known after its last accepted message.
+    pub greylist_known: Duration,
 }
 
 /// `[security]`
@@ -235,6 +254,8 @@ impl Config {
             "http.listen" => self.http != newer.http,
             "journal.directory" => self.journal.directory != newer.journal.directory,
             "journal.keep" => self.journal.keep != newer.journal.keep,
+            "state.directory" => self.state.directory != newer.state.directory,
+            "state.entries" => self.state.entries != newer.state.entries,
             "security.user" => self.security.user != newer.security.user,
             "security.group" => self.security.group != newer.security.group,
             "limits.connections" => self.limits.connections != newer.limits.connections,
@@ -279,6 +300,7 @@ fn read(reader: &mut Reader, table: &DeTable<'_>) -> Option<Config> {
     let policies = policies::read(reader, &top, &domains, &block_lists::zones(&block_lists));
     let http = sections::http(reader, &top);
     let journal = sections::journal(reader, &top);
+    let state = sections::state(reader, &top);
     let security = sections::security(reader, &top);
     let limits = sections::limits(reader, &top);
     let hostname = hostname?.value;
@@ -295,6 +317,7 @@ fn read(reader: &mut Reader, table: &DeTable<'_>) -> Option<Config> {
         block_lists,
         http: http?,
         journal: journal?,
+        state: state?,
         security,
         limits,
     })

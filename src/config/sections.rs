@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::reader::{Placed, Reader, Section};
 use super::value::{self, Fault, parse_listener, parse_network};
-use super::{Config, Http, Journal, Limits, Maildir, Security, Smtp, files};
+use super::{Config, Http, Journal, Limits, Maildir, Security, Smtp, State, files};
 use crate::problem::Problems;
 use crate::smtp::address::Domain;
 
@@ -192,6 +192,23 @@ pub(super) fn journal(reader: &mut Reader, top: &Section<'_>) -> Option<Journal>
     let directory = journal.read(reader, "directory", value::string);
     let keep = Duration::from_secs(journal.number(reader, "keep"));
     Some(Journal { directory: reader.path(&directory?.value), keep })
+}
+
+pub(super) fn state(reader: &mut Reader, top: &Section<'_>) -> Option<State> {
+    let state = top.section(reader, "state");
+    let directory = state.read(reader, "directory", value::string);
+    let mut number = |name| state.number(reader, name);
+    let entries = usize::try_from(number("entries")).unwrap_or(usize::MAX);
+    let [delay, window, known] =
+        ["greylist_delay", "greylist_window", "greylist_known"].map(|name| Duration::from_secs(number(name)));
+    if delay >= window && !window.is_zero() {
+        let span = state.raw("greylist_delay").or(state.raw("greylist_window")).map(|value| value.span());
+        let fault =
+            Fault::new("is not shorter than state.greylist_window", "nobody could come again in time: make it shorter");
+        reader.problem(span, "state.greylist_delay", fault);
+    }
+    let directory = reader.path(&directory?.value);
+    Some(State { directory, entries, greylist_delay: delay, greylist_window: window, greylist_known: known })
 }
 
 pub(super) fn security(reader: &mut Reader, top: &Section<'_>) -> Security {

@@ -103,6 +103,8 @@ aliases = {{ postmaster = "alice", abuse = "alice", team = ["alice", "bob"] }}
 listen = "{LOOPBACK}:{http}"
 [journal]
 directory = "journal"
+[state]
+directory = "state"
 "#
     )
 }

@@ -156,7 +156,8 @@ fn split(octets: &[u8]) -> (&[u8], &[u8]) {
     (octets, &[])
 }
 
-/// What stands between the delimiter lines of a multipart (RFC 2046 §5.1.1).
+/// What stands between the delimiter lines of a multipart (RFC 2046 §5.1.1). Delimiter lines in a row are one; and where one comes
+/// behind the last one, what follows it is a part too: some readers show it, so that files could hide there.
 struct Sections<'a> {
     octets: &'a [u8],
     delimiter: memmem::Finder<'static>,
@@ -175,8 +176,17 @@ impl<'a> Sections<'a> {
     fn new(octets: &'a [u8], boundary: &str) -> Self {
         let delimiter = memmem::Finder::new(format!("--{boundary}").as_bytes()).into_owned();
         let mut sections = Sections { octets, delimiter, next: None };
-        sections.next = sections.delimiter(0).filter(|first| !first.closes).map(|first| first.ends);
+        sections.next = sections.opening(sections.delimiter(0));
         sections
+    }
+
+    /// Where a section begins: behind this delimiter line, or behind the next one that does not close.
+    fn opening(&self, found: Option<Delimiter>) -> Option<usize> {
+        let mut found = found?;
+        while found.closes {
+            found = self.delimiter(found.ends)?;
+        }
+        Some(found.ends)
     }
 
     /// The first delimiter line at or behind `from`, which is the beginning of a line.
@@ -204,15 +214,18 @@ impl<'a> Iterator for Sections<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        let start = self.next.take()?;
-        match self.delimiter(start) {
-            Some(found) => {
-                self.next = (!found.closes).then_some(found.ends);
-                // an empty section has no line end of its own before the delimiter
-                self.octets.get(start..found.begins.max(start))
+        loop {
+            let start = self.next.take()?;
+            let Some(found) = self.delimiter(start) else {
+                // a multipart that does not end, ends with what holds it
+                return self.octets.get(start..);
+            };
+            let ends = found.begins;
+            self.next = self.opening(Some(found));
+            // between two in a row there is not even a line end
+            if ends >= start {
+                return self.octets.get(start..ends);
             }
-            // a multipart that does not end, ends with what holds it
-            None => self.octets.get(start..),
         }
     }
 }

@@ -316,6 +316,16 @@ impl Policy {
         &self.rates
     }
 
+    /// Whether any rule asks what greylisting remembers.
+    pub fn greylists(&self) -> bool {
+        self.needs.iter().any(|needs| needs.touches("greylist"))
+    }
+
+    /// Whether anything is to be remembered between messages for it.
+    pub fn remembers(&self) -> bool {
+        self.greylists() || !self.rates.is_empty()
+    }
+
     /// Lets the rules of a stage decide, in their order. Total: a rule whose condition can't be run is recorded as such and left out.
     pub fn judge(&self, stage: Stage, facts: &dyn FactSource, so_far: &mut Judgement) -> Verdict {
         decide::judge(self, stage, facts, so_far, &mut |_| false)

@@ -8,7 +8,7 @@ use crate::facts::{Facts, Rcpt, Stage};
 use crate::policy::Grounds;
 use crate::smtp::reply::Reply;
 
-use super::transaction::{Refusal, Transaction};
+use super::transaction::{Recalled, Refusal, Transaction};
 
 /// How a transaction ended.
 pub(super) struct End {
@@ -23,6 +23,8 @@ pub(super) struct End {
     pub score: f64,
     /// What rules could read of the recipients.
     pub rcpt: Rcpt,
+    /// What was recalled when it was decided; `None` where that is as the transaction has it.
+    pub recalled: Option<Recalled>,
     pub policy: PolicyRecord,
     pub delivery: Vec<DeliveryRecord>,
     /// Why it could not be stored, where it was to be.
@@ -45,6 +47,7 @@ impl End {
             rules: refusal.rules,
             score: refusal.score,
             rcpt: refusal.rcpt,
+            recalled: refusal.recalled,
             policy,
             delivery: Vec::new(),
             trouble: String::new(),
@@ -65,6 +68,7 @@ impl End {
             rules: Vec::new(),
             score: 0.0,
             rcpt: Rcpt::default(),
+            recalled: None,
             policy,
             delivery: Vec::new(),
             trouble: String::new(),
@@ -77,7 +81,8 @@ impl End {
 
 /// The decision record of a transaction that has ended.
 pub(super) fn record(transaction: &Transaction, end: &End) -> Record {
-    let facts = Facts { score: end.score, rcpt: end.rcpt.clone(), ..transaction.facts.clone() };
+    let Recalled { greylist, rates } = end.recalled.clone().unwrap_or_else(|| Recalled::of(&transaction.facts));
+    let facts = Facts { greylist, rates, score: end.score, rcpt: end.rcpt.clone(), ..transaction.facts.clone() };
     Record {
         v: 1,
         reference: transaction.reference.clone(),

@@ -26,7 +26,7 @@ const ADDRESS: usize = 320;
 /// A refusal that no rule made.
 pub(super) fn by_protocol(stage: Stage, reply: Reply) -> Refusal {
     let (rules, grounds) = (Vec::new(), Grounds::default());
-    Refusal { stage, rule: String::new(), grounds, reply, rules, score: 0.0, rcpt: Rcpt::default() }
+    Refusal { stage, rule: String::new(), grounds, reply, rules, score: 0.0, rcpt: Rcpt::default(), recalled: None }
 }
 
 impl Inquiry {

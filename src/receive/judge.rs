@@ -8,7 +8,7 @@ use crate::policy::{Grounds, Judgement, Policy, Verdict};
 use crate::smtp::reply::{self, Reply};
 
 use super::outage::in_outage;
-use super::transaction::{Accepted, Refusal, Standing, Transaction};
+use super::transaction::{Accepted, Recalled, Refusal, Standing, Transaction};
 
 /// Judges a recipient by the rules of its policy for connect, mail and rcpt. In an outage of our DNS what leans on it is deferred.
 pub(super) fn recipient(policy: &Arc<Policy>, facts: &Facts, met_outage: bool) -> Result<Standing, Box<Refusal>> {
@@ -30,7 +30,8 @@ pub(super) fn recipient(policy: &Arc<Policy>, facts: &Facts, met_outage: bool) -
             let Judgement { score, rules, grounds, .. } = judgement;
             // an outage is no rule's doing
             let grounds = if rule.is_empty() { Grounds::default() } else { grounds };
-            Err(Box::new(Refusal { stage, rule, grounds, reply, score, rules, rcpt }))
+            let recalled = Some(Recalled::of(facts));
+            Err(Box::new(Refusal { stage, rule, grounds, reply, score, rules, rcpt, recalled }))
         }
     }
 }
@@ -75,6 +76,7 @@ pub(super) fn refusal(judged: &[Judged<'_>]) -> Option<Refusal> {
             rules: one.judgement.rules.clone(),
             score: one.judgement.score,
             rcpt: one.rcpt.clone(),
+            recalled: None,
         })
     })
 }

@@ -1,13 +1,14 @@
 //! One transaction, from MAIL to its end: who it is for, what was judged so far, the message as it comes in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::authenticate::Authenticator;
+use crate::facts::rate::{Counted, Rate};
 use crate::facts::record::{Recipient, RecipientDecision, RuleRecord};
 use crate::facts::word::Action;
-use crate::facts::{Facts, Rcpt, Role, Stage};
+use crate::facts::{Facts, Greylist, Rcpt, Role, Stage};
 use crate::message::author::Author;
 use crate::policy::{Grounds, Judgement, Policy, Rule};
 use crate::recipients::MailboxName;
@@ -29,18 +30,40 @@ type Assignment = dyn Fn(&MailboxName) -> Arc<Policy> + Send + Sync;
 pub struct Policies {
     default: Arc<Policy>,
     of: Arc<Assignment>,
+    /// What any of them asks to be counted.
+    rates: Arc<BTreeSet<Rate>>,
+    /// Whether any of them greylists.
+    greylist: bool,
 }
 
 impl Policies {
-    /// `default` judges what belongs to no mailbox or to several of different policies; `of` knows each mailbox's.
-    pub fn new(default: Arc<Policy>, of: impl Fn(&MailboxName) -> Arc<Policy> + Send + Sync + 'static) -> Self {
-        Policies { default, of: Arc::new(of) }
+    /// `default` judges what belongs to no mailbox or to several of different policies; `of` knows each mailbox's, which is one of
+    /// `all`.
+    pub fn new(
+        default: Arc<Policy>,
+        all: &[&Arc<Policy>],
+        of: impl Fn(&MailboxName) -> Arc<Policy> + Send + Sync + 'static,
+    ) -> Self {
+        let each = || all.iter().copied().chain([&default]);
+        let rates = each().flat_map(|policy| policy.rates().iter().copied()).collect();
+        let greylist = each().any(|policy| policy.greylists());
+        Policies { default, of: Arc::new(of), rates: Arc::new(rates), greylist }
+    }
+
+    /// The rates that any policy asks for and that count such things.
+    pub(super) fn rates(&self, counted: Counted) -> Vec<Rate> {
+        self.rates.iter().copied().filter(|rate| rate.counted() == counted).collect()
+    }
+
+    /// Whether any policy greylists.
+    pub(super) fn greylist(&self) -> bool {
+        self.greylist
     }
 
     /// The same policy for everyone.
     pub fn uniform(policy: Arc<Policy>) -> Self {
         let of = Arc::clone(&policy);
-        Policies::new(policy, move |_| Arc::clone(&of))
+        Policies::new(policy, &[], move |_| Arc::clone(&of))
     }
 
     /// The policy of a forward-path that leads to these mailboxes.
@@ -109,6 +132,8 @@ pub(super) struct Transaction {
     /// Bounds what is looked up for the message.
     pub authenticator: Authenticator,
     pub lookups: Lookups,
+    /// Counted in the rates of transactions.
+    pub counted: bool,
     pub accepted: Vec<Accepted>,
     pub tried: Vec<Recipient>,
     pub tried_more: u64,
@@ -136,6 +161,21 @@ pub(super) struct Refusal {
     pub score: f64,
     /// What rules could read of the recipient.
     pub rcpt: Rcpt,
+    /// What was recalled of it; `None` where that is as the transaction has it.
+    pub recalled: Option<Recalled>,
+}
+
+/// What was remembered when a recipient was judged.
+#[derive(Debug, Clone)]
+pub(super) struct Recalled {
+    pub greylist: Greylist,
+    pub rates: BTreeMap<String, u64>,
+}
+
+impl Recalled {
+    pub fn of(facts: &Facts) -> Self {
+        Recalled { greylist: facts.greylist.clone(), rates: facts.rates.clone() }
+    }
 }
 
 impl Refusal {
@@ -152,6 +192,11 @@ impl Refusal {
 }
 
 impl Transaction {
+    /// Whether rules for the message greylist.
+    pub fn greylists_at_data(&self) -> bool {
+        self.accepted.iter().any(|accepted| accepted.standing.policy.needs(Stage::Data).touches("greylist"))
+    }
+
     /// Whether the recipient can be judged together with those accepted so far: there is one answer after DATA (RFC 5321
     /// §4.1.1.4), so where a refusal could differ it is asked to come again alone.
     pub fn goes_with(&self, standing: &Standing) -> bool {

@@ -10,6 +10,7 @@ use crate::observe::journal::Journal;
 use crate::problem::Problems;
 
 use super::listener;
+use super::memory;
 use super::privileges::{become_account, is_root, make_directory};
 use super::tls;
 
@@ -59,9 +60,9 @@ pub fn bind(config: &Config) -> Result<Bound, StartError> {
     let http = listener::bind("http.listen", config.http.listen).map_err(StartError::Machine)?;
     if let Some(account) = account {
         if is_root() {
-            for (key, path) in
-                [("maildir.root", &config.maildir.root), ("journal.directory", &config.journal.directory)]
-            {
+            let state = Some(("state.directory", &config.state.directory)).filter(|_| memory::is_asked_for(config));
+            let always = [("maildir.root", &config.maildir.root), ("journal.directory", &config.journal.directory)];
+            for (key, path) in always.into_iter().chain(state) {
                 make_directory(path, account)
                     .map_err(|error| StartError::Machine(format!("{key}: can't make {}: {error}", path.display())))?;
             }

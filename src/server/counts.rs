@@ -8,9 +8,11 @@ use arc_swap::ArcSwap;
 use crate::deliver::{Counters as Delivered, Writers};
 use crate::observe::journal::Journal;
 use crate::observe::log::Log;
-use crate::observe::metrics::label::{DeliverErrorKind, DirectorySync, DnsOutcome, ListOutcome};
-use crate::observe::metrics::{ListCount, Metrics, MetricsError};
-use crate::receive::Receiver;
+use crate::observe::metrics::label::{
+    DeliverErrorKind, DirectorySync, DnsOutcome, GreylistKey, GreylistResult, ListOutcome,
+};
+use crate::observe::metrics::{ListCount, Metrics, MetricsError, StateCount};
+use crate::receive::{Receiver, State};
 
 use super::connection::Generation;
 
@@ -48,6 +50,26 @@ pub(super) fn register(
     metrics.register_directory_syncs(DirectorySync::Shared, delivered(|all| &all.directory_syncs_shared))?;
     metrics.register_journal(journal)?;
     log.map_or(Ok(()), |log| metrics.register_log(log))
+}
+
+/// Registers what is remembered between messages.
+///
+/// # Errors
+/// It is registered already.
+pub(super) fn register_state(metrics: &Metrics, state: &State) -> Result<(), MetricsError> {
+    for result in GreylistResult::ALL.iter().skip(1) {
+        for key in GreylistKey::ALL.iter().skip(1) {
+            let counters = Arc::clone(state.counters());
+            metrics.register_greylist(*result, *key, move || counters.results(*result, *key))?;
+        }
+    }
+    let (no_room, unanswered) = (Arc::clone(state.counters()), Arc::clone(state.counters()));
+    metrics.register_counter("gatepost_greylist_no_room_total", &[], move || no_room.no_room())?;
+    let (errors, pushed_out, all) = (state.clone(), state.clone(), state.clone());
+    let failures = move || errors.errors().saturating_add(unanswered.unanswered());
+    metrics.register_counter("gatepost_state_errors_total", &[], failures)?;
+    metrics.register_counter("gatepost_state_pushed_out_total", &[], move || pushed_out.pushed_out())?;
+    metrics.register_state(move || StateCount { up: !all.is_failing(), entries: all.entries() })
 }
 
 /// Registers the block lists that are in force, whichever those are when somebody asks.

@@ -25,7 +25,9 @@ pub(super) struct Lasting {
 /// Who judges whose mail.
 pub fn policies(config: &Config) -> Policies {
     let policies = config.policies.clone();
-    Policies::new(Arc::clone(config.policies.default()), move |mailbox| Arc::clone(policies.of(mailbox)))
+    Policies::new(Arc::clone(config.policies.default()), &config.policies.all(), move |mailbox| {
+        Arc::clone(policies.of(mailbox))
+    })
 }
 
 /// What sessions that begin from now on share.

@@ -11,6 +11,7 @@ mod dns;
 mod generation;
 mod listener;
 mod lists;
+mod memory;
 mod private;
 mod privileges;
 mod reload;

@@ -12,6 +12,7 @@ use crate::receive::Receiver;
 use super::bind::{StartError, certificates};
 use super::generation::{Lasting, generation, policies};
 use super::lists::block_lists;
+use super::memory;
 
 /// One reload.
 pub(super) struct Reload {
@@ -64,6 +65,10 @@ impl Reload {
             tracing::warn!(keys = %restart.join(", "), "these keys have changed and need a restart; the old values stay");
         }
         let was = &self.lasting.receiver;
+        let state = was.state.as_ref().map(|state| state.with(memory::remembering(&config)));
+        if let Some(state) = &state {
+            memory::keep(state, &config).map_err(|error| error.to_string())?;
+        }
         let in_force = self.lasting.generation.load();
         let receiver = Arc::new(Receiver {
             hostname: config.hostname.as_str().to_owned(),
@@ -71,6 +76,7 @@ impl Reload {
             trusted: config.smtp.trusted.clone(),
             soft_reject: config.smtp.soft_reject,
             directory: Arc::clone(&config.directory),
+            state,
             authenticator: in_force.receiver.authenticator.with_block_lists(block_lists(&config)),
             ..Receiver::clone(was)
         });

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use crate::config::Config;
 use crate::deliver::Writers;
 use crate::observe::journal::Journal;
+use crate::receive::State;
 
 use super::generation::Lasting;
 use super::reload::Reload;
@@ -30,6 +31,7 @@ pub struct Running {
     pub(super) shutdown: Shutdown,
     pub(super) writers: Arc<Writers>,
     pub(super) journal: Arc<Journal>,
+    pub(super) state: State,
     pub(super) tasks: Vec<JoinHandle<()>>,
     pub(super) stop_http: oneshot::Sender<()>,
     pub(super) http_task: JoinHandle<()>,
@@ -89,6 +91,11 @@ impl Running {
             tokio::task::spawn_blocking(move || journal.close(Duration::from_secs(10))).await.unwrap_or_default();
         if lost > 0 {
             tracing::error!(lost, "lines of the journal could not be written");
+        }
+        let state = self.state.clone();
+        let kept = tokio::task::spawn_blocking(move || state.close(Duration::from_secs(10))).await.unwrap_or_default();
+        if !kept {
+            tracing::error!("what greylisting and rates remember could not be kept in time");
         }
         let _ = self.stop_http.send(());
         let _ = self.http_task.await;

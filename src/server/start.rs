@@ -20,7 +20,7 @@ use crate::observe::journal::Journal;
 use crate::observe::log::Log;
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::label::ConnectionOutcome;
-use crate::receive::{Carrier, Memory, Receiver, authenticator, read_time_zone};
+use crate::receive::{Carrier, Memory, Receiver, State, authenticator, read_time_zone};
 use crate::smtp::reply;
 
 use super::bind::{Bound, StartError, machine};
@@ -30,6 +30,7 @@ use super::dns;
 use super::generation::{Lasting, generation, policies};
 use super::listener::{self, Denied, Permits};
 use super::lists;
+use super::memory;
 use super::private::PrivateClients;
 use super::running::Running;
 use super::shutdown::Shutdown;
@@ -68,6 +69,8 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     writers.start().map_err(machine)?;
     let journal = Arc::new(bound.journal);
     journal.start().map_err(machine)?;
+    let state = State::in_memory(memory::remembering(&config), config.state.entries);
+    memory::keep(&state, &config).map_err(machine)?;
     let policies = policies(&config);
     let receiver = Arc::new(Receiver {
         hostname: config.hostname.as_str().to_owned(),
@@ -81,10 +84,12 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
             .with_block_lists(lists::block_lists(&config)),
         carrier: Carrier::Maildirs(Arc::clone(&writers)),
         journal: Some(Arc::clone(&journal)),
+        state: Some(state.clone()),
         metrics: Arc::clone(&metrics),
         memory: Memory::new(MEMORY, config.limits.message.max(MEMORY / 8)),
     });
     counts::register(&metrics, &receiver, &writers, &journal, log.as_ref()).map_err(machine)?;
+    counts::register_state(&metrics, &state).map_err(machine)?;
     metrics.soft_reject(config.smtp.soft_reject);
     let generation = generation(&config, Arc::clone(&receiver), bound.acceptor);
     let generation = Arc::new(ArcSwap::from_pointee(generation));
@@ -115,6 +120,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         shutdown,
         writers,
         journal,
+        state,
         tasks,
         stop_http,
         http_task,

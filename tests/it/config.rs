@@ -70,6 +70,10 @@ fn every_key_is_read() {
     assert_eq!(config.http.listen, "[::1]:9999".parse().unwrap());
     assert_eq!(config.journal.directory, Path::new("/tmp/journal"));
     assert_eq!(config.journal.keep, Duration::from_secs(30 * 86_400));
+    let state = &config.state;
+    assert_eq!((state.directory.as_path(), state.entries), (Path::new("/tmp/state"), 5000));
+    let days = [state.greylist_window, state.greylist_known].map(|time| time.as_secs() / 86_400);
+    assert_eq!((state.greylist_delay.as_secs(), days), (600, [1, 60]));
     assert_eq!(
         (config.security.user.as_deref(), config.security.group.as_deref()),
         (Some("gatepost-mail"), Some("mail"))
@@ -152,8 +156,8 @@ fn a_minimal_file_takes_the_defaults_of_the_table() {
     let explicit = parsed(&format!("{explicit}{DOMAIN}"));
     assert_eq!(absent.smtp, explicit.smtp);
     assert_eq!(
-        (&absent.maildir, &absent.http, &absent.journal),
-        (&explicit.maildir, &explicit.http, &explicit.journal)
+        (&absent.maildir, &absent.http, &absent.journal, &absent.state),
+        (&explicit.maildir, &explicit.http, &explicit.journal, &explicit.state)
     );
     assert_eq!(absent.limits, explicit.limits);
     // and those are what the documentation says
@@ -163,6 +167,8 @@ fn a_minimal_file_takes_the_defaults_of_the_table() {
     assert_eq!(absent.http.listen, "127.0.0.1:9125".parse().unwrap());
     assert_eq!(absent.journal.directory, Path::new("/var/lib/gatepost/journal"));
     assert_eq!(absent.journal.keep, Duration::from_secs(14 * 86_400));
+    assert_eq!(absent.state.directory, Path::new("/var/lib/gatepost/state"));
+    assert_eq!(absent.state.greylist_delay, Duration::from_secs(300));
     let limits = &absent.limits;
     assert_eq!((limits.command_line, limits.message, limits.recipients, limits.errors), (2048, 50_000_000, 1000, 10));
     assert_eq!((limits.session, limits.idle), (Duration::from_secs(1800), Duration::from_secs(300)));
@@ -239,6 +245,8 @@ fn keys_that_need_a_restart_are_told_and_others_are_not() {
         ("http.listen", "'127.0.0.1:1'"),
         ("journal.directory", "'/elsewhere'"),
         ("journal.keep", "'15d'"),
+        ("state.directory", "'/elsewhere'"),
+        ("state.entries", "5000"),
         ("security.user", "'nobody'"),
         ("limits.connections", "7"),
         ("limits.connections_per_address", "7"),

@@ -14,10 +14,10 @@ use gatepost::observe::journal::Journal;
 use gatepost::observe::log::Log;
 use gatepost::observe::metrics::declared::{DECLARED, Kind};
 use gatepost::observe::metrics::label::{
-    CODES, ConnectionOutcome, DeliverErrorKind, DirectorySync, DnsOutcome, HandshakeOutcome, ListOutcome, Method,
-    ReloadOutcome, SessionTls, Verb,
+    CODES, ConnectionOutcome, DeliverErrorKind, DirectorySync, DnsOutcome, GreylistKey, GreylistResult,
+    HandshakeOutcome, ListOutcome, Method, ReloadOutcome, Remembered, SessionTls, Verb,
 };
-use gatepost::observe::metrics::{ListCount, Metrics, MetricsError};
+use gatepost::observe::metrics::{ListCount, Metrics, MetricsError, StateCount};
 
 use crate::journal::record;
 
@@ -58,6 +58,13 @@ fn full() -> Metrics {
         })
         .unwrap();
     metrics.register_log(&Log::to(Box::new(std::io::sink()))).unwrap();
+    for result in GreylistResult::ALL {
+        metrics.register_greylist(*result, GreylistKey::Spf, || 7).unwrap();
+    }
+    for noun in ["greylist_no_room", "state_errors", "state_pushed_out"] {
+        metrics.register_counter(&format!("gatepost_{noun}_total"), &[], || 8).unwrap();
+    }
+    metrics.register_state(|| StateCount { up: true, entries: [1, 2, 3] }).unwrap();
     for outcome in DirectorySync::ALL {
         metrics.register_directory_syncs(*outcome, || 6).unwrap();
     }
@@ -122,8 +129,11 @@ fn the_page_of_metrics_and_the_code_say_the_same() {
 #[test]
 fn the_page_of_metrics_names_every_label_value() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
-    let sets: [(&str, &[&str]); 14] = [
+    let sets: [(&str, &[&str]); 17] = [
         ("block lists `outcome`", ListOutcome::WORDS),
+        ("greylist `result`", &GreylistResult::WORDS[1..]),
+        ("greylist `key`", &GreylistKey::WORDS[1..]),
+        ("state `kind`", Remembered::WORDS),
         ("directory syncs `outcome`", DirectorySync::WORDS),
         ("method", Method::WORDS),
         ("result", MethodResult::WORDS),

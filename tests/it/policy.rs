@@ -540,3 +540,43 @@ fn a_list_comes_from_a_file_with_an_entry_a_line() {
         assert_eq!(policy.judge(Stage::Data, &facts, &mut Judgement::default()).action(), action, "{helo}");
     }
 }
+
+#[test]
+fn a_test_need_not_give_of_a_header_field_what_follows() {
+    let test = |name: &str, given: &str, action: &str| {
+        format!("[[test]]\nname = '{name}'\ngiven = {{ {given} }}\nexpect = {{ action = '{action}' }}\n")
+    };
+    let rule = one_rule(
+        "headers['list-id'].present && headers['list-id'].count == 1 && headers['list-id'].last == headers['list-id'].value",
+    );
+    let action = good(&rule).rules()[0].action().unwrap().as_str();
+    let text = [
+        rule,
+        test("present", r#""headers['list-id'].present" = true"#, action),
+        test("text", r#"headers."list-id".value = "x""#, action),
+        test("text of the last", r#""headers['list-id'].last" = "x""#, action),
+        test("count", r#""headers['list-id'].count" = 1"#, action),
+        test("whole", r#"headers."list-id" = { value = "x", count = 1 }"#, action),
+        test("several", r#""headers['list-id'].count" = 2"#, "accept"),
+        test("differing", r#""headers['list-id'].value" = "x", "headers['list-id'].last" = "y""#, "accept"),
+        test("absent", r#""headers['list-id'].present" = false"#, "accept"),
+        test("another", r#""headers['list-post'].present" = true"#, "accept"),
+    ]
+    .concat();
+    let policy = good(&text);
+    assert_eq!(policy.run_tests().tests.len(), 9);
+    assert_eq!(policy.headers(), ["list-id"]);
+    assert!(policy.needs(Stage::Data).contains("headers") && !policy.needs(Stage::Data).touches("mime"));
+}
+
+#[test]
+fn a_policy_names_at_most_64_header_fields() {
+    let rules = |n: usize| {
+        (0..n)
+            .map(|n| format!("[[rule]]\nname = 'r{n}'\nat = 'data'\nscore = 1\nwhen = \"headers['x-{n}'].present\"\n"))
+    };
+    assert_eq!(good(&rules(64).collect::<String>()).headers().len(), 64);
+    let source = source("policy.toml", &rules(65).collect::<String>());
+    let problems = Policy::parse(source, &mut no_files).expect_err("too many").render(false);
+    assert!(problems.contains("the rules name 65 header fields; 64 are the most"), "{problems}");
+}

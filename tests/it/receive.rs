@@ -2,6 +2,7 @@
 
 mod content;
 mod evidence;
+mod facts;
 mod framing;
 mod invariants;
 mod memory;

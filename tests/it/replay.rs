@@ -244,7 +244,7 @@ fn what_a_transaction_that_ended_early_had_not_looked_up_is_unknown() {
     });
     check(
         &rule("r", "connect", "client.name == ''", REJECT),
-        &[unnamed.clone()],
+        std::slice::from_ref(&unnamed),
         &["untold 1: reject (old) -> unknown (r)"],
     );
     let helo = early(&|record| record.facts.helo_check = HeloCheck::default());

@@ -104,13 +104,28 @@ fn fields(header: &Header, name: &str, is_cut: &mut bool) -> Vec<ContentType<'st
     let read = header.named(name).filter_map(|field| {
         let value = field.value.get(..MAX_FIELD).unwrap_or(field.value);
         *is_cut |= value.len() < field.value.len();
-        let ended = [value, b"\r\n"].concat();
+        let ended = [&joined(value), b"\r\n".as_slice()].concat();
         match MessageStream::new(&ended).parse_content_type().into_owned() {
             HeaderValue::ContentType(found) => Some(found),
             _ => None,
         }
     });
     read.collect()
+}
+
+/// The value without the white space between encoded-words, which is none of the text's (RFC 2047 §6.2). Within a parameter mail-parser
+/// would keep it, and split an extension by it.
+fn joined(value: &[u8]) -> Vec<u8> {
+    let mut joined = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while let Some(end) = memchr::memmem::find(rest, b"?=") {
+        let (word, tail) = rest.split_at_checked(end + 2).unwrap_or((rest, &[]));
+        joined.extend_from_slice(word);
+        let next = tail.trim_ascii_start();
+        rest = if next.starts_with(b"=?") { next } else { tail };
+    }
+    joined.extend_from_slice(rest);
+    joined
 }
 
 impl Encoding {

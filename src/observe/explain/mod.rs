@@ -3,6 +3,7 @@
 //!
 //! Everything that came from a client or from its DNS is escaped before it is shown.
 
+mod content;
 mod evidence;
 mod summary;
 
@@ -152,6 +153,7 @@ fn message_claims(record: &Record) -> Vec<Line> {
         id => format!("Message-ID {}", fit(id)),
     };
     lines.push(line("message", format!("{} octets, {id}", facts.message.bytes)));
+    lines.extend(content::lines(facts));
     lines
 }
 

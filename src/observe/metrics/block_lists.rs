@@ -28,20 +28,25 @@ pub(super) struct BlockLists {
     read: Box<dyn Fn() -> Vec<ListCount> + Send + Sync>,
 }
 
-struct Family {
+/// A family whose series are read when somebody asks.
+pub(super) struct Family {
     declared: &'static Declaration,
     desc: Desc,
 }
 
 impl Family {
-    fn new(name: &str) -> Result<Family, MetricsError> {
+    pub(super) fn new(name: &str) -> Result<Family, MetricsError> {
         let declared = declared::find(name).ok_or_else(|| MetricsError::Undeclared(name.to_owned()))?;
         let labels = declared.labels.iter().map(|label| (*label).to_owned()).collect();
         let desc = Desc::new(declared.name.to_owned(), declared.meaning.to_owned(), labels, Default::default())?;
         Ok(Family { declared, desc })
     }
 
-    fn series(&self, values: &[&str]) -> Metric {
+    pub(super) fn desc(&self) -> &Desc {
+        &self.desc
+    }
+
+    pub(super) fn series(&self, values: &[&str]) -> Metric {
         let pair = |(label, value): (&&str, &&str)| {
             let mut pair = LabelPair::default();
             pair.set_name((*label).to_owned());
@@ -52,7 +57,7 @@ impl Family {
     }
 
     /// `None` without a series: Prometheus takes no empty family.
-    fn with(&self, kind: MetricType, series: Vec<Metric>) -> Option<MetricFamily> {
+    pub(super) fn with(&self, kind: MetricType, series: Vec<Metric>) -> Option<MetricFamily> {
         if series.is_empty() {
             return None;
         }

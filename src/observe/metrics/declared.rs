@@ -95,6 +95,16 @@ pub const DECLARED: &[Declaration] = &[
     ),
     counter("gatepost_dns_queries_total", &["outcome"], "Look-ups in DNS, answered from the cache or not."),
     gauge("gatepost_dns_up", &[], "0 while our own DNS servers do not work: what needs them is answered 451."),
+    counter(
+        "gatepost_greylist_no_room_total",
+        &[],
+        "Strangers that greylisting let in because there was no room to remember them.",
+    ),
+    counter(
+        "gatepost_greylist_results_total",
+        &["result", "key"],
+        "What greylisting said of a recipient or a message, and by what it knew the sender.",
+    ),
     counter("gatepost_journal_dropped_total", &[], "Lines that the journal lost."),
     counter("gatepost_journal_errors_total", &[], "Failed attempts to write the journal."),
     counter("gatepost_journal_lines_total", &[], "Lines that the journal wrote."),
@@ -116,6 +126,18 @@ pub const DECLARED: &[Declaration] = &[
         &["stage"],
         "Time that a stage took, from its question to its answer: rcpt (with the rules of connect and mail) and data.",
     ),
+    gauge("gatepost_state_entries", &["kind"], "What greylisting and rates remember now, by what it is."),
+    counter(
+        "gatepost_state_errors_total",
+        &[],
+        "Failed attempts to keep, or to look up, what greylisting and rates remember.",
+    ),
+    counter(
+        "gatepost_state_pushed_out_total",
+        &[],
+        "What greylisting and rates had to forget before its time because there was no room.",
+    ),
+    gauge("gatepost_state_up", &[], "0 while what greylisting and rates remember does not reach the disk."),
     counter("gatepost_tls_handshakes_total", &["outcome"], "TLS handshakes after STARTTLS."),
     counter(
         "gatepost_untrusted_private_clients_total",

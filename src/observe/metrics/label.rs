@@ -1,5 +1,7 @@
 //! The closed sets that labels take their values from: nothing that a client sends can make a new series.
 
+pub use crate::facts::word::{GreylistKey, GreylistResult};
+
 /// Declares an enum whose variants are label values.
 macro_rules! labels {
     ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
@@ -30,6 +32,17 @@ labels! {
         Busy = "busy",
         /// Its address has its share already.
         Share = "share",
+    }
+}
+labels! {
+    /// What is remembered between messages.
+    Remembered {
+        /// Whom greylisting asked to come again.
+        Strangers = "strangers",
+        /// Whose mail was accepted.
+        Known = "known",
+        /// What rates count.
+        Counts = "counts",
     }
 }
 labels! {

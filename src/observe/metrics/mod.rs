@@ -8,6 +8,7 @@ mod block_lists;
 pub mod declared;
 mod handed_in;
 pub mod label;
+mod state;
 
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,6 +19,7 @@ use prometheus::{
 };
 
 pub use block_lists::ListCount;
+pub use state::StateCount;
 
 use crate::facts::record::{Record, RuleRecord};
 use crate::facts::word::Action;
@@ -25,8 +27,8 @@ use crate::facts::{Facts, Stage};
 use crate::observe::journal::Journal;
 use crate::observe::log::Log;
 use label::{
-    CODES, ConnectionOutcome, DeliverErrorKind, DirectorySync, DnsOutcome, HandshakeOutcome, Method, ReloadOutcome,
-    SessionTls, Verb, code_index,
+    CODES, ConnectionOutcome, DeliverErrorKind, DirectorySync, DnsOutcome, GreylistKey, GreylistResult,
+    HandshakeOutcome, Method, ReloadOutcome, SessionTls, Verb, code_index,
 };
 
 /// Seconds; an SMTP stage takes from microseconds to the 30 s that evidence may take.
@@ -291,6 +293,29 @@ impl Metrics {
     ) -> Result<(), MetricsError> {
         self.registry.register(Box::new(block_lists::BlockLists::new(read)?))?;
         Ok(())
+    }
+
+    /// What is remembered between messages: `read` is asked at every scrape.
+    ///
+    /// # Errors
+    /// It is registered already.
+    pub fn register_state(&self, read: impl Fn() -> StateCount + Send + Sync + 'static) -> Result<(), MetricsError> {
+        self.registry.register(Box::new(state::State::new(read)?))?;
+        Ok(())
+    }
+
+    /// How often greylisting said so.
+    ///
+    /// # Errors
+    /// This pair is registered already.
+    pub fn register_greylist(
+        &self,
+        result: GreylistResult,
+        key: GreylistKey,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Result<(), MetricsError> {
+        let labels = [("result", result.as_str()), ("key", key.as_str())];
+        self.register_counter("gatepost_greylist_results_total", &labels, read)
     }
 
     /// Look-ups in DNS that ended so.

@@ -143,7 +143,7 @@ fn mistakes_of_block_lists() {
 
 #[test]
 fn keys_that_are_for_later_say_so() {
-    check("[state]\nx = 1", &["2:2 state: this key is not there yet | leave it out for now"]);
+    check("[scan]\nx = 1", &["2:2 scan: this key is not there yet | leave it out for now"]);
     check(
         "smtp.proxy_from = []",
         &["2:6 smtp.proxy_from: this key is not there yet | let clients connect directly for now"],
@@ -535,4 +535,19 @@ fn the_account_is_looked_up_on_this_machine() {
     let problems = account("security.user = 'nobody-has-this-name'\nsecurity.group = 'nor-this'").unwrap_err();
     let places: Vec<_> = problems.iter().map(|problem| (problem.key.as_str(), problem.line_column())).collect();
     assert_eq!(places, [("security.user", Some((2, 17))), ("security.group", Some((3, 18)))]);
+}
+
+#[test]
+fn mistakes_of_what_is_remembered() {
+    check(
+        "[state]\ngreylist_delay = '2h'\ngreylist_window = '1h'",
+        &[
+            "3:18 state.greylist_delay: is not shorter than state.greylist_window | nobody could come again in time: make it shorter",
+        ],
+    );
+    check(
+        "[state]\ngreylist_delay = '0s'",
+        &["3:18 state.greylist_delay: is too small | at least 1 seconds (RFC 6647 §2.4)"],
+    );
+    check("[state]\nentries = 10", &["3:11 state.entries: is too small | at least 1000"]);
 }

@@ -35,6 +35,7 @@ fn receiver(policy: &str, dns: &Dns) -> Arc<Receiver> {
         policies: Arc::new(ArcSwap::from_pointee(Policies::uniform(Arc::new(policy)))),
         authenticator: authenticator(dns).unwrap(),
         carrier: Carrier::Nowhere,
+        state: None,
         journal: None,
         metrics: Arc::new(Metrics::new("test").unwrap()),
         memory: Memory::new(1 << 20, 1 << 20),

@@ -39,6 +39,7 @@ pub(super) fn receiver(policy: &str, dns: std::net::SocketAddr) -> Arc<Receiver>
         policies: Arc::new(ArcSwap::from_pointee(Policies::uniform(Arc::new(policy)))),
         authenticator: authenticator(&asking(dns)).unwrap(),
         carrier: Carrier::Nowhere,
+        state: None,
         journal: None,
         metrics: Arc::new(Metrics::new("test").unwrap()),
         memory: Memory::new(1 << 20, 1 << 20),

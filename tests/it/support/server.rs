@@ -135,7 +135,8 @@ impl Server {
              [maildir]\nroot = \"mail\"\n\
              [domains.\"receiver.example\"]\n{mailboxes}{more}\n\
              {policy}[http]\nlisten = \"{}\"\n\
-             [journal]\ndirectory = \"journal\"\n{security}",
+             [journal]\ndirectory = \"journal\"\n\
+             [state]\ndirectory = \"state\"\ngreylist_delay = \"2s\"\n{security}",
             self.smtp, self.dns, self.http
         );
         self.write("gatepost.toml", &text);
@@ -188,6 +189,19 @@ impl Server {
             std::thread::sleep(Duration::from_millis(20));
         }
         panic!("not ready after {PATIENCE:?}:\n{}", self.log());
+    }
+
+    /// Kills the process, as a crash would, and starts another in the same directory.
+    pub fn crash_and_start(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.wait();
+        self.start_again();
+    }
+
+    /// Starts another process after the last has ended.
+    pub fn start_again(&mut self) {
+        self.spawn();
+        assert!(self.wait_until_ready(), "gatepost serve did not become ready:\n{}", self.log());
     }
 
     fn exited(&mut self) -> Option<ExitStatus> {

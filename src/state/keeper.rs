@@ -1,0 +1,205 @@
+//! The one thread that keeps what is remembered on disk: in batches, at most one a second, so that no message waits for it.
+//!
+//! What a crash loses is the last second or two; a stranger is then a stranger once more. While the disk can't be used all stays in
+//! memory: that is said once, and tried again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::disk::{self, Disk, DiskError};
+use super::local::{Change, Changes, Local};
+
+/// How often changes are written.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long the disk is left alone after it failed.
+const AGAIN: Duration = Duration::from_secs(15);
+/// How often what is past its time goes.
+const EXPIRING: Duration = Duration::from_secs(30);
+
+/// Keeps a store on disk.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    directory: PathBuf,
+    local: Arc<Local>,
+    phase: Mutex<Phase>,
+    changed: Condvar,
+    failing: AtomicBool,
+    errors: AtomicU64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Closing,
+    Ended,
+}
+
+impl Keeper {
+    /// Reads what the directory has, and starts the thread. A disk that can't be used is no error: what is remembered stays in
+    /// memory.
+    ///
+    /// # Errors
+    /// The thread can't be started.
+    pub(super) fn start(directory: &Path, local: Arc<Local>) -> std::io::Result<Arc<Keeper>> {
+        let keeper = Arc::new(Keeper {
+            directory: directory.to_owned(),
+            local,
+            phase: Mutex::new(Phase::Running),
+            changed: Condvar::new(),
+            failing: AtomicBool::new(false),
+            errors: AtomicU64::new(0),
+        });
+        let disk = keeper.open();
+        let of_thread = Arc::clone(&keeper);
+        std::thread::Builder::new().name("state".into()).spawn(move || of_thread.run(disk))?;
+        Ok(keeper)
+    }
+
+    /// Whether what is remembered does not reach the disk.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Relaxed)
+    }
+
+    /// Attempts to use the disk that failed.
+    pub(super) fn errors(&self) -> u64 {
+        self.errors.load(Relaxed)
+    }
+
+    /// Writes what is left, for at most `deadline`; false where that was too short.
+    pub(super) fn close(&self, deadline: Duration) -> bool {
+        let until = Instant::now() + deadline;
+        let mut phase = self.lock();
+        if *phase == Phase::Running {
+            *phase = Phase::Closing;
+        }
+        self.changed.notify_all();
+        while *phase != Phase::Ended {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            phase = self.changed.wait_timeout(phase, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, mut disk: Option<Disk>) {
+        let mut tried = Instant::now();
+        let mut expired = Instant::now();
+        loop {
+            let closing = self.pause();
+            if expired.elapsed() >= EXPIRING {
+                self.local.expire_now(super::now());
+                expired = Instant::now();
+            }
+            if disk.is_none() && (closing || tried.elapsed() >= AGAIN) {
+                disk = self.open();
+                tried = Instant::now();
+            }
+            if let Some(open) = &disk
+                && !self.write(open)
+            {
+                disk = None;
+                tried = Instant::now();
+            }
+            if closing {
+                // closed before anybody hears of the end: whoever comes next opens the file
+                drop(disk);
+                *self.lock() = Phase::Ended;
+                self.changed.notify_all();
+                return;
+            }
+        }
+    }
+
+    /// Waits for the next batch; true where it is the last.
+    fn pause(&self) -> bool {
+        let until = Instant::now() + PAUSE;
+        let mut phase = self.lock();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if *phase != Phase::Running || left.is_zero() {
+                return *phase != Phase::Running;
+            }
+            phase = self.changed.wait_timeout(phase, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Opens the file and takes in what it has; one that is broken is put aside, and a new one made.
+    fn open(&self) -> Option<Disk> {
+        let result = self.open_and_read().or_else(|error| match error {
+            DiskError::Broken(cause) => {
+                let aside = disk::set_aside(&self.directory)?;
+                self.errors.fetch_add(1, Relaxed);
+                tracing::error!(
+                    %cause, aside = %aside.display(),
+                    "the file of greylisting and rates is broken: it was put aside, and strangers are strangers again"
+                );
+                self.open_and_read()
+            }
+            unusable => Err(unusable),
+        });
+        match result {
+            Ok((disk, kept)) => {
+                self.local.fill(kept);
+                Some(disk)
+            }
+            Err(error) => {
+                self.failed(&error);
+                None
+            }
+        }
+    }
+
+    fn open_and_read(&self) -> Result<(Disk, Vec<Change>), DiskError> {
+        caught(|| {
+            let disk = Disk::open(&self.directory)?;
+            let kept = disk.read()?;
+            Ok((disk, kept))
+        })
+    }
+
+    /// Writes what has changed; false where the file is of no use any more.
+    fn write(&self, disk: &Disk) -> bool {
+        let changes = self.local.take_changes();
+        if matches!(&changes, Changes::Some(changes) if changes.is_empty()) && !self.is_failing() {
+            return true;
+        }
+        match caught(|| disk.write(&changes)) {
+            Ok(()) => {
+                if self.failing.swap(false, Relaxed) {
+                    tracing::info!("what greylisting and rates remember is kept on disk again");
+                }
+                true
+            }
+            Err(error) => {
+                self.failed(&error);
+                false
+            }
+        }
+    }
+
+    fn failed(&self, error: &DiskError) {
+        self.errors.fetch_add(1, Relaxed);
+        self.local.not_kept();
+        if !self.failing.swap(true, Relaxed) {
+            tracing::error!(
+                %error, directory = %self.directory.display(),
+                "what greylisting and rates remember can't be kept on disk: mail goes on, it stays in memory until a restart"
+            );
+        }
+    }
+}
+
+/// A panic over a damaged file costs no more than the file.
+fn caught<T>(work: impl FnOnce() -> Result<T, DiskError>) -> Result<T, DiskError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(DiskError::Broken("it can't be made sense of".to_owned())))
+}

@@ -1,0 +1,176 @@
+//! The file: it outlives a restart, and where it can't be used, mail goes on.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Instant;
+
+use gatepost::facts::Facts;
+use gatepost::facts::word::GreylistResult::{Early, Known, New, Pass};
+use gatepost::state::{State, now};
+
+use super::{HOUR, MINUTE, PATIENCE, accepted, at_once, counts, rate, sent, state, vouched, word};
+
+fn kept_in(directory: &Path) -> State {
+    let state = state(1000);
+    state.keep_in(directory).unwrap();
+    state
+}
+
+fn stranger() -> Facts {
+    sent("192.0.2.7", "secret.person@sender.example", "alice@local.example")
+}
+
+fn friend() -> Facts {
+    vouched(sent("198.51.100.1", "friend@known.example", "alice@local.example"))
+}
+
+/// A stranger, a friend and four of a count, as of some minutes ago.
+fn filled(state: &State) {
+    let then = now() - 10 * MINUTE;
+    word(state, &stranger(), then);
+    accepted(state, &friend(), then);
+    for _ in 0..4 {
+        counts(state, &stranger(), rate("client", "1h"), then);
+    }
+}
+
+#[track_caller]
+fn is_filled(state: &State) {
+    assert_eq!(state.entries(), [1, 1, 1]);
+    assert_eq!(word(state, &stranger(), now()), Pass);
+    assert_eq!(word(state, &friend(), now()), Known);
+    assert_eq!(at_once(state.rates(&stranger(), &[rate("client", "1h")], now()))["client/1h"], 4);
+}
+
+#[test]
+fn a_restart_forgets_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("made/state");
+    let state = kept_in(&path);
+    filled(&state);
+    assert!(state.close(PATIENCE) && !state.is_failing());
+    let state = kept_in(&path);
+    is_filled(&state);
+    assert!(state.close(PATIENCE));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(&path.join("state.redb"))), (0o700, 0o600));
+    let octets = fs::read(path.join("state.redb")).unwrap();
+    let holds = |text: &str| octets.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds("strangers"), "its own names stand there in clear");
+    for personal in ["secret", "sender.example", "alice", "192.0.2", "known.example"] {
+        assert!(!holds(personal), "{personal} stands in the file in clear");
+    }
+}
+
+#[test]
+fn what_is_past_its_time_is_not_there_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = kept_in(directory.path());
+    word(&state, &stranger(), now() - 49 * HOUR);
+    assert!(state.close(PATIENCE));
+    let state = kept_in(directory.path());
+    assert_eq!(word(&state, &stranger(), now()), New);
+}
+
+/// What is there when the file is of no use: `spoil` makes it so.
+#[track_caller]
+fn goes_on_with(spoil: impl Fn(&Path)) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("state.redb");
+    let state = kept_in(directory.path());
+    filled(&state);
+    assert!(state.close(PATIENCE));
+    spoil(&file);
+    let state = kept_in(directory.path());
+    // whole, or put aside and empty; never something else, and either way it is kept again
+    if state.entries() == [1, 1, 1] {
+        is_filled(&state);
+    } else {
+        assert_eq!((state.entries(), state.errors()), ([0, 0, 0], 1));
+        assert!(directory.path().join("state.redb.broken").exists());
+        filled(&state);
+    }
+    assert!(!state.is_failing());
+    assert!(state.close(PATIENCE));
+    let state = kept_in(directory.path());
+    is_filled(&state);
+    assert!(state.close(PATIENCE));
+}
+
+#[test]
+fn a_broken_file_is_put_aside() {
+    goes_on_with(|file| fs::write(file, "this is no such file\n".repeat(1000)).unwrap());
+    goes_on_with(|file| fs::write(file, [0u8; 8192]).unwrap());
+}
+
+#[test]
+fn a_file_cut_short_or_damaged_anywhere_costs_no_more_than_what_it_held() {
+    let damages: [fn(&mut Vec<u8>); 6] = [
+        |octets| octets.truncate(octets.len() / 2),
+        |octets| octets.truncate(100),
+        |octets| octets.iter_mut().take(64).for_each(|octet| *octet = 0xff),
+        |octets| octets.iter_mut().skip(4096).for_each(|octet| *octet = 0x55),
+        |octets| octets.iter_mut().skip(1000).step_by(997).for_each(|octet| *octet ^= 1),
+        |octets| octets.iter_mut().skip(320).step_by(4096).for_each(|octet| *octet ^= 0x80),
+    ];
+    for damage in damages {
+        goes_on_with(|file| {
+            let mut octets = fs::read(file).unwrap();
+            damage(&mut octets);
+            fs::write(file, octets).unwrap();
+        });
+    }
+}
+
+#[test]
+fn where_no_directory_can_be_made_all_stays_in_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let blocked = directory.path().join("a-file");
+    fs::write(&blocked, "").unwrap();
+    let state = kept_in(&blocked.join("state"));
+    assert!(state.is_failing() && state.errors() == 1);
+    filled(&state);
+    is_filled(&state);
+    assert_eq!(word(&state, &sent("203.0.113.1", "x@y.example", "z@local.example"), now()), New);
+    assert_eq!(word(&state, &sent("203.0.113.1", "x@y.example", "z@local.example"), now()), Early);
+    // the disk comes back before the end
+    fs::remove_file(&blocked).unwrap();
+    assert!(state.close(PATIENCE));
+    assert!(!state.is_failing());
+    assert_eq!(kept_in(&blocked.join("state")).entries(), [2, 1, 1], "all of it is kept, not only what came since");
+}
+
+#[test]
+fn a_file_that_another_process_uses_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = kept_in(directory.path());
+    filled(&first);
+    let second = kept_in(directory.path());
+    assert!(second.is_failing() && !first.is_failing());
+    assert_eq!(word(&second, &stranger(), now()), New);
+    assert!(first.close(PATIENCE));
+    is_filled(&kept_in(directory.path()));
+}
+
+#[test]
+fn what_changes_is_written_without_being_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = kept_in(directory.path());
+    filled(&state);
+    // a copy of the file is what a crash leaves
+    let copy = tempfile::tempdir().unwrap();
+    let until = Instant::now() + PATIENCE;
+    loop {
+        fs::copy(directory.path().join("state.redb"), copy.path().join("state.redb")).unwrap();
+        let crashed = kept_in(copy.path());
+        let entries = crashed.entries();
+        assert!(crashed.close(PATIENCE));
+        if entries == [1, 1, 1] {
+            break;
+        }
+        assert!(Instant::now() < until, "{entries:?}");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    assert!(state.close(PATIENCE));
+}
