@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use gatepost::cli::journal::JournalCommands;
 use gatepost::cli::{self, Arguments, ConfigCommands, PolicyCommands, Subcommands};
 
 // not `#[tokio::main]`: no thread may exist before privileges are dropped
@@ -20,6 +21,9 @@ fn main() -> ExitCode {
         Subcommands::Policy(PolicyCommands::Test(args)) => cli::policy_test::run(args),
         Subcommands::Policy(PolicyCommands::Replay(args)) => cli::policy_replay::run(args),
         Subcommands::Policy(PolicyCommands::Forwarders(args)) => cli::policy_forwarders::run(args),
+        Subcommands::Journal(JournalCommands::Erase(args)) => cli::journal::erase::run(args),
+        Subcommands::Journal(JournalCommands::Export(args)) => cli::journal::export::run(args),
+        Subcommands::Journal(JournalCommands::Verify(args)) => cli::journal::verify::run(args),
         Subcommands::Facts(args) => cli::facts::run(args),
     }
 }

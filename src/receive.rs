@@ -371,7 +371,7 @@ impl Inquiry {
             }
             Err(trouble) => {
                 (end.action, end.rule, end.reply) = (Action::Defer, String::new(), Some(trouble.reply));
-                end.grounds = Grounds::default();
+                (end.grounds, end.by_recipient) = (Grounds::default(), Vec::new());
                 end.trouble = trouble.cause;
             }
         }

@@ -8,12 +8,13 @@ use mail_auth::dkim::Canonicalization;
 
 use super::Authenticator;
 use super::body::Signed;
+use super::header::after_comments;
 use super::heavy::{self, FEW, LARGE_HEADER};
 use super::key::Keys;
 use super::resolver::Resolver;
 use super::results::Flaw;
 use super::signature::{Kind, Signature, algorithm, read, without_signature};
-use super::tag_list::{TagList, base64, is_white};
+use super::tag_list::{TagList, base64};
 use crate::facts::{Arc, ArcResult, MethodResult};
 use crate::message::header::Header;
 
@@ -108,11 +109,21 @@ fn collect(header: &Header) -> Option<Chain> {
     Some(Chain::Whole { sets, seals: read_seals, message: sync::Arc::new(message) })
 }
 
-/// i= of ARC-Authentication-Results, which must come first (RFC 8617 §4.1.1).
+/// i= of ARC-Authentication-Results, which must come first; comments and white space may stand around its parts (RFC 8617
+/// §4.2.1, §4.1.1).
 fn results_instance(value: &[u8]) -> Option<u32> {
-    let first = value.split(|octet| *octet == b';').next()?;
-    let compact: Vec<u8> = first.iter().copied().filter(|octet| !is_white(*octet)).collect();
-    instance(compact.strip_prefix(b"i=")?)
+    let mut rest = value;
+    let mut part = |expected: fn(u8) -> bool| {
+        rest = rest.get(after_comments(rest)?..)?;
+        let (part, others) = rest.split_at(rest.iter().position(|octet| !expected(*octet)).unwrap_or(rest.len()));
+        rest = others;
+        Some(part)
+    };
+    if part(|octet| octet == b'i')? != b"i" || part(|octet| octet == b'=')? != b"=" {
+        return None;
+    }
+    let number = instance(part(|octet| octet.is_ascii_digit())?)?;
+    (part(|octet| octet == b';')?.first() == Some(&b';')).then_some(number)
 }
 
 fn tags_instance(value: &[u8]) -> Option<u32> {

@@ -153,12 +153,12 @@ fn is_ours_to_lenient_readers(text: &str, ours: &str) -> bool {
         };
         false
     });
-    let mut legible =
-        outside.filter(|c| c.is_alphanumeric() || "-_.;/=".contains(*c)).skip_while(|c| ";/=.".contains(*c));
+    let is_legible = |c: char| c.is_alphanumeric() || "-_.;/=".contains(c);
+    let mut read = outside.skip_while(|c| !is_legible(*c) || ";/=.".contains(*c));
     let mut rest = ours.chars().filter(|c| c.is_alphanumeric() || "-_./=".contains(*c));
-    let named = rest.all(|wanted| legible.next() == Some(wanted));
-    // The name ends there; what is no ASCII letter ends it for some.
-    named && legible.next().is_none_or(|next| ";/=".contains(next) || !next.is_ascii())
+    let named = rest.all(|wanted| read.find(|c| is_legible(*c)) == Some(wanted));
+    // Whatever can't go on with a name ends it for some: white space of Unicode, an octet that is no UTF-8, a quote.
+    named && read.find(|c| *c != '.').is_none_or(|next| !next.is_ascii_alphanumeric() && !"-_".contains(next))
 }
 
 /// A name to compare: lower case, A-labels where it is a domain, no dot at its end.
@@ -187,7 +187,7 @@ fn claimed(value: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The offset behind comments and white space (CFWS, RFC 5322 §3.2.2).
-fn after_comments(value: &[u8]) -> Option<usize> {
+pub(super) fn after_comments(value: &[u8]) -> Option<usize> {
     let mut depth = 0_usize;
     let mut at = 0;
     while let Some(octet) = value.get(at) {

@@ -27,6 +27,8 @@ pub(super) struct Key {
     /// What p= holds.
     octets: Vec<u8>,
     is_rsa: bool,
+    /// Of an RSA key's modulus; 0 where it can't be read.
+    bits: usize,
     /// t=y: the owner is testing, a failure is to be treated as no signature.
     pub(super) is_testing: bool,
     /// t=s: i= must be d= itself.
@@ -77,9 +79,7 @@ impl Keys {
 
     /// Whether one verification takes long, as large RSA keys do.
     pub(super) fn are_slow(&self) -> bool {
-        self.0
-            .as_ref()
-            .is_ok_and(|keys| keys.iter().any(|key| key.is_rsa && key.inner.p.public_key_bits() > QUICK_RSA_BITS))
+        self.0.as_ref().is_ok_and(|keys| keys.iter().any(|key| key.bits > QUICK_RSA_BITS))
     }
 
     /// What is wrong with the keys themselves where no signature is verified with them.
@@ -96,7 +96,7 @@ impl Keys {
 
 impl Key {
     fn is_short(&self) -> bool {
-        self.is_rsa && self.inner.p.public_key_bits() < MIN_RSA_BITS
+        self.is_rsa && self.bits < MIN_RSA_BITS
     }
 
     /// Whether p= is a public key at all. Asked only once a signature failed: mail-auth would say no more than that.
@@ -181,6 +181,46 @@ fn read(record: &[u8]) -> Result<Key, Flaw> {
     let inner = DomainKey::parse(&plain).map_err(|_| Flaw::BadKey)?;
     let flags = tags.elements("t").unwrap_or_default();
     let has_flag = |flag: &str| flags.iter().any(|known| known == flag);
-    let key = Key { inner, octets, is_rsa, is_testing: has_flag("y"), is_strict: has_flag("s") };
-    if is_rsa && key.inner.p.public_key_bits() > MAX_RSA_BITS { Err(Flaw::BadKey) } else { Ok(key) }
+    let bits = if is_rsa { modulus_bits(&octets).unwrap_or_else(|| inner.p.public_key_bits()) } else { 0 };
+    if bits > MAX_RSA_BITS {
+        return Err(Flaw::BadKey);
+    }
+    Ok(Key { inner, octets, is_rsa, bits, is_testing: has_flag("y"), is_strict: has_flag("s") })
+}
+
+/// Bits of the modulus of an RSA key in DER: `RSAPublicKey` (RFC 8017 §A.1.1), alone or in a `SubjectPublicKeyInfo` (RFC 5280
+/// §4.1).
+fn modulus_bits(der: &[u8]) -> Option<usize> {
+    const INTEGER: u8 = 2;
+    const BIT_STRING: u8 = 3;
+    const SEQUENCE: u8 = 0x30;
+    let (key, _) = element(der, SEQUENCE)?;
+    let key = match element(key, SEQUENCE) {
+        Some((_, rest)) => {
+            let (bits, _) = element(rest, BIT_STRING)?;
+            element(bits.get(1..)?, SEQUENCE)?.0
+        }
+        None => key,
+    };
+    let (modulus, _) = element(key, INTEGER)?;
+    let zeros = modulus.iter().take_while(|octet| **octet == 0).count();
+    let modulus = modulus.get(zeros..)?;
+    Some(modulus.len() * 8 - modulus.first()?.leading_zeros() as usize)
+}
+
+/// The content of a DER element that has this tag, and what follows it.
+fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (first, rest) = der.split_first()?;
+    let (length, rest) = rest.split_first()?;
+    let (length, rest) = match length.checked_sub(0x80) {
+        None => (usize::from(*length), rest),
+        Some(octets) => {
+            let (long, rest) = rest.split_at_checked(usize::from(octets))?;
+            if long.len() > 4 {
+                return None;
+            }
+            (long.iter().fold(0, |length, octet| length << 8 | usize::from(*octet)), rest)
+        }
+    };
+    rest.split_at_checked(length).filter(|_| *first == tag)
 }

@@ -4,6 +4,7 @@ pub mod config_check;
 pub mod demo;
 pub mod explain;
 pub mod facts;
+pub mod journal;
 mod lines;
 pub mod policy_check;
 pub mod policy_forwarders;
@@ -75,6 +76,9 @@ pub enum Subcommands {
     /// Check, test or replay a policy
     #[command(subcommand)]
     Policy(PolicyCommands),
+    /// Give out or erase what the journal knows of an address, or check its audit
+    #[command(subcommand)]
+    Journal(journal::JournalCommands),
     Facts(facts::Args),
 }
 

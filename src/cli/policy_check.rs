@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::{Exit, complain, counted, print, tell};
-use crate::config::{Config, list_reader, policy_source, zones_of};
+use crate::config::{Config, list_reader, policy_source, redirect_problems, zones_of};
 use crate::observe::escape::shown;
 use crate::policy::{Policy, Zones};
 use crate::problem::{Problems, Source};
@@ -47,6 +47,13 @@ pub fn run(args: &Args) -> ExitCode {
             return Exit::Failed.into();
         }
     };
+    if let Some(config) = &config {
+        let problems = redirect_problems(&policy, &config.directory);
+        if !problems.is_empty() {
+            tell(&problems);
+            return Exit::Failed.into();
+        }
+    }
     let (rules, tests) = (policy.rules().len(), policy.run_tests().tests.len());
     let (rules, tests) = (counted(rules, "rule", "rules"), counted(tests, "test passes", "tests pass"));
     print(&format!("{}: fine ({rules}, {tests})\n", args.file.display()));

@@ -36,6 +36,8 @@ pub enum Kind {
     Count,
     /// The name of a user or group of this machine.
     Account,
+    /// What becomes of recipients whose verdicts may differ.
+    Mixed,
     /// What a DNS list is asked about.
     ListKind,
     /// A table: answers of a DNS list and what they are called.
@@ -64,6 +66,7 @@ impl Kind {
             Kind::Duration => "a time such as \"300s\" or \"14d\"",
             Kind::Count => "a whole number",
             Kind::Account => "a name",
+            Kind::Mixed => "\"split\" or \"quarantine\"",
             Kind::ListKind => "\"address\" or \"domain\"",
             Kind::ListCodes => "a table of answers and what they are called",
             Kind::ListProbe => "an address, or a domain where the list is of domains",
@@ -154,6 +157,7 @@ pub static TABLE: &[Key] = &[
     key("domains.*.policy", Kind::Path, Means("policy.file"), "The domain's own policy."),
     key("domains.*.mailbox.*.policy", Kind::Path, Means("the domain's policy"), "The mailbox's own policy."),
     key("policy.file", Kind::Path, Means("the default policy that is built in"), "The rules that decide."),
+    key("policy.mixed", Kind::Mixed, Default(r#""split""#), "Where recipients' policies may refuse differently: split answers 452 to later ones, whose copies come again minutes later; quarantine takes all, and puts what some refuse into their Junk.").rfc("RFC 5321 §4.1.1.4"),
     key("block_lists.*.zone", Kind::Domain, Required, "The zone of a DNS block or allow list. Rules name it: block_lists['zen.example'].listed.").rfc("RFC 5782"),
     key("block_lists.*.kind", Kind::ListKind, Required, "What it is asked about: address (the client's) or domain (of HELO, reverse name, reverse-path and author)."),
     key("block_lists.*.codes", Kind::ListCodes, Means("every answer but 127.0.0.1 lists, and is its own name"), "What its answers are called; what is not here does not list.").rfc("RFC 5782 §2.3"),
@@ -162,6 +166,8 @@ pub static TABLE: &[Key] = &[
     key("http.listen", Kind::Listener, Default(r#""127.0.0.1:9125""#), "Where /metrics, /healthz and /readyz are answered. Nobody is asked for a password: keep it on loopback.").restart(),
     key("journal.directory", Kind::Path, Default(r#""/var/lib/gatepost/journal""#), "Where every decision is written down: JSON lines, a file a day (UTC), mode 0600.").restart(),
     key("journal.keep", Kind::Duration, Default(r#""14d""#), "How long a day's file is kept.").bounds(86_400, 3_660 * 86_400).restart(),
+    key("journal.pseudonymise", Kind::Boolean, Default("false"), "Whether local-parts stand under pseudonyms and addresses of hosts are cut to their network, here and in the log (docs/privacy.md).").restart(),
+    key("journal.audit.keep", Kind::Duration, Default(r#""400d""#), "How long a month's audit is kept: which configuration and policies were loaded when.").bounds(30 * 86_400, 3_660 * 86_400).restart(),
     key("state.directory", Kind::Path, Default(r#""/var/lib/gatepost/state""#), "Where greylisting and rates remember what they have seen: one file, mode 0600. Not made where no policy asks for either.").restart(),
     key("state.entries", Kind::Count, Default("100000"), "The most strangers, known senders, and counts of each rate that are remembered, about 150 bytes each.").bounds(1_000, 10_000_000).restart(),
     key("state.greylist_delay", Kind::Duration, Default(r#""5min""#), "A stranger who comes again sooner is early: greylist.result is early.").bounds(1, 86_400).rfc("RFC 6647 §2.4"),

@@ -26,7 +26,7 @@ use toml::de::DeTable;
 pub use account::Account;
 pub use block_lists::{BlockList, ListCode, parse_code, zones_of};
 pub use dns::Dns;
-pub use policies::{Policies, default_source, list_reader, policy_source};
+pub use policies::{Policies, default_source, list_reader, policy_source, redirect_problems};
 pub use sections::{CertificateFiles, Pem, TlsFiles};
 
 use crate::policy::Zones;
@@ -122,6 +122,10 @@ pub struct Journal {
     pub directory: PathBuf,
     /// How long a day's file is kept.
     pub keep: Duration,
+    /// Whether local-parts and addresses stand in it, and in the log, under pseudonyms.
+    pub pseudonymise: bool,
+    /// `[journal.audit]`: how long a month's audit is kept.
+    pub keep_audit: Duration,
 }
 
 /// `[state]`
@@ -254,6 +258,8 @@ impl Config {
             "http.listen" => self.http != newer.http,
             "journal.directory" => self.journal.directory != newer.journal.directory,
             "journal.keep" => self.journal.keep != newer.journal.keep,
+            "journal.pseudonymise" => self.journal.pseudonymise != newer.journal.pseudonymise,
+            "journal.audit.keep" => self.journal.keep_audit != newer.journal.keep_audit,
             "state.directory" => self.state.directory != newer.state.directory,
             "state.entries" => self.state.entries != newer.state.entries,
             "security.user" => self.security.user != newer.security.user,

@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use toml::de::DeValue;
+
 use super::domains::Domains;
 use super::files;
 use super::reader::{Placed, Reader, Section};
 use super::value::{self, Fault};
-use crate::policy::{Policy, Zones, shipped};
-use crate::problem::{Problem, Problems, Source};
-use crate::recipients::MailboxName;
-use crate::smtp::address::Domain;
+use crate::policy::{Mixed, Policy, Zones, shipped};
+use crate::problem::{Problem, Problems, Source, nearest};
+use crate::recipients::{Directory, MailboxName, Resolution};
+use crate::smtp::address::{Domain, ForwardPath};
 
 /// Which policy judges mail for which mailbox.
 #[derive(Clone)]
@@ -19,6 +21,7 @@ pub struct Policies {
     default: Arc<Policy>,
     domains: HashMap<Domain, Arc<Policy>>,
     mailboxes: HashMap<MailboxName, Arc<Policy>>,
+    mixed: Mixed,
 }
 
 impl Policies {
@@ -42,6 +45,11 @@ impl Policies {
         named.sort_by(|(a, _), (b, _)| a.cmp(b));
         users.extend(named);
         users
+    }
+
+    /// What becomes of transactions whose recipients' policies may answer differently after DATA.
+    pub fn mixed(&self) -> Mixed {
+        self.mixed
     }
 
     /// All policies, the default first, each once.
@@ -117,8 +125,54 @@ pub(super) fn read(reader: &mut Reader, top: &Section<'_>, domains: &Domains, zo
             None => complete = false,
         }
     }
+    let mixed = section.read(reader, "mixed", mixed);
     let default = default?;
-    complete.then_some(Policies { default, domains: by_domain, mailboxes: by_mailbox })
+    let mixed = mixed.map(|mixed| mixed.value).unwrap_or_default();
+    let policies = Policies { default, domains: by_domain, mailboxes: by_mailbox, mixed };
+    if let Some(directory) = &domains.directory {
+        policies.all().into_iter().for_each(|policy| reader.problems.extend(redirect_problems(policy, directory)));
+    }
+    complete.then_some(policies)
+}
+
+fn mixed(value: &DeValue<'_>) -> Result<Mixed, Fault> {
+    let written = value::string(value)?;
+    Mixed::from_word(&written).ok_or_else(|| {
+        let mend = nearest(&written, Mixed::WORDS.iter().copied()).map(|near| format!("did you mean {near:?}?"));
+        let mend = mend.unwrap_or_else(|| "write \"split\" or \"quarantine\"".to_owned());
+        Fault::new(format!("{written:?} must be \"split\" or \"quarantine\""), mend)
+    })
+}
+
+/// What is wrong with the addresses that a policy's rules redirect to, by whom there is mail for.
+pub fn redirect_problems(policy: &Policy, directory: &Directory) -> Problems {
+    let mut problems = Problems::new();
+    for (address, problem) in policy.redirects() {
+        let resolution = ForwardPath::parse(address, true).map(|path| directory.resolve(&path));
+        let (cause, mend) = match resolution {
+            // a list that can't be read now is told at its own place
+            Ok(Resolution::Local(_) | Resolution::Trouble) => continue,
+            Err(error) => {
+                (format!("{address:?} is no address: {error}"), "write one like \"abuse@example.com\"".to_owned())
+            }
+            Ok(Resolution::Relay) => {
+                let domains = directory.domains().map(Domain::as_str).take(10).collect::<Vec<_>>().join(", ");
+                (
+                    format!("{address:?} is of no domain here: Gatepost never forwards"),
+                    format!("the domains here are {domains}"),
+                )
+            }
+            Ok(Resolution::Unknown) => {
+                let mailboxes: Vec<String> = directory.mailboxes().take(10_000).map(ToString::to_string).collect();
+                let near = nearest(address, mailboxes.iter().map(String::as_str));
+                let mend = near.map(|near| format!("did you mean {near:?}?"));
+                let mend = mend.unwrap_or_else(|| "name a mailbox or an alias of gatepost.toml".to_owned());
+                (format!("no mailbox or alias has the address {address:?}"), mend)
+            }
+        };
+        problems.push(problem(&cause, &mend));
+    }
+    problems
 }
 
 fn load(reader: &mut Reader, loaded: &mut Loaded<'_>, file: &Placed<String>, key: &str) -> Option<Arc<Policy>> {

@@ -191,7 +191,11 @@ pub(super) fn journal(reader: &mut Reader, top: &Section<'_>) -> Option<Journal>
     let journal = top.section(reader, "journal");
     let directory = journal.read(reader, "directory", value::string);
     let keep = Duration::from_secs(journal.number(reader, "keep"));
-    Some(Journal { directory: reader.path(&directory?.value), keep })
+    let pseudonymise = journal.read(reader, "pseudonymise", value::boolean);
+    let audit = journal.section(reader, "audit");
+    let keep_audit = Duration::from_secs(audit.number(reader, "keep"));
+    let directory = reader.path(&directory?.value);
+    Some(Journal { directory, keep, pseudonymise: pseudonymise.is_some_and(|placed| placed.value), keep_audit })
 }
 
 pub(super) fn state(reader: &mut Reader, top: &Section<'_>) -> Option<State> {

@@ -81,10 +81,11 @@ impl Committer {
         let maildir = Maildir::from(folder.clone());
         let mut file = self.disk.create_tmp(&folder, &maildir)?;
         self.disk.write(&mut file, |file| {
-            let octets = payload.len().saturating_add(copy.prefix.len());
+            let header = copy.header.as_deref().unwrap_or(&payload.header);
+            let octets = copy.prefix.len().saturating_add(header.len()).saturating_add(payload.body.len());
             let mut out = LfWriter::new(BufWriter::with_capacity(octets.min(BUFFER_OCTETS), file));
             out.write(&copy.prefix)?;
-            out.write(&payload.header)?;
+            out.write(header)?;
             out.write(&payload.body)?;
             out.finish()
         })?;
@@ -117,7 +118,7 @@ impl Committer {
         let below = path.strip_prefix(&self.root).map_err(io::Error::other)?;
         Ok(StoredFile {
             mailbox: copy.mailbox.clone(),
-            folder: copy.folder,
+            folder: copy.folder.clone(),
             path: below.to_owned(),
             bytes: size_in_name(path)?,
         })

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::facts::record::DeliveryRecord;
-use crate::recipients::MailboxName;
+use crate::recipients::{MailboxName, is_safe_component};
 
 /// The octets that all copies of a message share, with CRLF line ends.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,7 +67,19 @@ pub struct Delivery {
 impl Delivery {
     /// Octets that it keeps in memory while it waits.
     fn weight(&self) -> usize {
-        self.copies.iter().fold(self.payload.len(), |sum, copy| sum.saturating_add(copy.prefix.len()))
+        let mut weight = self.payload.len();
+        let mut counted: Option<&Arc<Vec<u8>>> = None;
+        for copy in &self.copies {
+            weight = weight.saturating_add(copy.prefix.len());
+            // copies that share a header stand next to each other
+            if let Some(header) = &copy.header
+                && counted.is_none_or(|counted| !Arc::ptr_eq(counted, header))
+            {
+                weight = weight.saturating_add(header.len());
+                counted = Some(header);
+            }
+        }
+        weight
     }
 }
 
@@ -80,31 +92,43 @@ pub struct Copy {
     pub folder: Folder,
     /// Our trace fields, in front of the message's header, with CRLF line ends.
     pub prefix: Vec<u8>,
+    /// The message's header in this copy, with the blank line that ends it; `None`: the payload's.
+    pub header: Option<Arc<Vec<u8>>>,
 }
 
 /// A folder of a mailbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Folder {
     /// The Maildir itself.
     Inbox,
     /// The Maildir++ folder `.Junk`.
     Junk,
+    /// A Maildir++ folder of this name, directly below the inbox. What is no safe name of a directory is not stored.
+    Named(Box<str>),
 }
 
 impl Folder {
     /// Its name as IMAP shows it: `INBOX`, `Junk`.
-    pub const fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Folder::Inbox => "INBOX",
             Folder::Junk => "Junk",
+            Folder::Named(name) => name,
         }
     }
 
     /// The directory below the mailbox's, `None` for the inbox.
-    const fn directory(self) -> Option<&'static str> {
+    ///
+    /// # Errors
+    /// A name that is no safe name of one folder: the policy refuses it, this is the second lock.
+    fn directory(&self) -> io::Result<Option<String>> {
         match self {
-            Folder::Inbox => None,
-            Folder::Junk => Some(".Junk"),
+            Folder::Inbox => Ok(None),
+            Folder::Junk => Ok(Some(".Junk".to_owned())),
+            Folder::Named(name) if is_safe_component(name, 64) && !name.contains('.') => Ok(Some(format!(".{name}"))),
+            Folder::Named(_) => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "the folder's name is no safe name of a directory"))
+            }
         }
     }
 }
@@ -149,8 +173,8 @@ impl StoredFile {
     }
 
     /// Where in the mailbox.
-    pub fn folder(&self) -> Folder {
-        self.folder
+    pub fn folder(&self) -> &Folder {
+        &self.folder
     }
 
     /// Its path below the Maildir root, as it was in `new/` when it was stored.

@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::Copy;
 use super::group_sync::GroupSync;
+use super::{Copy, Folder};
 use crate::recipients::is_safe_component;
 
 /// Directories of a Maildir.
@@ -49,7 +49,7 @@ impl Ground<'_> {
     /// The folder of a copy, relative to the root: `domain/mailbox` or `domain/mailbox/.Junk`.
     ///
     /// # Errors
-    /// A domain or mailbox that is no safe name of a directory: the configuration refuses it, this is the second lock.
+    /// A domain, mailbox or folder that is no safe name of a directory: the configuration refuses it, this is the second lock.
     pub(super) fn folder(copy: &Copy) -> io::Result<PathBuf> {
         let (domain, name) = (copy.mailbox.domain.as_str(), copy.mailbox.name.as_str());
         if !is_safe_component(domain, 253) || !is_safe_component(name, crate::recipients::MAILBOX_NAME_OCTETS) {
@@ -59,7 +59,7 @@ impl Ground<'_> {
             ));
         }
         let mailbox = Path::new(domain).join(name);
-        Ok(copy.folder.directory().map_or_else(|| mailbox.clone(), |directory| mailbox.join(directory)))
+        Ok(copy.folder.directory()?.map_or_else(|| mailbox.clone(), |directory| mailbox.join(directory)))
     }
 
     /// Makes the directories of a folder where they are missing and sees that their entries are durable.
@@ -78,11 +78,8 @@ impl Ground<'_> {
             parents.push(path.clone());
         }
         // A Maildir++ folder lies in its mailbox, which must be a Maildir too before a reader finds it.
-        let maildirs = if copy.folder.directory().is_some() {
-            vec![parent(&folder)?, folder.as_path()]
-        } else {
-            vec![folder.as_path()]
-        };
+        let is_inbox = copy.folder == Folder::Inbox;
+        let maildirs = if is_inbox { vec![folder.as_path()] } else { vec![parent(&folder)?, folder.as_path()] };
         for maildir in maildirs {
             for name in MAILDIR {
                 made |= self.directory(&maildir.join(name))?;
@@ -91,7 +88,7 @@ impl Ground<'_> {
         if !made && self.durable.knows(&folder) {
             return Ok(folder);
         }
-        if copy.folder.directory().is_some() {
+        if !is_inbox {
             self.disk.create_empty(&folder.join("maildirfolder"))?;
         }
         // From the leaf up, so that no durable entry leads to a directory whose own entries are not.

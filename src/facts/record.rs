@@ -59,18 +59,23 @@ pub struct Recipient {
     /// The fact `rcpt.role`; `None` where it is not local, and in lines of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
-    /// What a rule decided for this recipient, where that is not what was decided of the message: it was refused at RCPT.
+    /// What was decided for this recipient, where that is not what was decided of the message: a rule refused it at RCPT, or
+    /// recipients' policies differ about the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<RecipientDecision>,
 }
 
-/// What a rule decided for one recipient.
+/// What was decided for one recipient.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RecipientDecision {
     /// What was done.
     pub action: Action,
     /// The rule that decided.
     pub rule: String,
+    /// What the rule says, where the message was quarantined instead because others of the transaction take it
+    /// (`policy.mixed = "quarantine"`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<Action>,
 }
 
 /// What a rule did.

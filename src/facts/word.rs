@@ -283,6 +283,15 @@ impl RuleAction {
     }
 }
 words! {
+    /// What becomes of a transaction whose recipients' policies may answer differently after DATA.
+    Mixed {
+        /// Later ones get 452 4.5.3 and come again in a transaction of their own.
+        #[default] Split = "split",
+        /// All go together; where some refuse and others take the message, it is quarantined for those who refuse it.
+        Quarantine = "quarantine",
+    }
+}
+words! {
     /// What greylisting knows of who sends to whom.
     GreylistResult {
         /// It was not asked.

@@ -62,6 +62,8 @@ impl Author {
     /// The author domain: the only domain of From, where From can be read in one way only.
     pub fn domain(&self) -> Option<&Domain> {
         const UNRELIABLE: &[&str] = &[
+            // Of one of several fields: that one may be what is shown.
+            defect::NO_ADDRESS,
             defect::NO_HEADER,
             defect::BAD_SYNTAX,
             defect::BAD_DOMAIN,
@@ -153,6 +155,10 @@ fn read_field(value: &[u8], unfolded: &[u8], author: &mut Author) {
     }
     if list.mailboxes.is_empty() && list.defects.iter().all(|word| *word == defect::GROUP) {
         author.add_defect(defect::NO_ADDRESS);
+    }
+    // Beside a mailbox: readers show `"a@bank.example", b@attacker.example` as either of the two.
+    if !list.mailboxes.is_empty() && list.defects.contains(&defect::NO_ADDRESS) {
+        author.add_defect(defect::READINGS_DIFFER);
     }
     let readable = !list.defects.contains(&defect::BAD_SYNTAX) && !author.defects.contains(&defect::BAD_DOMAIN);
     if readable && other_reading(value) != Some(sorted(domains.clone())) {

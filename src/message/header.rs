@@ -50,6 +50,17 @@ pub struct FieldRef<'a> {
     pub raw: &'a [u8],
 }
 
+/// What becomes of a field in [`Header::rewritten`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rewrite {
+    /// It stays, octet for octet.
+    Keep,
+    /// It is taken out whole, with its folded lines.
+    Drop,
+    /// These whole fields stand in its place.
+    Put(Vec<u8>),
+}
+
 impl<'a> FieldRef<'a> {
     /// Whether the field has this name; names know no case (RFC 5322 §1.2.2).
     pub fn is(&self, name: &str) -> bool {
@@ -161,13 +172,22 @@ impl Header {
 
     /// The header without the fields that `drop` names; all other octets stay as they are.
     pub fn without(&self, drop: impl Fn(FieldRef<'_>) -> bool) -> Vec<u8> {
+        self.rewritten(|field| if drop(field) { Rewrite::Drop } else { Rewrite::Keep })
+    }
+
+    /// The header with what `rewrite` says of each field, top down; all other octets stay as they are.
+    pub fn rewritten(&self, mut rewrite: impl FnMut(FieldRef<'_>) -> Rewrite) -> Vec<u8> {
         let mut kept = Vec::with_capacity(self.raw.len());
         let mut copied = 0;
         for entry in &self.entries {
-            if self.field(entry).is_some_and(&drop) {
-                kept.extend_from_slice(self.raw.get(copied..entry.whole.start).unwrap_or_default());
-                copied = entry.whole.end;
-            }
+            let instead = match self.field(entry).map_or(Rewrite::Keep, &mut rewrite) {
+                Rewrite::Keep => continue,
+                Rewrite::Drop => Vec::new(),
+                Rewrite::Put(fields) => fields,
+            };
+            kept.extend_from_slice(self.raw.get(copied..entry.whole.start).unwrap_or_default());
+            kept.extend_from_slice(&instead);
+            copied = entry.whole.end;
         }
         kept.extend_from_slice(self.raw.get(copied..).unwrap_or_default());
         kept

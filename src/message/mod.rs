@@ -4,7 +4,9 @@
 pub mod author;
 pub mod content;
 pub mod decoded;
+pub mod edit;
 pub mod header;
 pub mod mime;
 pub mod reference;
 pub mod trace;
+pub mod unstructured;

@@ -4,7 +4,7 @@ use crate::facts::record::RuleRecord;
 use crate::facts::table::{self, FactSource, Value};
 use crate::facts::word::{Action, GreylistResult, Outcome, RuleAction, Stage};
 
-use super::{GREYLIST, Grounds, Judgement, Policy, Rule, Verdict};
+use super::{GREYLIST, Grounds, Judgement, Policy, Rule, Verdict, share};
 
 /// What a condition is taken for that hangs on a fact which is not known.
 pub(super) type Assume<'a> = &'a mut dyn FnMut(&Rule) -> bool;
@@ -26,8 +26,11 @@ pub(super) fn judge(
         let held_back = matches!(outcome, Outcome::Observed | Outcome::Excepted);
         let action = rule.action().filter(|_| held_back);
         so_far.rules.push(RuleRecord { name: rule.name.clone(), at: rule.at, outcome, action });
-        if matches!(outcome, Outcome::Acted | Outcome::Scored) {
+        if matches!(outcome, Outcome::Acted | Outcome::Changed | Outcome::Scored) {
             so_far.score += rule.score.unwrap_or_default();
+            if !rule.changes.is_empty() {
+                rule.changes.apply(facts, so_far.score, &mut so_far.edits);
+            }
         }
         if outcome == Outcome::Acted
             && let Some(action) = rule.action()
@@ -59,7 +62,9 @@ fn outcome(policy: &Policy, rule: &Rule, facts: &dyn FactSource, score: f64, ass
     }
     match rule.action {
         _ if rule.observe => Outcome::Observed,
+        _ if rule.share.is_some_and(|percent| !share::covers(percent, &rule.name, facts)) => Outcome::Observed,
         Some(_) => Outcome::Acted,
+        None if !rule.changes.is_empty() => Outcome::Changed,
         None => Outcome::Scored,
     }
 }

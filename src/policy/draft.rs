@@ -32,9 +32,40 @@ pub(super) struct DraftRule {
     pub reply: Option<Spot<String>>,
     pub why: Option<Spot<String>>,
     pub score: Option<Spot<f64>>,
-    pub observe: bool,
+    pub changes: DraftChanges,
+    pub observe: Option<Spot<bool>>,
+    pub share: Option<Spot<f64>>,
     /// The keys that stand in it, also those whose value is of no use.
     pub has: Vec<String>,
+}
+
+/// What a rule changes of the stored message.
+#[derive(Debug, Default)]
+pub(super) struct DraftChanges {
+    pub folder: Option<Spot<String>>,
+    /// Names and texts.
+    pub add: Vec<(Spot<String>, Spot<String>)>,
+    pub remove: Vec<Spot<String>>,
+    pub tag: Option<Spot<String>>,
+    pub redirect: Option<Spot<String>>,
+}
+
+impl DraftChanges {
+    /// The keys that stand in it but `folder`, each with a place.
+    pub fn places(&self) -> Vec<(&'static str, Range<usize>)> {
+        let add = self.add.first().map(|(name, _)| name.span.clone());
+        let remove = self.remove.first().map(|name| name.span.clone());
+        let span = |text: &Option<Spot<String>>| text.as_ref().map(|text| text.span.clone());
+        [
+            ("add_headers", add),
+            ("remove_headers", remove),
+            ("tag_subject", span(&self.tag)),
+            ("redirect", span(&self.redirect)),
+        ]
+        .into_iter()
+        .filter_map(|(name, span)| Some((name, span?)))
+        .collect()
+    }
 }
 
 /// An entry of `[lists]`.
@@ -76,6 +107,8 @@ pub(super) struct DraftExpect {
     pub rule: Option<Spot<String>>,
     pub score: Option<Spot<f64>>,
     pub observed: Option<Vec<Spot<String>>>,
+    pub changed: Option<Vec<Spot<String>>>,
+    pub excepted: Option<Vec<Spot<String>>>,
     pub reply: Option<Spot<String>>,
 }
 
@@ -101,7 +134,23 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Draft {
 }
 
 /// The keys of a `[[rule]]`.
-const RULE_KEYS: &[&str] = &["name", "at", "when", "except", "action", "reply", "why", "score", "observe"];
+const RULE_KEYS: &[&str] = &[
+    "name",
+    "at",
+    "when",
+    "except",
+    "action",
+    "reply",
+    "why",
+    "score",
+    "folder",
+    "add_headers",
+    "remove_headers",
+    "tag_subject",
+    "redirect",
+    "observe",
+    "share",
+];
 
 fn rule(reader: &mut Reader<'_>, table: &Table<'_>) -> DraftRule {
     reader.hold_to(table, RULE_KEYS);
@@ -116,8 +165,28 @@ fn rule(reader: &mut Reader<'_>, table: &Table<'_>) -> DraftRule {
         reply: reader.string(table, "reply"),
         why: reader.string(table, "why"),
         score: reader.number(table, "score"),
-        observe: reader.bool(table, "observe").unwrap_or_default(),
+        changes: changes(reader, table),
+        observe: reader.bool(table, "observe"),
+        share: reader.number(table, "share"),
         has: keys(table),
+    }
+}
+
+fn changes(reader: &mut Reader<'_>, table: &Table<'_>) -> DraftChanges {
+    let mut add = Vec::new();
+    if let Some(fields) = reader.table(table, "add_headers") {
+        for name in fields.entries.keys() {
+            if let Some(text) = reader.string(&fields, name.get_ref()) {
+                add.push((Spot { value: name.get_ref().to_string(), span: name.span() }, text));
+            }
+        }
+    }
+    DraftChanges {
+        folder: reader.string(table, "folder"),
+        add,
+        remove: reader.strings(table, "remove_headers").unwrap_or_default(),
+        tag: reader.string(table, "tag_subject"),
+        redirect: reader.string(table, "redirect"),
     }
 }
 
@@ -139,13 +208,15 @@ fn test(reader: &mut Reader<'_>, table: &Table<'_>) -> DraftTest {
 }
 
 fn expect(reader: &mut Reader<'_>, table: &Table<'_>) -> DraftExpect {
-    reader.hold_to(table, &["action", "rule", "score", "observed", "reply"]);
+    reader.hold_to(table, &["action", "rule", "score", "observed", "changed", "excepted", "reply"]);
     DraftExpect {
         span: table.span.clone(),
         action: reader.word(table, "action", Action::WORDS, Action::from_word),
         rule: reader.string(table, "rule"),
         score: reader.number(table, "score"),
         observed: reader.strings(table, "observed"),
+        changed: reader.strings(table, "changed"),
+        excepted: reader.strings(table, "excepted"),
         reply: reader.string(table, "reply"),
     }
 }

@@ -125,10 +125,10 @@ impl Reader<'_> {
     }
 
     /// `true` or `false`.
-    pub fn bool(&mut self, table: &Table<'_>, name: &str) -> Option<bool> {
+    pub fn bool(&mut self, table: &Table<'_>, name: &str) -> Option<Spot<bool>> {
         let value = table.entries.get(name)?;
         match value.get_ref().as_bool() {
-            Some(b) => Some(b),
+            Some(b) => Some(Spot { value: b, span: value.span() }),
             None => self.wrong(table, name, value, "true or false"),
         }
     }

@@ -10,11 +10,13 @@ use crate::facts::table::FactSet;
 use crate::facts::word::{RuleAction, Stage};
 use crate::problem::{Problem, Problems, Source, nearest};
 
+use super::changes::{self, MOST_FIELDS};
 use super::condition::{Condition, Known, Lists, MAX_HEADERS, Named, Patterns, Runner};
 use super::draft::{self, DraftEntries, DraftExpect, DraftList, DraftRule, DraftTest};
 use super::given::given;
 use super::keys::{Reader, Spot};
 use super::lists::{List, MAX_ENTRIES};
+use super::settling::Settling;
 use super::template::{Template, Use};
 use super::zones::Zones;
 use super::{Expect, Policy, Rule, Test};
@@ -50,6 +52,7 @@ pub(super) fn parse(
     let rules = rules(&mut reader, draft.rules, Known { lists: &lists, zones }, &mut patterns);
     let tests = draft.tests.into_iter().filter_map(|test| self::test(&mut reader, test, &rules, zones));
     let tests: Vec<Test> = tests.collect();
+    check_fields(&mut reader, &rules);
     let mut reads = FactSet::default();
     rules.iter().flat_map(|(_, rule)| rule).for_each(|rule| reads.extend(rule.reads()));
     let headers = headers(&mut reader, &rules);
@@ -65,7 +68,9 @@ pub(super) fn parse(
     let needs = Stage::ALL.iter().map(|stage| needs(&rules, *stage));
     let mut by_stage = [FactSet::default(); 4];
     by_stage.iter_mut().zip(needs).for_each(|(slot, set)| *slot = set);
+    let record = PolicyRecord { file: source.name.clone(), sha256: sha256(&source.text) };
     Ok(Policy {
+        settling: Settling::of(&rules, &record),
         description: draft.description.map(|text| text.value).unwrap_or_default(),
         rules,
         tests,
@@ -73,9 +78,18 @@ pub(super) fn parse(
         needs: by_stage,
         headers,
         rates: rates.into_iter().collect(),
-        record: PolicyRecord { file: source.name.clone(), sha256: sha256(&source.text) },
+        record,
         source,
     })
+}
+
+/// All rules together add no more fields than a reader of mail likes to see.
+fn check_fields(reader: &mut Reader<'_>, rules: &Rules) {
+    let fields: usize = rules.iter().flat_map(|(_, rule)| rule).map(|rule| rule.changes.fields()).sum();
+    if fields > MOST_FIELDS {
+        let cause = format!("the rules add {fields} fields together; {MOST_FIELDS} are the most");
+        reader.problem(0..0, "", cause, "add fewer");
+    }
 }
 
 fn needs(rules: &[Rule], stage: Stage) -> FactSet {
@@ -233,8 +247,9 @@ fn rule(reader: &mut Reader<'_>, draft: DraftRule, known: Known<'_>, patterns: &
         ("when", "when = \"dmarc.result == 'fail'\""),
     ];
     require(reader, &draft.key, &draft.span, &draft.has, &missing);
-    if !draft.has.iter().any(|key| key == "action" || key == "score") {
-        let cause = "the rule does nothing: it has neither action nor score";
+    let does = ["action", "score", "folder", "add_headers", "remove_headers", "tag_subject", "redirect"];
+    if !draft.has.iter().any(|key| does.contains(&key.as_str())) {
+        let cause = "the rule does nothing: it has neither action nor score, and changes nothing";
         reader.problem(draft.span.clone(), draft.key.clone(), cause, "add action = \"quarantine\" or score = 1.0");
     }
     check_action(reader, &draft);
@@ -243,6 +258,8 @@ fn rule(reader: &mut Reader<'_>, draft: DraftRule, known: Known<'_>, patterns: &
         reader.problem(score.span.clone(), format!("{}.score", draft.key), cause, "write a smaller number");
     }
     let reply = reply(reader, &draft);
+    let changes = changes::read(reader, &draft);
+    let share = share(reader, &draft);
     let at = draft.at.as_ref()?.value;
     let mut condition = |reader: &mut Reader<'_>, text: &Spot<String>, key: &str| {
         let compiled = Condition::compile(&text.value, at, known, patterns);
@@ -258,14 +275,36 @@ fn rule(reader: &mut Reader<'_>, draft: DraftRule, known: Known<'_>, patterns: &
     Some(Rule {
         name: draft.name?.value,
         at,
+        written: [&draft.when, &draft.except]
+            .map(|text| text.as_ref().map_or("", |text| text.value.as_str()))
+            .join("\n"),
         condition: when?,
         except: except.map_or(Some(None), |except| except.map(Some))?,
         action: draft.action.map(|action| action.value),
         reply: reply?,
         why: why.map_or(Some(None), |why| why.map(Some))?,
         score: draft.score.map(|score| score.value),
-        observe: draft.observe,
+        changes,
+        observe: draft.observe.is_some_and(|observe| observe.value),
+        share,
     })
+}
+
+/// The percentage of messages that the rule acts on; `None`: on all.
+fn share(reader: &mut Reader<'_>, draft: &DraftRule) -> Option<u8> {
+    let share = draft.share.as_ref()?;
+    let key = format!("{}.share", draft.key);
+    if draft.observe.as_ref().is_some_and(|observe| observe.value) {
+        let mend = "leave out observe once it is to act on a share, or share while it acts on nobody";
+        reader.problem(share.span.clone(), key, "a rule that only observes has no share", mend);
+        return None;
+    }
+    let percent = (1..=100).find(|percent| f64::from(*percent) == share.value);
+    if percent.is_none() {
+        let mend = "write 10 for ten percent of messages; none is observe = true";
+        reader.problem(share.span.clone(), key, "a share is a whole number of percent, 1 to 100", mend);
+    }
+    percent
 }
 
 fn require(reader: &mut Reader<'_>, key: &str, span: &Range<usize>, has: &[String], wanted: &[(&str, &str)]) {
@@ -317,7 +356,7 @@ fn reply(reader: &mut Reader<'_>, draft: &DraftRule) -> Option<Template> {
 }
 
 /// What was made of a string, or its faults as problems at their places within it.
-fn take<T>(
+pub(super) fn take<T>(
     reader: &mut Reader<'_>,
     text: &Spot<String>,
     key: &str,
@@ -349,6 +388,8 @@ fn expect(reader: &mut Reader<'_>, key: &str, draft: DraftExpect, rules: &Rules)
         && draft.rule.is_none()
         && draft.score.is_none()
         && draft.observed.is_none()
+        && draft.changed.is_none()
+        && draft.excepted.is_none()
         && draft.reply.is_none()
     {
         reader.problem(
@@ -358,7 +399,11 @@ fn expect(reader: &mut Reader<'_>, key: &str, draft: DraftExpect, rules: &Rules)
             "write { action = \"reject\", rule = \"NAME\" }",
         );
     }
-    let named = draft.rule.iter().filter(|rule| !rule.value.is_empty()).chain(draft.observed.iter().flatten());
+    let named = draft
+        .rule
+        .iter()
+        .filter(|rule| !rule.value.is_empty())
+        .chain([&draft.observed, &draft.changed, &draft.excepted].into_iter().flatten().flatten());
     for name in named {
         if rules.iter().any(|(known, _)| *known == name.value) {
             continue;
@@ -373,7 +418,13 @@ fn expect(reader: &mut Reader<'_>, key: &str, draft: DraftExpect, rules: &Rules)
         action: draft.action.map(|action| action.value),
         rule: draft.rule.map(|rule| rule.value),
         score: draft.score.map(|score| score.value),
-        observed: draft.observed.map(|names| names.into_iter().map(|name| name.value).collect()),
+        observed: draft.observed.map(values),
+        changed: draft.changed.map(values),
+        excepted: draft.excepted.map(values),
         reply: draft.reply.map(|reply| reply.value),
     }
+}
+
+fn values(spots: Vec<Spot<String>>) -> Vec<String> {
+    spots.into_iter().map(|spot| spot.value).collect()
 }

@@ -3,6 +3,7 @@
 //! [`Policy::load`] reads and checks the whole file and runs its tests, telling every problem at once; [`Policy::judge`] lets the
 //! rules of one stage decide.
 
+mod changes;
 mod condition;
 mod decide;
 mod draft;
@@ -14,6 +15,8 @@ mod load;
 mod place;
 mod rate;
 pub mod replay;
+mod settling;
+mod share;
 pub mod shipped;
 mod template;
 mod test;
@@ -26,14 +29,18 @@ use crate::facts::rate::Rate;
 use crate::facts::record::{PolicyRecord, RuleRecord};
 use crate::facts::table::{self, FactSet, FactSource, Given};
 use crate::facts::word::{Action, RuleAction, Stage};
-use crate::problem::{Problems, Source};
+use crate::problem::{Problem, Problems, Source};
 
 pub use crate::facts::word::ListKind;
+pub use crate::facts::word::Mixed;
+pub use changes::{AddedField, Edits};
 pub use condition::{MAX_BYTES as MAX_CONDITION_BYTES, MAX_DEPTH as MAX_CONDITION_DEPTH};
 pub use lists::List;
+pub use settling::Settling;
 pub use test::{Coverage, TestOutcome, TestReport};
 pub use zones::{Zone, Zones};
 
+use changes::Changes;
 use condition::{Condition, Runner};
 use template::Template;
 
@@ -46,6 +53,7 @@ pub struct Policy {
     runner: Runner,
     /// By stage, in the order of [`Stage::ALL`].
     needs: [FactSet; 4],
+    settling: Settling,
     /// The header fields that rules read, by their names in lower case, sorted.
     headers: Vec<String>,
     rates: Vec<Rate>,
@@ -61,13 +69,18 @@ const GREYLIST: &str = "greylist.result";
 pub struct Rule {
     name: String,
     at: Stage,
+    /// Condition and exception as written.
+    written: String,
     condition: Condition,
     except: Option<Condition>,
     action: Option<RuleAction>,
     reply: Template,
     why: Option<Template>,
     score: Option<f64>,
+    changes: Changes,
     observe: bool,
+    /// Percent of messages that it acts on; `None`: all.
+    share: Option<u8>,
 }
 
 impl Rule {
@@ -112,6 +125,12 @@ impl Rule {
         if let Some(why) = &self.why {
             reads.extend(why.reads());
         }
+        reads.extend(self.changes.reads());
+        if self.share.is_some()
+            && let Some(fact) = table::find(share::BY)
+        {
+            reads.insert(fact);
+        }
         reads
     }
 
@@ -145,6 +164,8 @@ struct Expect {
     rule: Option<String>,
     score: Option<f64>,
     observed: Option<Vec<String>>,
+    changed: Option<Vec<String>>,
+    excepted: Option<Vec<String>>,
     reply: Option<String>,
 }
 
@@ -159,6 +180,8 @@ pub struct Judgement {
     pub accepted: bool,
     /// Of the rule that decided in the stage that was judged last.
     pub grounds: Grounds,
+    /// What the rules that acted change of the copies that are stored.
+    pub edits: Edits,
 }
 
 /// Why a rule decided.
@@ -306,6 +329,11 @@ impl Policy {
         }
     }
 
+    /// What of it decides whether a message is stored.
+    pub fn settling(&self) -> &Settling {
+        &self.settling
+    }
+
     /// The header fields that its rules read, by their names in lower case, sorted: no others need be kept of a message.
     pub fn headers(&self) -> &[String] {
         &self.headers
@@ -345,6 +373,19 @@ impl Policy {
     /// What it says of itself.
     pub fn description(&self) -> &str {
         &self.description
+    }
+
+    /// The addresses that rules redirect to, each as the problem that it is where nobody here has it, with `cause` and `mend`.
+    pub fn redirects(&self) -> impl Iterator<Item = (&str, impl Fn(&str, &str) -> Problem)> {
+        let source = &self.source;
+        self.rules.iter().filter_map(move |rule| {
+            let redirect = rule.changes.redirect()?;
+            let problem = move |cause: &str, mend: &str| {
+                let key = format!("rule \"{}\".redirect", rule.name);
+                Problem::at(source, redirect.span.clone(), key, cause, mend)
+            };
+            Some((redirect.value.as_str(), problem))
+        })
     }
 
     /// Its rules, in their order.

@@ -145,7 +145,7 @@ fn recorded(record: &Recorded<'_>, tried: &Tried<'_>) -> Option<Fate> {
         return None;
     }
     if let Some(own) = &tried.decision {
-        return Some(Fate::of(own.action, &own.rule));
+        return (!own.is_without_rule()).then(|| Fate::of(own.instead_of.unwrap_or(own.action), &own.rule));
     }
     let decision = &record.decision;
     if tried.was_taken() {
@@ -219,11 +219,11 @@ fn fate(judge: &Judge<'_>, facts: &Facts<'_, '_>, seen: &mut Seen) -> Fate {
 fn note_outcomes(judge: &Judge<'_>, judgement: &Judgement, asked: &[(String, bool)], seen: &mut Seen) {
     for record in &judgement.rules {
         let bit = match record.outcome {
-            Outcome::Acted | Outcome::Scored => MATCHED,
+            Outcome::Acted | Outcome::Scored | Outcome::Changed => MATCHED,
             Outcome::Observed => OBSERVED,
             Outcome::Error => FAILED,
             Outcome::Excepted => EXCEPTED,
-            Outcome::NotMatched | Outcome::Changed => continue,
+            Outcome::NotMatched => continue,
         };
         if !asked.iter().any(|(rule, _)| *rule == record.name) {
             seen.note(judge, &record.name, bit);

@@ -1,4 +1,4 @@
-//! A text with facts in it, `{from.domain}`: a refusing rule's reply, a rule's reason. Checked when it
+//! A text with facts in it, `{from.domain}`: a refusing rule's reply, a rule's reason, the value of a header field. Checked when it
 //! is loaded; what a client chose is cut and escaped when it is filled in.
 
 use std::fmt::Write;
@@ -19,6 +19,8 @@ pub(super) enum Use {
     Reply(Action),
     /// Why a rule decided, for the operator.
     Why,
+    /// The value of a header field.
+    Field,
 }
 
 impl Use {
@@ -26,15 +28,16 @@ impl Use {
     const fn most_bytes(self) -> usize {
         match self {
             Use::Reply(_) => 400,
-            Use::Why => 500,
+            Use::Why | Use::Field => 500,
         }
     }
 
-    /// How long it can become, in characters. A reply with its `ref=` still is one line of 512 octets (RFC 5321 §4.5.3.1.5).
+    /// How long it can become, in characters. A reply with its `ref=` still is one line of 512 octets (RFC 5321 §4.5.3.1.5), a field
+    /// a line of 998 (RFC 5322 §2.1.1).
     const fn most_rendered(self) -> usize {
         match self {
             Use::Reply(_) => 450,
-            Use::Why => 800,
+            Use::Why | Use::Field => 800,
         }
     }
 
@@ -42,14 +45,15 @@ impl Use {
         match self {
             Use::Reply(_) => "the reply",
             Use::Why => "the reason",
+            Use::Field => "the field",
         }
     }
 
     /// Whether the text as written may have this character.
-    fn allows(self, c: char) -> bool {
+    pub fn allows(self, c: char) -> bool {
         match self {
             Use::Reply(_) => (' '..='~').contains(&c),
-            Use::Why => !c.is_control() && !is_invisible(c),
+            Use::Why | Use::Field => !c.is_control() && !is_invisible(c),
         }
     }
 
@@ -86,14 +90,14 @@ impl Template {
         let mut faults = Vec::new();
         match used {
             Use::Reply(action) => check_codes(text, action, &mut faults),
-            Use::Why if text.trim().is_empty() => {
+            Use::Why | Use::Field if text.trim().is_empty() => {
                 faults.push(Fault::new(
                     0..text.len(),
                     format!("{} is empty", used.name()),
                     "write it, or leave it out",
                 ));
             }
-            Use::Why => {}
+            Use::Why | Use::Field => {}
         }
         let most = used.most_bytes();
         if text.len() > most {
@@ -104,6 +108,7 @@ impl Template {
             let cause = match used {
                 Use::Reply(_) => "a reply is one line of printable ASCII (RFC 5321 §4.2)",
                 Use::Why => "a reason is one line",
+                Use::Field => "a field's value is one line (RFC 5322 §2.2)",
             };
             faults.push(Fault::new(at..at + c.len_utf8(), cause, "leave this character out"));
         }

@@ -106,12 +106,17 @@ fn outcome(test: &Test, verdict: &Verdict, after: &Judgement) -> TestOutcome {
 
 /// What came out, of the things that are expected; action and rule always.
 fn seen(expect: &Expect, verdict: &Verdict, after: &Judgement) -> Expect {
-    let observed = after.rules.iter().filter(|record| record.outcome == Outcome::Observed);
+    let named = |wanted: &Option<Vec<String>>, outcome: Outcome| {
+        let rules = after.rules.iter().filter(|record| record.outcome == outcome);
+        wanted.as_ref().map(|_| rules.map(|record| record.name.clone()).collect())
+    };
     Expect {
         action: Some(verdict.action()),
         rule: Some(verdict.rule().to_owned()),
         score: expect.score.map(|_| after.score),
-        observed: expect.observed.as_ref().map(|_| observed.map(|record| record.name.clone()).collect()),
+        observed: named(&expect.observed, Outcome::Observed),
+        changed: named(&expect.changed, Outcome::Changed),
+        excepted: named(&expect.excepted, Outcome::Excepted),
         reply: expect.reply.as_ref().map(|_| verdict.reply().unwrap_or_default().to_owned()),
     }
 }
@@ -125,6 +130,8 @@ fn same(expect: &Expect, got: &Expect) -> bool {
         && (expect.action.is_none() || expect.action == got.action)
         && (expect.rule.is_none() || expect.rule == got.rule)
         && expect.observed == got.observed
+        && expect.changed == got.changed
+        && expect.excepted == got.excepted
         && expect.reply == got.reply
 }
 
@@ -145,10 +152,13 @@ fn words(expect: &Expect) -> String {
     if let Some(score) = expect.score {
         say(format!("score {score}"));
     }
-    match expect.observed.as_deref() {
-        Some([]) => say("nothing observed".to_owned()),
-        Some(rules) => say(format!("observed {}", rules.join(", "))),
-        None => {}
+    for (word, rules) in [("observed", &expect.observed), ("changed", &expect.changed), ("excepted", &expect.excepted)]
+    {
+        match rules.as_deref() {
+            Some([]) => say(format!("nothing {word}")),
+            Some(rules) => say(format!("{word} {}", rules.join(", "))),
+            None => {}
+        }
     }
     if let Some(reply) = &expect.reply {
         say(format!("reply \"{reply}\""));

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::facts::record::{DecisionRecord, DeliveryRecord, PolicyRecord, Record, RuleRecord, Timings};
+use crate::facts::record::{
+    DecisionRecord, DeliveryRecord, PolicyRecord, RecipientDecision, Record, RuleRecord, Timings,
+};
 use crate::facts::word::Action;
 use crate::facts::{Facts, Rcpt, Stage};
 use crate::policy::Grounds;
@@ -23,6 +25,8 @@ pub(super) struct End {
     pub score: f64,
     /// What rules could read of the recipients.
     pub rcpt: Rcpt,
+    /// What was decided for listed recipients, by their places, where it is not the same for all.
+    pub by_recipient: Vec<(usize, RecipientDecision)>,
     /// What was recalled when it was decided; `None` where that is as the transaction has it.
     pub recalled: Option<Recalled>,
     pub policy: PolicyRecord,
@@ -47,6 +51,7 @@ impl End {
             rules: refusal.rules,
             score: refusal.score,
             rcpt: refusal.rcpt,
+            by_recipient: Vec::new(),
             recalled: refusal.recalled,
             policy,
             delivery: Vec::new(),
@@ -68,6 +73,7 @@ impl End {
             rules: Vec::new(),
             score: 0.0,
             rcpt: Rcpt::default(),
+            by_recipient: Vec::new(),
             recalled: None,
             policy,
             delivery: Vec::new(),
@@ -81,6 +87,12 @@ impl End {
 
 /// The decision record of a transaction that has ended.
 pub(super) fn record(transaction: &Transaction, end: &End) -> Record {
+    let mut recipients = transaction.tried.clone();
+    for (place, decision) in &end.by_recipient {
+        if let Some(recipient) = recipients.get_mut(*place) {
+            recipient.decision = Some(decision.clone());
+        }
+    }
     let Recalled { greylist, rates } = end.recalled.clone().unwrap_or_else(|| Recalled::of(&transaction.facts));
     let facts = Facts { greylist, rates, score: end.score, rcpt: end.rcpt.clone(), ..transaction.facts.clone() };
     Record {
@@ -89,7 +101,7 @@ pub(super) fn record(transaction: &Transaction, end: &End) -> Record {
         time: format!("{:.3}", jiff::Timestamp::now()),
         stage: end.stage,
         facts,
-        recipients: transaction.tried.clone(),
+        recipients,
         recipients_more: transaction.tried_more,
         rules: end.rules.clone(),
         policy: end.policy.clone(),

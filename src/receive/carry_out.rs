@@ -8,8 +8,11 @@ use crate::deliver::{Copy, DeliverError, Delivery, Folder, Payload, Stored, Writ
 use crate::facts::record::DeliveryRecord;
 use crate::facts::word::Action;
 use crate::message::content::Content;
+use crate::message::edit::{Edit, Put};
 use crate::message::header::{FieldRef, HeaderDefect};
 use crate::message::trace;
+use crate::policy::Edits;
+use crate::recipients::MailboxName;
 use crate::smtp::reply::{self, Reply};
 
 use super::judge::Judged;
@@ -88,7 +91,7 @@ pub(super) fn keeps_nothing(judged: &[Judged<'_>]) -> bool {
     judged.iter().all(|one| one.verdict.action() == Action::Discard)
 }
 
-/// Stores the copies that the verdicts ask for.
+/// Stores copies.
 ///
 /// # Errors
 /// Nothing is stored then.
@@ -96,12 +99,13 @@ pub(super) async fn store(
     carrier: &Carrier,
     content: Content,
     trace: &Trace<'_>,
-    judged: &[Judged<'_>],
+    copies: Vec<Copy>,
 ) -> Result<Acknowledged, DeliverError> {
-    let copies = copies(trace, judged);
     match carrier {
         Carrier::Maildirs(writers) => {
-            let payload = Arc::new(payload(content, trace.authserv_id));
+            let header = content.header.without(|field| is_ours(field, trace.authserv_id));
+            let header = ended(header, &content);
+            let payload = Arc::new(Payload { header, body: content.body });
             writers.store(Delivery { payload, copies }).await.map(Acknowledged::Stored)
         }
         Carrier::Nowhere => Ok(Acknowledged::Rehearsed(copies.iter().map(would_be).collect())),
@@ -113,44 +117,79 @@ fn would_be(copy: &Copy) -> DeliveryRecord {
     DeliveryRecord { mailbox, folder, file: String::new() }
 }
 
-/// One copy a mailbox, however many forward-paths lead there.
-fn copies(trace: &Trace<'_>, judged: &[Judged<'_>]) -> Vec<Copy> {
+/// The copies that the verdicts ask for: one a mailbox, however many forward-paths lead there. `redirected` gives the mailboxes of an
+/// address that a rule names.
+///
+/// # Errors
+/// What `redirected` says.
+pub(super) fn copies(
+    content: &Content,
+    trace: &Trace<'_>,
+    judged: &[Judged<'_>],
+    redirected: impl Fn(&str) -> Result<Vec<MailboxName>, Trouble>,
+) -> Result<Vec<Copy>, Trouble> {
     let mut copies = Vec::new();
     let mut served = HashSet::new();
-    for one in judged {
-        let (folder, decision) = match one.verdict.action() {
-            Action::Discard => continue,
-            Action::Quarantine => {
-                let field = trace::decision(one.verdict.rule(), one.judgement.score, trace.reference);
-                (Folder::Junk, field)
-            }
-            _ => (Folder::Inbox, String::new()),
+    for one in judged.iter().filter(|one| one.verdict.action() != Action::Discard) {
+        let edits = &one.judgement.edits;
+        let elsewhere =
+            Some(edits.redirect.as_str()).filter(|address| !address.is_empty()).map(&redirected).transpose()?;
+        let (folder, decision) = placed(one, trace);
+        let edited = edit_of(edits).map(|edit| edit.apply(&content.header, |field| is_ours(field, trace.authserv_id)));
+        let (above, header) = match edited {
+            Some(edited) => (edited.above, Some(Arc::new(ended(edited.header, content)))),
+            None => (Vec::new(), None),
         };
         for member in &one.members {
-            for mailbox in &member.mailboxes {
-                if !served.insert(mailbox) {
+            for mailbox in elsewhere.as_ref().unwrap_or(&member.mailboxes) {
+                if !served.insert(mailbox.clone()) {
                     continue;
                 }
                 let delivered_to = trace::delivered_to(&member.path);
                 let fields = [&trace.return_path, &delivered_to, &decision, &trace.received, &trace.results];
-                let prefix = fields.map(String::as_bytes).concat();
-                copies.push(Copy { mailbox: mailbox.clone(), folder, prefix });
+                let mut prefix = fields.map(String::as_bytes).concat();
+                prefix.extend_from_slice(&above);
+                copies.push(Copy { mailbox: mailbox.clone(), folder: folder.clone(), prefix, header: header.clone() });
             }
         }
     }
-    copies
+    Ok(copies)
 }
 
-/// The message as it came, without the fields that only we may write (RFC 8601 §5).
-fn payload(content: Content, authserv_id: &str) -> Payload {
-    let mut header = content.header.without(|field| is_ours(field, authserv_id));
+/// The folder of the copies, and the field that says why they are there.
+fn placed(one: &Judged<'_>, trace: &Trace<'_>) -> (Folder, String) {
+    if one.verdict.action() != Action::Quarantine {
+        return (Folder::Inbox, String::new());
+    }
+    let folder = match one.judgement.edits.folder.as_str() {
+        "" | "Junk" => Folder::Junk,
+        name => Folder::Named(name.into()),
+    };
+    (folder, trace::decision(one.verdict.rule(), one.judgement.score, trace.reference))
+}
+
+/// What rules change of the header; `None` where they leave it as it came.
+fn edit_of(edits: &Edits) -> Option<Edit<'_>> {
+    let edit = Edit {
+        remove: edits.remove.iter().map(String::as_str).collect(),
+        put: edits
+            .add
+            .iter()
+            .map(|field| Put { name: &field.name, text: &field.text, replaces: field.replaces })
+            .collect(),
+        tags: edits.tags.iter().map(String::as_str).collect(),
+    };
+    (!edit.is_empty()).then_some(edit)
+}
+
+/// A header with what ends it. One without a first field would continue, or end, the fields that we put in front of it.
+fn ended(mut header: Vec<u8>, content: &Content) -> Vec<u8> {
     let ends_ours = header.is_empty() && content.had_blank_line;
     if content.header.defects().contains(&HeaderDefect::NoHeader) && !ends_ours {
-        // its first line would continue, or end, the fields that we put in front of it
         header.splice(0..0, *b"\r\n");
     }
     header.extend_from_slice(content.separator());
-    Payload { header, body: content.body }
+    header
 }
 
 fn is_ours(field: FieldRef<'_>, authserv_id: &str) -> bool {

@@ -8,7 +8,7 @@ use crate::message::header::HeaderDefect;
 use crate::message::trace::{self, Received, With};
 use crate::observe::escape::shown;
 use crate::policy::Grounds;
-use crate::recipients::Local;
+use crate::recipients::{Directory, Local, MailboxName, Resolution};
 use crate::smtp::address::{ForwardPath, ReversePath};
 use crate::smtp::data::DataDefect;
 use crate::smtp::reply::{self, Reply};
@@ -68,8 +68,8 @@ impl Inquiry {
     pub(super) fn accept_recipient(&mut self, path: &ForwardPath, local: Local, standing: Standing) -> Reply {
         let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
         let reply = reply::rcpt_ok();
-        transaction.note_recipient(recipient(path, Some(&local), &reply));
-        transaction.accepted.push(Accepted { path: path.to_string(), mailboxes: local.mailboxes, standing });
+        let listed = transaction.note_recipient(recipient(path, Some(&local), &reply));
+        transaction.accepted.push(Accepted { path: path.to_string(), mailboxes: local.mailboxes, standing, listed });
         reply
     }
 
@@ -116,8 +116,9 @@ impl Inquiry {
     /// What the judgement means for the transaction; a reply stands in it only where the message is refused.
     pub(super) fn end_of(&self, transaction: &Transaction, judged: &[Judged<'_>]) -> End {
         let policy = judged.first().map_or_else(|| policy_of(transaction), |one| one.policy.record());
+        let by_recipient = judge::by_recipient(judged);
         if let Some(refusal) = judge::refusal(judged) {
-            return End::refused(refusal, policy);
+            return End { by_recipient, ..End::refused(refusal, policy) };
         }
         let Some(first) = judged.first() else {
             // only a rehearsal gets here without a recipient
@@ -131,6 +132,7 @@ impl Inquiry {
             rules: first.judgement.rules.clone(),
             score: first.judgement.score,
             rcpt: first.rcpt.clone(),
+            by_recipient,
             ..End::given_up(Stage::Data, policy)
         }
     }
@@ -150,9 +152,17 @@ impl Inquiry {
             return self.discard(transaction, end).await.map_err(|reply| Trouble { reply, cause: String::new() });
         }
         let trace = self.trace(transaction);
-        let stored = carry_out::store(&self.receiver.carrier, content, &trace, judged).await;
+        let directory = &self.receiver.directory;
+        let plan = carry_out::copies(&content, &trace, judged, |address| redirected(directory, address))?;
+        let stored = carry_out::store(&self.receiver.carrier, content, &trace, plan).await;
         stored.map_err(|error| {
-            tracing::error!(%error, reference = %transaction.reference, "a message could not be stored, it is deferred");
+            let mut record = account::record(transaction, end);
+            record.trouble = error.to_string();
+            let record = match &self.receiver.journal {
+                Some(journal) => journal.veil(record).trouble.clone(),
+                None => record.trouble,
+            };
+            tracing::error!(error = %record, reference = %transaction.reference, "a message could not be stored, it is deferred");
             Trouble::of_storing(&error)
         })
     }
@@ -228,15 +238,20 @@ impl Inquiry {
     /// Tells the metrics, the log and the journal.
     pub(super) fn account(&mut self, transaction: &Transaction, end: End) {
         let record = account::record(transaction, &end);
-        account::log(&record);
         self.receiver.metrics.transaction(&record);
         if !record.delivery.is_empty() {
             self.receiver.metrics.delivered(end.deliver);
         }
-        match &self.receiver.journal {
-            Some(journal) if !end.journalled => journal.record(record),
-            Some(_) => {}
-            None => self.last = Some(record),
+        let Some(journal) = &self.receiver.journal else {
+            account::log(&record);
+            self.last = Some(record);
+            return;
+        };
+        // the log is kept by others, and may say no more than the journal
+        let record = journal.veil(record);
+        account::log(&record);
+        if !end.journalled {
+            journal.record_veiled(record);
         }
     }
 }
@@ -257,5 +272,22 @@ fn recipient(path: &ForwardPath, local: Option<&Local>, reply: &Reply) -> Recipi
         domain: local.map(|local| local.domain.as_str().to_owned()).unwrap_or_default(),
         role: local.and_then(|local| Role::from_word(local.role.as_str())),
         decision: None,
+    }
+}
+
+/// The mailboxes that a rule redirects to. The configuration was checked for that when it was loaded, but a policy may be newer than a
+/// session's directory.
+///
+/// # Errors
+/// There are none now.
+fn redirected(directory: &Directory, address: &str) -> Result<Vec<MailboxName>, Trouble> {
+    let resolution = ForwardPath::parse(address, true).map(|path| directory.resolve(&path));
+    match resolution {
+        Ok(Resolution::Local(local)) => Ok(local.mailboxes),
+        _ => {
+            tracing::error!(address, "a rule redirects to no mailbox of ours, its message is deferred");
+            let cause = format!("a rule redirects to {address}, which is no mailbox of ours");
+            Err(Trouble { reply: reply::lookup_trouble(), cause })
+        }
     }
 }

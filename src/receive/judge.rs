@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::facts::record::RecipientDecision;
 use crate::facts::word::Action;
 use crate::facts::{Facts, Rcpt, Stage};
-use crate::policy::{Grounds, Judgement, Policy, Verdict};
+use crate::policy::{Grounds, Judgement, Mixed, Policy, Verdict};
 use crate::smtp::reply::{self, Reply};
 
 use super::outage::in_outage;
@@ -44,6 +45,16 @@ pub(super) struct Judged<'a> {
     pub policy: &'a Arc<Policy>,
     /// What the rules could read of the recipients.
     pub rcpt: Rcpt,
+    /// What the policy says, where the message is quarantined instead.
+    pub instead_of: Option<Action>,
+}
+
+impl Judged<'_> {
+    /// What is recorded of its recipients where groups differ.
+    fn decision(&self) -> RecipientDecision {
+        let (action, rule) = (self.verdict.action(), self.verdict.rule().to_owned());
+        RecipientDecision { action, rule, instead_of: self.instead_of }
+    }
 }
 
 /// Judges the message for every recipient.
@@ -60,24 +71,57 @@ pub(super) fn message(transaction: &Transaction) -> Vec<Judged<'_>> {
         if verdict.rule().is_empty() {
             judgement.grounds = Grounds::default();
         }
-        judged.push(Judged { members, verdict, judgement, policy: &standing.policy, rcpt: facts.rcpt });
+        let (policy, rcpt) = (&standing.policy, facts.rcpt);
+        judged.push(Judged { members, verdict, judgement, policy, rcpt, instead_of: None });
+    }
+    if transaction.policies.mixed() == Mixed::Quarantine {
+        quarantine_refused(&mut judged);
     }
     judged
 }
 
-/// The refusal that the message gets, if any: by [`Transaction::goes_with`] it is then everyone's.
+/// There is one answer after DATA: where some take the message, it is quarantined for those who would not. An outage of our DNS is no
+/// rule's decision and stays everyone's deferral.
+fn quarantine_refused(judged: &mut [Judged<'_>]) {
+    let takes = |one: &Judged<'_>| matches!(one.verdict.action(), Action::Accept | Action::Quarantine);
+    let in_outage = |one: &Judged<'_>| one.verdict.action() == Action::Defer && one.verdict.rule().is_empty();
+    if !judged.iter().any(takes) || judged.iter().any(in_outage) {
+        return;
+    }
+    for one in judged.iter_mut().filter(|one| !takes(one)) {
+        one.instead_of = Some(one.verdict.action());
+        one.verdict = Verdict::Quarantine { rule: one.verdict.rule().to_owned() };
+        one.judgement.edits.folder.clear();
+    }
+}
+
+/// What was decided for each listed recipient, by its place; nothing where it is the same for all.
+pub(super) fn by_recipient(judged: &[Judged<'_>]) -> Vec<(usize, RecipientDecision)> {
+    let decisions: Vec<RecipientDecision> = judged.iter().map(Judged::decision).collect();
+    if decisions.windows(2).all(|pair| pair.first() == pair.last()) {
+        return Vec::new();
+    }
+    let of_group = |(one, decision): (&Judged<'_>, RecipientDecision)| {
+        let places: Vec<usize> = one.members.iter().filter_map(|member| member.listed).collect();
+        places.into_iter().map(move |place| (place, decision.clone()))
+    };
+    judged.iter().zip(decisions).flat_map(of_group).collect()
+}
+
+/// The refusal that the message gets, if any: by [`Transaction::goes_with`] it is then everyone's. Where some defer and others refuse, it
+/// is deferred: those may take it later.
 pub(super) fn refusal(judged: &[Judged<'_>]) -> Option<Refusal> {
-    judged.iter().find_map(|one| {
-        Some(Refusal {
-            stage: Stage::Data,
-            rule: one.verdict.rule().to_owned(),
-            grounds: one.judgement.grounds.clone(),
-            reply: answer(&one.verdict)?,
-            rules: one.judgement.rules.clone(),
-            score: one.judgement.score,
-            rcpt: one.rcpt.clone(),
-            recalled: None,
-        })
+    let refusing = judged.iter().filter_map(|one| Some((one, answer(&one.verdict)?)));
+    let (one, reply) = refusing.min_by_key(|(one, _)| one.verdict.action() != Action::Defer)?;
+    Some(Refusal {
+        stage: Stage::Data,
+        rule: one.verdict.rule().to_owned(),
+        grounds: one.judgement.grounds.clone(),
+        reply,
+        rules: one.judgement.rules.clone(),
+        score: one.judgement.score,
+        rcpt: one.rcpt.clone(),
+        recalled: None,
     })
 }
 

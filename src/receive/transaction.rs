@@ -10,7 +10,7 @@ use crate::facts::record::{Recipient, RecipientDecision, RuleRecord};
 use crate::facts::word::Action;
 use crate::facts::{Facts, Greylist, Rcpt, Role, Stage};
 use crate::message::author::Author;
-use crate::policy::{Grounds, Judgement, Policy, Rule};
+use crate::policy::{Grounds, Judgement, Mixed, Policy};
 use crate::recipients::MailboxName;
 use crate::smtp::address::ReversePath;
 use crate::smtp::reply::Reply;
@@ -34,6 +34,7 @@ pub struct Policies {
     rates: Arc<BTreeSet<Rate>>,
     /// Whether any of them greylists.
     greylist: bool,
+    mixed: Mixed,
 }
 
 impl Policies {
@@ -47,7 +48,7 @@ impl Policies {
         let each = || all.iter().copied().chain([&default]);
         let rates = each().flat_map(|policy| policy.rates().iter().copied()).collect();
         let greylist = each().any(|policy| policy.greylists());
-        Policies { default, of: Arc::new(of), rates: Arc::new(rates), greylist }
+        Policies { default, of: Arc::new(of), rates: Arc::new(rates), greylist, mixed: Mixed::default() }
     }
 
     /// The rates that any policy asks for and that count such things.
@@ -58,6 +59,16 @@ impl Policies {
     /// Whether any policy greylists.
     pub(super) fn greylist(&self) -> bool {
         self.greylist
+    }
+
+    /// What becomes of transactions whose recipients' policies may answer differently after DATA.
+    pub fn with_mixed(self, mixed: Mixed) -> Self {
+        Policies { mixed, ..self }
+    }
+
+    /// What becomes of such transactions.
+    pub(super) fn mixed(&self) -> Mixed {
+        self.mixed
     }
 
     /// The same policy for everyone.
@@ -88,27 +99,35 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// Whether the data stage can't tell the two apart.
+    /// Whether the data stage can't tell the two apart, and their copies are the same.
     fn is_like(&self, other: &Standing) -> bool {
+        let reads = |fact: &str| self.policy.needs(Stage::Data).contains(fact);
         Arc::ptr_eq(&self.policy, &other.policy)
             && self.judgement.accepted == other.judgement.accepted
-            && (self.role == other.role || !reads(&self.policy, "rcpt.role"))
-            && (self.judgement.score == other.judgement.score || !reads(&self.policy, "score"))
+            && (self.role == other.role || !reads("rcpt.role"))
+            && (self.judgement.score == other.judgement.score || !reads("score"))
+            && self.judgement.edits == other.judgement.edits
     }
 
-    /// Whether the data stage may refuse the message, or keep nothing of it: the one record of the transaction could not tell that of
-    /// some recipients only.
+    /// Whether the data stage may refuse the message, or keep nothing of it.
     fn may_not_store(&self) -> bool {
-        let refuses = |rule: &Rule| match rule.action() {
-            Some(Action::Reject | Action::Defer | Action::Discard) => !rule.observe(),
-            Some(Action::Accept | Action::Quarantine) | None => false,
-        };
-        !self.judgement.accepted && self.policy.rules().iter().any(|rule| rule.at() == Stage::Data && refuses(rule))
+        !self.judgement.accepted && self.policy.settling().refuses()
     }
-}
 
-fn reads(policy: &Policy, name: &str) -> bool {
-    policy.needs(Stage::Data).contains(name)
+    /// Whether the data stage stores the message for both or for none.
+    fn settles_like(&self, other: &Standing) -> bool {
+        match (self.may_not_store(), other.may_not_store()) {
+            (false, false) => true,
+            (true, true) => {
+                let settling = self.policy.settling();
+                let same_policy = Arc::ptr_eq(&self.policy, &other.policy);
+                (same_policy || settling.is_like(other.policy.settling()))
+                    && (self.role == other.role || !settling.reads("rcpt.role"))
+                    && (self.judgement.score == other.judgement.score || !settling.reads("score"))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A recipient that RCPT was answered 250 for.
@@ -117,6 +136,8 @@ pub(super) struct Accepted {
     pub path: String,
     pub mailboxes: Vec<MailboxName>,
     pub standing: Standing,
+    /// Its place among those that the record lists.
+    pub listed: Option<usize>,
 }
 
 /// A transaction under way.
@@ -187,7 +208,11 @@ impl Refusal {
     /// The decision, where a rule made it.
     pub fn by_rule(&self) -> Option<RecipientDecision> {
         let by_rule = !self.rule.is_empty();
-        by_rule.then(|| RecipientDecision { action: self.action(), rule: self.rule.clone() })
+        by_rule.then(|| RecipientDecision {
+            action: self.action(),
+            rule: self.rule.clone(),
+            ..RecipientDecision::default()
+        })
     }
 }
 
@@ -198,11 +223,10 @@ impl Transaction {
     }
 
     /// Whether the recipient can be judged together with those accepted so far: there is one answer after DATA (RFC 5321
-    /// §4.1.1.4), so where a refusal could differ it is asked to come again alone.
+    /// §4.1.1.4), so where a refusal could differ it is asked to come again alone, unless `policy.mixed` has it otherwise.
     pub fn goes_with(&self, standing: &Standing) -> bool {
-        self.accepted.iter().all(|other| {
-            other.standing.is_like(standing) || !(other.standing.may_not_store() || standing.may_not_store())
-        })
+        self.policies.mixed == Mixed::Quarantine
+            || self.accepted.iter().all(|other| other.standing.settles_like(standing))
     }
 
     /// Whether a recipient may lead to so many copies more.
@@ -229,13 +253,14 @@ impl Transaction {
         Rcpt { role, count: self.accepted.len() as u64, ..Rcpt::default() }
     }
 
-    /// Notes what a recipient was answered.
-    pub fn note_recipient(&mut self, recipient: Recipient) {
+    /// Notes what a recipient was answered; gives its place in the list, if it has one.
+    pub fn note_recipient(&mut self, recipient: Recipient) -> Option<usize> {
         if self.tried.len() < LISTED {
             self.tried.push(recipient);
-        } else {
-            self.tried_more = self.tried_more.saturating_add(1);
+            return Some(self.tried.len() - 1);
         }
+        self.tried_more = self.tried_more.saturating_add(1);
+        None
     }
 
     /// The accepted recipients by standing, in the order of their coming.

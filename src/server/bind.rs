@@ -6,7 +6,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
 use crate::deliver::{RootProblem, check_host_name, check_root};
-use crate::observe::journal::Journal;
+use crate::observe::journal::{Journal, Settings};
 use crate::problem::Problems;
 
 use super::listener;
@@ -76,7 +76,7 @@ pub fn bind(config: &Config) -> Result<Bound, StartError> {
     let host = nix::unistd::gethostname().map_err(machine)?;
     check_host_name(&host.to_string_lossy()).map_err(machine)?;
     let path = &config.journal.directory;
-    let journal = Journal::open(path, config.journal.keep).map_err(|error| match error.kind() {
+    let journal = Journal::open_with(path, settings(config)).map_err(|error| match error.kind() {
         std::io::ErrorKind::PermissionDenied => not_ours(config, "journal.directory", path),
         _ => StartError::Machine(format!(
             "journal.directory: can't use {}: {error}; it must be a directory that we may write",
@@ -84,6 +84,11 @@ pub fn bind(config: &Config) -> Result<Bound, StartError> {
         )),
     })?;
     Ok(Bound { smtp, http, acceptor, journal })
+}
+
+fn settings(config: &Config) -> Settings {
+    let journal = &config.journal;
+    Settings { keep: journal.keep, keep_audit: journal.keep_audit, pseudonymise: journal.pseudonymise }
 }
 
 /// A directory that was there before us and is another's. We do not give ourselves what somebody else made.

@@ -28,6 +28,7 @@ pub fn policies(config: &Config) -> Policies {
     Policies::new(Arc::clone(config.policies.default()), &config.policies.all(), move |mailbox| {
         Arc::clone(policies.of(mailbox))
     })
+    .with_mixed(config.policies.mixed())
 }
 
 /// What sessions that begin from now on share.

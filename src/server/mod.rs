@@ -4,6 +4,7 @@
 //! bind (root may still be needed) -> become security.user -> runtime (the first threads) -> start -> signals -> drain
 //! ```
 
+mod audit;
 mod bind;
 mod connection;
 mod counts;

@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::observe::journal::Journal;
+use crate::observe::journal::audit::Event;
 use crate::observe::metrics::label::ReloadOutcome;
 use crate::receive::Receiver;
 
+use super::audit;
 use super::bind::{StartError, certificates};
 use super::generation::{Lasting, generation, policies};
 use super::lists::block_lists;
@@ -17,6 +20,7 @@ use super::memory;
 /// One reload.
 pub(super) struct Reload {
     pub lasting: Arc<Lasting>,
+    pub journal: Arc<Journal>,
     pub path: Option<PathBuf>,
     /// What the server was started with: keys that need a restart are still in force from there.
     pub started: Config,
@@ -28,15 +32,18 @@ impl Reload {
     /// Reads and applies; gives what is in force then, `None` where the old stays. Says what came of it.
     pub(super) async fn run(self, old: Config) -> Option<Config> {
         let metrics = Arc::clone(&self.lasting.metrics);
+        let (journal, path) = (Arc::clone(&self.journal), self.path.clone());
         let read = tokio::task::spawn_blocking(move || self.apply(&old)).await;
         match read.unwrap_or_else(|error| Err(format!("the reload ended in an error of ours: {error}"))) {
             Ok(config) => {
                 metrics.reload(ReloadOutcome::Applied);
+                journal.audit(Event::Reload, audit::taken(&config));
                 tracing::info!("the configuration was reloaded");
                 Some(config)
             }
             Err(why) => {
                 metrics.reload(ReloadOutcome::Refused);
+                journal.audit(Event::Refused, audit::refused(path.as_deref()));
                 // one line a problem: a reader of the log wants each with its place
                 for line in why.lines().filter(|line| !line.trim().is_empty()) {
                     tracing::error!("reload: {line}");

@@ -66,6 +66,7 @@ impl Running {
     async fn reload(&mut self) {
         let reload = Reload {
             lasting: Arc::clone(&self.lasting),
+            journal: Arc::clone(&self.journal),
             path: self.path.clone(),
             started: self.started.clone(),
             force: self.force,

@@ -17,12 +17,14 @@ use crate::config::Config;
 use crate::deliver::{Writers, clean_tmp};
 use crate::observe::http::{self, Pages};
 use crate::observe::journal::Journal;
+use crate::observe::journal::audit::Event;
 use crate::observe::log::Log;
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::label::ConnectionOutcome;
 use crate::receive::{Carrier, Memory, Receiver, State, authenticator, read_time_zone};
 use crate::smtp::reply;
 
+use super::audit;
 use super::bind::{Bound, StartError, machine};
 use super::connection;
 use super::counts;
@@ -68,7 +70,11 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     let writers = Arc::new(Writers::new(config.maildir.root.clone(), WRITERS, QUEUE));
     writers.start().map_err(machine)?;
     let journal = Arc::new(bound.journal);
+    if let (Some(log), Some(keys)) = (&log, journal.keys()) {
+        log.pseudonymise(keys);
+    }
     journal.start().map_err(machine)?;
+    journal.audit(Event::Start, audit::taken(&config));
     let state = State::in_memory(memory::remembering(&config), config.state.entries);
     memory::keep(&state, &config).map_err(machine)?;
     let policies = policies(&config);

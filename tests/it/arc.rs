@@ -67,6 +67,31 @@ fn trouble_with_a_key_is_temperror_and_only_that() {
     assert_eq!(validate(zone, &other_body), ArcResult::Fail, "the body alone tells");
 }
 
+/// What stands before the authserv-id may have comments in it (RFC 8617 §4.2.1); the instance comes first and is a number alone.
+#[test]
+fn the_instance_of_the_results_may_have_comments_around_it() {
+    let result = |instance: &str| {
+        let set = format!(
+            "ARC-Authentication-Results:{instance} x.example; none\n\
+             ARC-Message-Signature: i=1; a=rsa-sha256; c=relaxed/relaxed; d=x.example; s=s; h=from;\n \
+             bh=g3zLYH4xKxcPrHOD18z9YfpQcnk/GaJedfustWU5uGs=; b=AAAA\n\
+             ARC-Seal: i=1; cv=none; a=rsa-sha256; d=x.example; s=s; b=AAAA\n"
+        );
+        let message = crlf(format!("{set}From: a@x.example\n\ntest\n").as_bytes());
+        let zone = Zone::new().failing("s._domainkey.x.example", RecordType::TXT, Fault::ServFail);
+        validate(zone, &message)
+    };
+    // The keys are asked for only where the sets are whole.
+    for sound in [" i=1;", "i=1;", "\n\ti = 1 ;", " (a (b)) i(c)=(d)1(e;f);", " i=01;"] {
+        assert_eq!(result(sound), ArcResult::TempError, "{sound}");
+    }
+    for broken in
+        [" I=1;", " i=1", " x; i=1;", " i=;", " i=0;", " i=1 1;", " i=1.0;", " i=+1;", " (i=1;", " ii=1;", " i==1;"]
+    {
+        assert_eq!(result(broken), ArcResult::Fail, "{broken}");
+    }
+}
+
 /// Fifty-one sets are no chain, and nobody is asked for their keys.
 #[test]
 fn a_chain_that_is_too_long_costs_nothing() {

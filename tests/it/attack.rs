@@ -21,7 +21,7 @@ fn zone() -> Zone {
 }
 
 fn server() -> Server {
-    Server::start(Setup { zone: zone(), policy: None, tls: true })
+    Server::start(Setup { zone: zone(), policy: None, tls: true, ..Setup::default() })
 }
 
 /// MAIL, RCPT and DATA by the attacker, under this HELO name.
@@ -70,7 +70,7 @@ fn greedy(zone: Zone, domain: &str) -> Zone {
 #[test]
 fn who_uses_up_the_look_ups_of_a_message_does_not_bring_dmarc_into_doubt() {
     let zone = greedy(zone().mx("greedy.example", 10, "mx.attacker.example"), "greedy.example");
-    let server = Server::start(Setup { zone, policy: None, tls: false });
+    let server = Server::start(Setup { zone, policy: None, ..Setup::default() });
     let forged = "DKIM-Signature: v=1; a=rsa-sha256; d=bank.example; s=none; h=from; bh=AAAA; b=AAAA\r\n\
         From: The Bank <service@bank.example>\r\nSubject: x\r\n\r\nhello\r\n.";
     for (helo, reverse_path, spf) in [

@@ -216,6 +216,40 @@ fn messages_that_carry_our_authserv_id_are_known() {
     assert!(fields >= 15, "{fields}");
 }
 
+#[test]
+fn the_page_tells_every_method_and_property() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/authentication.md")).unwrap();
+    let section = page.split("\n## ").find(|section| section.starts_with("Authentication-Results")).unwrap();
+    let field = authentication_results("mx.receiver.example", &facts());
+    let value = field.trim_end().split_once(':').unwrap().1.replace("\r\n", "");
+    let results = authres::read(&value).unwrap().results;
+    assert!(results.len() > 8);
+    for result in results {
+        let start = format!("| `{}` | ", result.method);
+        let row = section.lines().find(|line| line.starts_with(&start)).expect(&start);
+        for (property, _) in result.properties {
+            assert!(row.contains(&format!("`{property}`")), "{property}: {row}");
+        }
+    }
+}
+
+/// The headers in authres' doctests, each with an authserv-id of its own.
+#[test]
+fn headers_of_authres_are_known_for_whose_they_are() {
+    let Some(folder) = corpora::folder("authres") else { return };
+    let text = std::fs::read_to_string(folder.join("authres-doctests.txt")).unwrap();
+    let start = "parse('Authentication-Results: ";
+    let values: Vec<&str> = text.split(start).skip(1).filter_map(|rest| rest.split("')").next()).collect();
+    assert_eq!(values.len(), 22);
+    for value in values {
+        let id = value.split(';').next().unwrap();
+        assert!(claims_our_authserv_id(value.as_bytes(), id), "{value}");
+        for other in ["mx.victim.example", "ample.com", "notexample.com", "mail", "org"] {
+            assert!(!claims_our_authserv_id(value.as_bytes(), other), "{value}");
+        }
+    }
+}
+
 proptest! {
     /// Comments, case, quotes, folding, version: it stays ours.
     #[test]
@@ -296,10 +330,18 @@ fn a_field_that_a_lenient_reader_takes_for_ours_claims_it() {
         "<mx.victim.example>; dmarc=pass",
         "\u{a0}mx.victim.example; dmarc=pass",
         "mx.victim.example&; dmarc=pass",
+        "mx.victim.example\u{a0}1; dmarc=pass",
+        "mx.victim.example\u{3000}dmarc=pass",
+        "\u{a0}\"mx.victim.example\" 1; dmarc=pass",
+        "\"\"mx.victim.example.; dmarc=pass",
+        "(x)mx.victim.example.\u{2003}; dmarc=pass",
     ] {
         assert!(claims_our_authserv_id(forged.as_bytes(), "mx.victim.example"), "{forged:?}");
     }
+    assert!(claims_our_authserv_id(b"mx.victim.example\xa0v1; dmarc=pass", "mx.victim.example"));
     for foreign in [
+        "mx.victim.example-2.net; dmarc=pass",
+        "mx.victim.example..net; dmarc=pass",
         "mx.victim.example.net; dmarc=pass",
         "mx.victim.examples; dmarc=pass",
         "a.mx.victim.example; dmarc=pass",

@@ -103,6 +103,11 @@ fn what_leaves_room_for_another_reading_is_named() {
     check("a@-", "", &["bad-domain"]);
     check("<=?utf-8?B?YWRtaW5AbGVnaXQuZXhhbXBsZQ==?=>", "", &["no-address", "encoded-word-in-address"]);
     check("=?utf-8?B?YWRtaW5AbGVnaXQuZXhhbXBsZQ==?=", "", &["no-address", "encoded-word-in-address"]);
+    // Dots within an encoded-word don't hide it.
+    check("=?utf-8?q?admin=40bank.example?=", "", &["no-address", "encoded-word-in-address"]);
+    // One element shows an address that is none, the other is the attacker's.
+    check("\"a@bank.example\", x@attacker.example", "", &["no-address", "readings-differ"]);
+    check("x@attacker.example, MAILER-DAEMON", "", &["no-address", "readings-differ"]);
     check("=?utf-8?q?x?=@example.com", "", &["encoded-word-in-address"]);
     check("<a@example.com\0@x.example>", "", &["control-character", "bad-syntax", "bad-domain"]);
     check("a\u{1}b@example.com", "", &["control-character"]);
@@ -117,6 +122,9 @@ fn the_header_around_from_matters() {
     assert_eq!(defects(""), ["no-header", "missing"]);
     assert_eq!(defects("From: a@x.example\r\nFrom: a@x.example\r\n"), ["several-fields"]);
     assert_eq!(defects("fRoM: a@x.example\r\nFrom: b@y.example\r\n"), ["several-fields", "several-domains"]);
+    let shown = "From: \"a@bank.example\"\r\nFrom: x@attacker.example\r\n";
+    assert_eq!(defects(shown), ["several-fields", "no-address"]);
+    assert_eq!(domain_of(&author_of(shown)), "");
     assert_eq!(defects("From : a@x.example\r\n"), ["space-before-colon"]);
     assert_eq!(defects(" From: a@x.example\r\nFrom: b@y.example\r\n"), ["no-header"]);
     assert_eq!(defects("A: b\r\nnothing\r\nFrom: a@x.example\r\n"), ["no-header"]);

@@ -278,7 +278,7 @@ fn played(server: &Server, domain: &str, message: &str) -> String {
 fn hostile_sessions_disturb_no_other_and_cost_bounded_memory() {
     let policy = "description = \"takes everything\"\n[[rule]]\nname = \"looks\"\nat = \"data\"\nscore = 1.0\nwhen = \"\"\"\n\
         spf.mail_from.result == 'none' || dmarc.result == 'none' || reverse_mx.mail_from.result == 'none'\"\"\"\n";
-    let server = Server::start(Setup { zone: hostile_zone(), policy: Some(policy), tls: false });
+    let server = Server::start(Setup { zone: hostile_zone(), policy: Some(policy), ..Setup::default() });
     let plain = |domain: &str| format!("From: <x@{domain}>\r\nSubject: x\r\n\r\nhello\r\n");
     let field = "DKIM-Signature: v=1; a=rsa-sha256; d=self.hostile.example; s=none; h=from; bh=AAAA; b=AAAA\r\n";
     let greedy = field.replace("h=from", &format!("h={}from", "from:\r\n ".repeat(20_000)));

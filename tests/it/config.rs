@@ -70,6 +70,8 @@ fn every_key_is_read() {
     assert_eq!(config.http.listen, "[::1]:9999".parse().unwrap());
     assert_eq!(config.journal.directory, Path::new("/tmp/journal"));
     assert_eq!(config.journal.keep, Duration::from_secs(30 * 86_400));
+    assert!(config.journal.pseudonymise);
+    assert_eq!(config.journal.keep_audit, Duration::from_secs(800 * 86_400));
     let state = &config.state;
     assert_eq!((state.directory.as_path(), state.entries), (Path::new("/tmp/state"), 5000));
     let days = [state.greylist_window, state.greylist_known].map(|time| time.as_secs() / 86_400);
@@ -167,6 +169,8 @@ fn a_minimal_file_takes_the_defaults_of_the_table() {
     assert_eq!(absent.http.listen, "127.0.0.1:9125".parse().unwrap());
     assert_eq!(absent.journal.directory, Path::new("/var/lib/gatepost/journal"));
     assert_eq!(absent.journal.keep, Duration::from_secs(14 * 86_400));
+    assert!(!absent.journal.pseudonymise);
+    assert_eq!(absent.journal.keep_audit, Duration::from_secs(400 * 86_400));
     assert_eq!(absent.state.directory, Path::new("/var/lib/gatepost/state"));
     assert_eq!(absent.state.greylist_delay, Duration::from_secs(300));
     let limits = &absent.limits;
@@ -245,6 +249,8 @@ fn keys_that_need_a_restart_are_told_and_others_are_not() {
         ("http.listen", "'127.0.0.1:1'"),
         ("journal.directory", "'/elsewhere'"),
         ("journal.keep", "'15d'"),
+        ("journal.pseudonymise", "true"),
+        ("journal.audit.keep", "'31d'"),
         ("state.directory", "'/elsewhere'"),
         ("state.entries", "5000"),
         ("security.user", "'nobody'"),

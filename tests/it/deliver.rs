@@ -141,7 +141,7 @@ fn domain(text: &str) -> Domain {
 fn copy(address: &str, folder: Folder) -> Copy {
     let (name, home) = address.split_once('@').unwrap();
     let mailbox = MailboxName { domain: domain(home), name: name.to_owned() };
-    Copy { mailbox, folder, prefix: format!("Delivered-To: {address}\r\n").into_bytes() }
+    Copy { mailbox, folder, prefix: format!("Delivered-To: {address}\r\n").into_bytes(), header: None }
 }
 
 fn payload(body: &str) -> Arc<Payload> {

@@ -38,7 +38,7 @@ fn zone() -> Zone {
 }
 
 fn server() -> Server {
-    Server::start(Setup { zone: zone(), policy: Some(POLICY), tls: true })
+    Server::start(Setup { zone: zone(), policy: Some(POLICY), tls: true, ..Setup::default() })
 }
 
 /// swaks, from `from` to alice, with these arguments more; `None` where there is no swaks.

@@ -291,7 +291,7 @@ fn one_of_two() -> Record {
         reply: "550 5.7.1 no".into(),
         domain: "local.example".into(),
         role: Some(gatepost::facts::word::Role::Postmaster),
-        decision: Some(RecipientDecision { action: Action::Reject, rule: "away".into() }),
+        decision: Some(RecipientDecision { action: Action::Reject, rule: "away".into(), instead_of: None }),
     });
     record
 }
@@ -317,6 +317,15 @@ fn each_recipient_is_judged_by_its_own_facts() {
     }
     check_lines(&both, &[old.to_string()], &["change 1: accept () -> reject (address)"]);
     check_lines(&away("postmaster"), &[old.to_string()], &[]);
+}
+
+#[test]
+fn a_refusal_that_became_quarantine_because_of_others_is_what_its_rule_said() {
+    let mut mixed = honest();
+    let own = RecipientDecision { action: Action::Quarantine, rule: "r".into(), instead_of: Some(Action::Reject) };
+    mixed.recipients[0].decision = Some(own);
+    check(&rule("r", "data", "true", REJECT), std::slice::from_ref(&mixed), &[]);
+    check("", &[mixed], &["change 1: reject (r) -> accept ()"]);
 }
 
 #[test]

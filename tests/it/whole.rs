@@ -59,6 +59,7 @@ fn rspamd() {
     let folder = corpora::folder("e2e-rspamd").expect("it was just read");
     let answers = corpora::json("e2e-rspamd", "dns.json").expect("it is beside cases.json");
     let cases = cases.as_array().expect("a list of cases");
+    assert_eq!(cases.len(), 72);
     let mut deviating = deviations::cases("e2e-rspamd");
     let mut differing = Vec::new();
     block_on(async {
@@ -148,6 +149,7 @@ fn assert_honest(facts: &Facts, what: &str) {
 #[test]
 fn named_attacks_never_pass_as_somebody_else() {
     let Some(cases) = corpora::json("spoof-weaklinks", "cases.json") else { return };
+    assert_eq!(cases.as_array().unwrap().len(), 30);
     let signer = attacker();
     block_on(async {
         let (_server, authenticator) = authenticator(spoofing_zone(&signer)).await;
@@ -239,6 +241,10 @@ const ATTACKS: &[(&str, &str, bool)] = &[
     ("From: <<admin@legit.example>x@attacker.example>", "", true),
     ("From: <admin@legit.example", "", true),
     ("From: ,,x@attacker.example,,", "attacker.example", false),
+    ("From: \"admin@legit.example\", x@attacker.example", "", true),
+    ("From: \"admin@legit.example\" <>, x@attacker.example", "", true),
+    ("From: \"admin@legit.example\"\r\nFrom: x@attacker.example", "", true),
+    ("From: =?utf-8?q?admin=40legit.example?=\r\nFrom: x@attacker.example", "", true),
     ("From: admin@[attacker.example]", "", true),
     ("From: admin@[192.0.2.66]", "", true),
     ("From: =?utf-8?q?admin=40legit=2Eexample?=", "", true),
@@ -288,6 +294,7 @@ fn real_bounces_are_evaluated_without_a_reverse_path() {
     block_on(async {
         let (_server, authenticator) = authenticator(spoofing_zone(&signer)).await;
         let envelope = Envelope::new(Some("192.0.2.66"), "attacker.example", "<>");
+        let mut bounces = 0;
         for file in
             walk(&folder).into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "eml"))
         {
@@ -296,6 +303,8 @@ fn real_bounces_are_evaluated_without_a_reverse_path() {
             assert_eq!((facts.spf.mail_from.result, facts.spf.helo.result), (MethodResult::None, MethodResult::Pass));
             assert_ne!(facts.dmarc.result, DmarcResult::Pass, "{}", file.display());
             assert!(facts.dkim.iter().all(|dkim| dkim.result != MethodResult::Pass), "{}", file.display());
+            bounces += 1;
         }
+        assert_eq!(bounces, 120);
     });
 }

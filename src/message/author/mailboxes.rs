@@ -276,9 +276,13 @@ impl<'t> Reader<'t, '_> {
     /// Words where an address is expected. A lenient reader shows the address that an encoded-word among them decodes to.
     fn no_address(&mut self, words: &[Token]) {
         self.list.add_defect(defect::NO_ADDRESS);
-        let encoded =
-            |word: &Token| matches!(word, Token::Atom(text) if has_encoded_word(&String::from_utf8_lossy(text)));
-        if words.iter().any(encoded) {
+        // Its dots stand apart as tokens.
+        let text = words.iter().flat_map(|word| match word {
+            Token::Atom(text) => text.as_slice(),
+            Token::Special(special) => std::slice::from_ref(special),
+            Token::Quoted(_) | Token::Literal(_) => b"\"",
+        });
+        if has_encoded_word(&String::from_utf8_lossy(&text.copied().collect::<Vec<u8>>())) {
             self.list.add_defect(defect::ENCODED_WORD_IN_ADDRESS);
         }
     }

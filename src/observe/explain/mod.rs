@@ -10,11 +10,11 @@ mod summary;
 use std::fmt::Write;
 
 use super::escape::shown;
-use crate::facts::record::{DeliveryRecord, Recipient, Record, RuleRecord};
+use crate::facts::record::{DeliveryRecord, Recipient, RecipientDecision, Record, RuleRecord};
 use crate::facts::word::{Action, Outcome, Stage};
 
 pub use summary::summary;
-use summary::{took_no_recipient, would_have};
+use summary::{past, took_no_recipient, would_have};
 
 /// Characters of one text of a stranger's that are shown.
 const CHARACTERS: usize = 300;
@@ -191,14 +191,33 @@ fn did(record: &Record, rule: &RuleRecord) -> String {
     }
 }
 
+/// What became of one recipient's copy.
+fn became(decision: &RecipientDecision) -> String {
+    let by = match decision.rule.as_str() {
+        "" => "no rule".to_owned(),
+        rule => format!("rule {}", fit(rule)),
+    };
+    let done = past(decision.action);
+    match decision.instead_of {
+        Some(action) => {
+            format!("{done} by {by}, which would have {} it, because others take the message", past(action))
+        }
+        None => format!("{done} by {by}"),
+    }
+}
+
 fn recipients(record: &Record) -> Vec<Line> {
     let mut lines = Vec::new();
-    for Recipient { address, mailboxes, reply, .. } in &record.recipients {
+    for Recipient { address, mailboxes, reply, decision, .. } in &record.recipients {
         let mut text = match mailboxes.as_slice() {
             [] => String::new(),
             mailboxes => format!("for {}; ", listed(mailboxes.iter().map(|mailbox| fit(mailbox)).collect())),
         };
         let _ = write!(text, "answered {}", fit(reply));
+        // what refused it at RCPT stands in the answer
+        if let Some(decision) = decision.as_ref().filter(|_| reply.starts_with('2')) {
+            let _ = write!(text, "; {}", became(decision));
+        }
         lines.push(line(format!("<{}>", fit(address)), text));
     }
     if record.recipients_more > 0 {

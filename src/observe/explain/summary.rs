@@ -51,7 +51,7 @@ pub(super) fn would_have(action: Option<Action>) -> String {
     format!("would have {}", action.map_or("acted", past))
 }
 
-fn past(action: Action) -> &'static str {
+pub(super) fn past(action: Action) -> &'static str {
     match action {
         Action::Accept => "accepted",
         Action::Quarantine => "quarantined",

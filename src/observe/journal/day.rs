@@ -10,6 +10,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
+use super::keys;
 use crate::facts::record::Record;
 
 /// The day a record belongs to, by its own time; today where that can't be read.
@@ -55,7 +56,7 @@ pub fn list(directory: &Path) -> io::Result<Vec<Date>> {
     Ok(days)
 }
 
-/// Removes the files of which every line is older than `keep`, seen from `now`. Other people's files are left alone.
+/// Removes the files of which every line is older than `keep`, seen from `now`, and the keys of their pseudonyms. Other people's files are left alone.
 pub fn remove_older(directory: &Path, now: Timestamp, keep: Duration) -> io::Result<usize> {
     let Ok(keep) = jiff::SignedDuration::try_from(keep) else { return Ok(0) };
     let Ok(oldest_kept) = now.checked_sub(keep) else { return Ok(0) };
@@ -68,6 +69,7 @@ pub fn remove_older(directory: &Path, now: Timestamp, keep: Duration) -> io::Res
             Err(error) => return Err(error),
         }
     }
+    keys::remove_older(directory, first_day)?;
     Ok(removed)
 }
 

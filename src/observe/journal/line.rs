@@ -95,7 +95,7 @@ impl Bound {
         for Recipient { address, mailboxes, reply, domain, role: _, decision } in recipients {
             [address, reply, domain].into_iter().for_each(|text| self.text(text));
             self.texts(mailboxes);
-            if let Some(RecipientDecision { action: _, rule }) = decision {
+            if let Some(RecipientDecision { action: _, rule, instead_of: _ }) = decision {
                 self.text(rule);
             }
         }

@@ -3,11 +3,19 @@
 //! Whoever has something to record only enqueues it; one thread writes. When the disk is full or broken, mail goes on: that is said
 //! once, the lines wait in the queue until it is full, and what does not fit is counted as dropped. Writing begins again by itself.
 //! [`Journal::record_now`] alone waits, because a discarded message is acknowledged on the strength of its line.
+//!
+//! Its lines are personal data. They can be written without names ([`Settings::pseudonymise`]), an address can be taken out of them
+//! ([`erase`]) and its records be given out ([`export`]). Beside them is the [`audit`] of what was loaded when.
 
+pub mod audit;
 mod day;
+mod erase;
+mod keys;
 mod line;
+mod lock;
 mod read;
 mod search;
+mod subject;
 mod writer;
 
 use std::collections::VecDeque;
@@ -21,10 +29,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::facts::record::Record;
+use crate::observe::pseudonym::Key;
 
+pub use erase::{Erased, Exported, erase, export};
+pub use keys::{Keys, Spellings};
 pub use line::{LINE_OCTETS, STRING_CHARACTERS};
 pub use read::{BLOCK, Block, Blocks, files_since};
 pub use search::{Search, find, normalise, search};
+pub use subject::{ERASED, Subject};
 
 /// How many lines wait at most.
 pub const QUEUE_LINES: usize = 20_000;
@@ -32,6 +44,32 @@ pub const QUEUE_LINES: usize = 20_000;
 pub const QUEUE_OCTETS: usize = 32 * 1024 * 1024;
 /// How long [`Journal::record_now`] waits for the disk.
 pub const DURABLE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How many lines of the audit wait at most: one a reload.
+const AUDIT_LINES: usize = 1_000;
+
+/// What is kept for how long, and with whose names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a day's decisions are kept.
+    pub keep: Duration,
+    /// How long a month's audit is kept.
+    pub keep_audit: Duration,
+    /// Whether local-parts and addresses stand under pseudonyms.
+    pub pseudonymise: bool,
+}
+
+/// A record as it may be written down and logged: without names where the administrator wants that.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Veiled(Record);
+
+impl std::ops::Deref for Veiled {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.0
+    }
+}
 
 /// Where decision records go. Share it in an [`Arc`].
 pub struct Journal {
@@ -47,11 +85,18 @@ pub struct Counters {
     pub dropped: AtomicU64,
     /// Attempts to write that failed.
     pub errors: AtomicU64,
+    /// Lines of the audit that were written.
+    pub audit_written: AtomicU64,
+    /// Attempts to write the audit that failed.
+    pub audit_errors: AtomicU64,
 }
 
 struct Shared {
     directory: PathBuf,
     keep: Duration,
+    keep_audit: Duration,
+    /// Where pseudonyms are wanted.
+    keys: Option<Arc<Keys>>,
     queue: Mutex<Queue>,
     /// The writer waits here for lines, or for the end.
     work: Condvar,
@@ -66,6 +111,7 @@ struct Shared {
 struct Queue {
     entries: VecDeque<Entry>,
     octets: usize,
+    audit: VecDeque<audit::Entry>,
     started: bool,
     closing: bool,
     ended: bool,
@@ -116,12 +162,22 @@ impl Journal {
     /// # Errors
     /// The directory can't be made, is none, or can't be written.
     pub fn open(directory: &Path, keep: Duration) -> io::Result<Journal> {
+        Journal::open_with(directory, Settings { keep, keep_audit: audit::KEEP, pseudonymise: false })
+    }
+
+    /// Opens the journal as [`Journal::open`] does, with all that can be set.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_with(directory: &Path, settings: Settings) -> io::Result<Journal> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         day::try_to_write(directory)?;
         Ok(Journal {
             shared: Arc::new(Shared {
                 directory: directory.to_path_buf(),
-                keep,
+                keep: settings.keep,
+                keep_audit: settings.keep_audit,
+                keys: settings.pseudonymise.then(|| Arc::new(Keys::open(directory))),
                 queue: Mutex::new(Queue::default()),
                 work: Condvar::new(),
                 ended: Condvar::new(),
@@ -149,6 +205,40 @@ impl Journal {
 
     /// Hands a record to the writer. Never waits for the disk: when the queue is full the line is dropped and counted.
     pub fn record(&self, record: Record) {
+        self.record_veiled(self.veil(record));
+    }
+
+    /// Takes the names out of a record, where the administrator wants that.
+    pub fn veil(&self, mut record: Record) -> Veiled {
+        if let Some(key) = self.key_of(day::of_record(&record)) {
+            key.veil(&mut record);
+        }
+        Veiled(record)
+    }
+
+    fn key_of(&self, day: jiff::civil::Date) -> Option<Arc<Key>> {
+        self.shared.keys.as_ref().map(|keys| keys.of(day))
+    }
+
+    /// The keys of its pseudonyms, where it has some: the log hides names under the same.
+    pub fn keys(&self) -> Option<Arc<Keys>> {
+        self.shared.keys.clone()
+    }
+
+    /// Hands a line of the audit to the writer. Never waits for the disk.
+    pub fn audit(&self, event: audit::Event, note: audit::Note) {
+        let mut queue = self.shared.lock();
+        if queue.closing || queue.audit.len() >= AUDIT_LINES {
+            self.shared.counters.audit_errors.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        queue.audit.push_back(audit::Entry { at: jiff::Timestamp::now(), event, note });
+        drop(queue);
+        self.shared.work.notify_one();
+    }
+
+    /// Hands a record to the writer as [`Journal::record`] does.
+    pub fn record_veiled(&self, record: Veiled) {
         if let Err(why) = self.shared.push(entry(record, None)) {
             self.shared.drop_lines(1);
             if matches!(why, Refused::Full) && !self.shared.overflowing.swap(true, Ordering::Relaxed) {
@@ -164,7 +254,7 @@ impl Journal {
     /// closed. It may still turn up in the file later on.
     pub async fn record_now(&self, record: Record) -> io::Result<()> {
         let (sender, receiver) = oneshot::channel();
-        self.shared.push(entry(record, Some(sender))).map_err(|why| match why {
+        self.shared.push(entry(self.veil(record), Some(sender))).map_err(|why| match why {
             Refused::Full => io::Error::new(io::ErrorKind::WouldBlock, "the journal's queue is full"),
             Refused::Closed => io::Error::new(io::ErrorKind::BrokenPipe, "the journal is closed"),
         })?;
@@ -214,7 +304,7 @@ impl Drop for Journal {
     }
 }
 
-fn entry(record: Record, durable: Option<oneshot::Sender<io::Result<()>>>) -> Entry {
+fn entry(Veiled(record): Veiled, durable: Option<oneshot::Sender<io::Result<()>>>) -> Entry {
     let day = day::of_record(&record);
     Entry { day, line: line::line(record), durable }
 }

@@ -115,7 +115,7 @@ fn scan(mut reader: impl BufRead, reference: &str, found: &mut Search) -> io::Re
 }
 
 /// Reads one line without its end into `line`, of which no more than twice the longest of ours is kept. False at the end.
-fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+pub(super) fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
     let mut any = false;
     loop {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::civil::Date;
 
-use super::{Entry, Shared, day};
+use super::{Entry, Shared, audit, day, erase, lock};
 
 /// How long the writer waits after a failure before it tries again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -19,9 +19,11 @@ const CHUNK_OCTETS: usize = 1024 * 1024;
 
 /// Writes until the journal is closed.
 pub fn run(shared: &Shared) {
-    remove_older(shared, jiff::Timestamp::now());
+    begin(shared);
     let mut files = Files { shared, open: None, newest: None };
-    while let Some(mut batch) = take(shared) {
+    let mut audit = Audit { shared, waiting: VecDeque::new(), failing: false };
+    while let Some((mut batch, notes)) = take(shared, audit.failing) {
+        audit.write(notes);
         while let Err(error) = files.write(&mut batch) {
             files.open = None;
             fail(shared, &mut batch, &error);
@@ -35,21 +37,78 @@ pub fn run(shared: &Shared) {
         // Whoever closes the journal expects its lines on disk; if this fails the kernel still has them.
         let _ = file.sync_data();
     }
+    audit.end();
     shared.lock().ended = true;
     shared.ended.notify_all();
 }
 
-/// All lines that wait, as soon as there is one; `None` at the end.
-fn take(shared: &Shared) -> Option<VecDeque<Entry>> {
+/// What a crash has left, and what is too old, goes.
+fn begin(shared: &Shared) {
+    match lock::directory(&shared.directory) {
+        Ok(_held) => remove_older(shared, jiff::Timestamp::now()),
+        Err(error) => tracing::warn!(%error, "old files of the journal cannot be removed"),
+    }
+    erase::clean(&shared.directory);
+}
+
+/// All lines that wait, of the decisions and of the audit, as soon as there is one; `None` at the end. Where the audit has to be tried
+/// again, nothing may come of it.
+fn take(shared: &Shared, again: bool) -> Option<(VecDeque<Entry>, VecDeque<audit::Entry>)> {
     let mut queue = shared.lock();
-    while queue.entries.is_empty() {
+    while queue.entries.is_empty() && queue.audit.is_empty() {
         if queue.closing {
             return None;
+        }
+        if again {
+            queue = shared.work.wait_timeout(queue, RETRY).unwrap_or_else(PoisonError::into_inner).0;
+            break;
         }
         queue = shared.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
     }
     queue.octets = 0;
-    Some(std::mem::take(&mut queue.entries))
+    Some((std::mem::take(&mut queue.entries), std::mem::take(&mut queue.audit)))
+}
+
+/// The audit's part of the writer: what can't be written waits, and holds no decision up.
+struct Audit<'a> {
+    shared: &'a Shared,
+    waiting: VecDeque<audit::Entry>,
+    failing: bool,
+}
+
+impl Audit<'_> {
+    fn write(&mut self, notes: VecDeque<audit::Entry>) {
+        self.waiting.extend(notes);
+        while let Some(entry) = self.waiting.front() {
+            let event = entry.event;
+            match audit::append(&self.shared.directory, entry.clone(), self.shared.keep_audit) {
+                Ok(sha256) => {
+                    self.waiting.pop_front();
+                    self.shared.counters.audit_written.fetch_add(1, Ordering::Relaxed);
+                    if std::mem::take(&mut self.failing) {
+                        tracing::info!("the audit is written again");
+                    }
+                    // a digest outside of the chain shows later whether its end is missing
+                    tracing::info!(?event, %sha256, "the audit has a new line");
+                }
+                Err(error) => {
+                    self.shared.counters.audit_errors.fetch_add(1, Ordering::Relaxed);
+                    if !std::mem::replace(&mut self.failing, true) {
+                        tracing::error!(%error, "the audit cannot be written; the server goes on and its lines wait");
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn end(mut self) {
+        self.write(VecDeque::new());
+        let lost = self.waiting.len();
+        if lost > 0 {
+            tracing::error!(lost, "lines of the audit could not be written");
+        }
+    }
 }
 
 /// Counts and says a failure (once, until it is over), and answers those who wait for a durable line.
@@ -75,6 +134,9 @@ fn recover(shared: &Shared) {
     if shared.failing.swap(false, Ordering::Relaxed) {
         let dropped = shared.counters.dropped.load(Ordering::Relaxed);
         tracing::info!(dropped, "the journal is written again");
+        if let Some(keys) = &shared.keys {
+            keys.prepare(day::of(jiff::Timestamp::now()));
+        }
     }
 }
 
@@ -143,6 +205,8 @@ impl Files<'_> {
         // Nobody waits any more for a line whose deadline has passed.
         batch.retain(|entry| !entry.durable.as_ref().is_some_and(|sender| sender.is_closed()));
         while let Some(day) = batch.front().map(|entry| entry.day) {
+            // who rewrites a day's file puts the new one in its place under the lock
+            let _held = lock::directory(&self.shared.directory)?;
             self.open_day(day)?;
             let mut chunk = Vec::new();
             let mut lines = 0;
@@ -198,18 +262,21 @@ impl Files<'_> {
     }
 
     fn open_day(&mut self, day: Date) -> io::Result<()> {
-        if self.open.as_ref().is_some_and(|open| open.day == day) {
+        let path = day::path(&self.shared.directory, day);
+        if self.open.as_ref().is_some_and(|open| open.day == day && erase::is_at(&open.file, &path)) {
             return Ok(());
         }
         if let Some(OpenFile { file, .. }) = self.open.take() {
             file.sync_data()?;
         }
-        let path = day::path(&self.shared.directory, day);
         let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
         end_torn_line(&mut file)?;
         self.open = Some(OpenFile { day, file, entry_durable: false });
         if self.newest.is_none_or(|newest| day > newest) {
             let rotated = self.newest.replace(day).is_some();
+            if let Some(keys) = &self.shared.keys {
+                keys.prepare(day);
+            }
             if let (true, Some(start)) = (rotated, day::start(day)) {
                 remove_older(self.shared, start);
             }

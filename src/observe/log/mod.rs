@@ -4,6 +4,7 @@
 //! neither forge a line nor a field nor act on a terminal. Once [`Log::start`] was called a thread writes, and a stderr that
 //! nobody reads holds no mail up.
 
+mod names;
 mod queue;
 
 use std::fmt::{self, Debug, Write as _};
@@ -22,6 +23,8 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use super::escape::Escaping;
+use super::journal::Keys;
+use names::Names;
 use queue::Queue;
 
 pub use queue::LINES;
@@ -63,22 +66,28 @@ fn stderr_is_systemds() -> bool {
 #[derive(Clone)]
 pub struct Log {
     queue: Arc<Queue>,
+    names: Arc<Names>,
 }
 
 impl Log {
     /// A log that goes to `out`, each line in one write.
     pub fn to(out: Box<dyn Write + Send>) -> Log {
-        Log { queue: Arc::new(Queue::new(out)) }
+        Log { queue: Arc::new(Queue::new(out)), names: Arc::default() }
     }
 
     /// What makes lines of events.
     pub fn subscriber(&self, filter: EnvFilter, look: Look) -> impl Subscriber + Send + Sync + 'static + use<> {
         SubscriberBuilder::default()
             .with_env_filter(filter)
-            .fmt_fields(Fields)
+            .fmt_fields(Fields { names: Arc::clone(&self.names) })
             .event_format(Line { look })
             .with_writer(Arc::clone(&self.queue))
             .finish()
+    }
+
+    /// From now on no mailbox's and no host's address stands in a field: pseudonyms do, of the journal's keys.
+    pub fn pseudonymise(&self, keys: Arc<Keys>) {
+        self.names.hide(keys);
     }
 
     /// Starts the thread that writes. Until then each line is written by whoever logs it. A second call does nothing.
@@ -167,23 +176,26 @@ where
 }
 
 /// Writes fields as `name=value`, escaped.
-struct Fields;
+struct Fields {
+    names: Arc<Names>,
+}
 
 impl<'writer> FormatFields<'writer> for Fields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
-        let mut visitor = Visitor { writer, first: true, result: Ok(()) };
+        let mut visitor = Visitor { writer, names: &self.names, first: true, result: Ok(()) };
         fields.record(&mut visitor);
         visitor.result
     }
 }
 
-struct Visitor<'writer> {
+struct Visitor<'writer, 'names> {
     writer: Writer<'writer>,
+    names: &'names Names,
     first: bool,
     result: fmt::Result,
 }
 
-impl Visitor<'_> {
+impl Visitor<'_, '_> {
     fn write(&mut self, field: &Field, value: &str, is_text: bool) -> fmt::Result {
         if !std::mem::take(&mut self.first) {
             self.writer.write_char(' ')?;
@@ -191,6 +203,7 @@ impl Visitor<'_> {
         if field.name() == "message" {
             return Escaping::new(&mut self.writer, VALUE_CHARACTERS).write_str(value);
         }
+        let value = &*self.names.hidden(field.name(), value);
         self.writer.write_str(field.name().trim_start_matches("r#"))?;
         self.writer.write_char('=')?;
         if !is_text && !value.contains([' ', '=', '"', '\\']) {
@@ -204,7 +217,7 @@ impl Visitor<'_> {
     }
 }
 
-impl Visit for Visitor<'_> {
+impl Visit for Visitor<'_, '_> {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         if self.result.is_ok() {
             self.result = self.write(field, &format!("{value:?}"), false);

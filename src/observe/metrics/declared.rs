@@ -49,6 +49,8 @@ const fn histogram(name: &'static str, labels: &'static [&'static str], meaning:
 
 /// All metrics, by name.
 pub const DECLARED: &[Declaration] = &[
+    counter("gatepost_audit_errors_total", &[], "Failed attempts to write the audit of loads."),
+    counter("gatepost_audit_lines_total", &[], "Lines that the audit of loads wrote."),
     counter(
         "gatepost_authentication_results_total",
         &["method", "result"],

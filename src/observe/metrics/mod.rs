@@ -271,7 +271,10 @@ impl Metrics {
         let (written, dropped, errors) = (counters.clone(), counters.clone(), counters);
         self.register_counter("gatepost_journal_lines_total", &[], move || written.written.load(Relaxed))?;
         self.register_counter("gatepost_journal_dropped_total", &[], move || dropped.dropped.load(Relaxed))?;
-        self.register_counter("gatepost_journal_errors_total", &[], move || errors.errors.load(Relaxed))
+        self.register_counter("gatepost_journal_errors_total", &[], move || errors.errors.load(Relaxed))?;
+        let (written, errors) = (journal.counters(), journal.counters());
+        self.register_counter("gatepost_audit_lines_total", &[], move || written.audit_written.load(Relaxed))?;
+        self.register_counter("gatepost_audit_errors_total", &[], move || errors.audit_errors.load(Relaxed))
     }
 
     /// What the log counts.

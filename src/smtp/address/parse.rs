@@ -75,9 +75,32 @@ impl Host {
 
 fn address(literal: &str) -> Option<IpAddr> {
     match literal.split_at_checked(5) {
-        Some((tag, v6)) if tag.eq_ignore_ascii_case("IPv6:") => v6.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
-        _ => literal.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+        Some((tag, v6)) if tag.eq_ignore_ascii_case("IPv6:") => ipv6(v6).map(IpAddr::V6),
+        _ => ipv4(literal).map(IpAddr::V4),
     }
+}
+
+/// Four decimal numbers of one to three digits (`Snum`); `010` is ten.
+fn ipv4(text: &str) -> Option<Ipv4Addr> {
+    let numbers = text.split('.').map(|number| {
+        let is_number = (1..=3).contains(&number.len()) && number.bytes().all(|octet| octet.is_ascii_digit());
+        is_number.then(|| number.parse().ok()).flatten()
+    });
+    let octets: Vec<u8> = numbers.collect::<Option<_>>()?;
+    <[u8; 4]>::try_from(octets).ok().map(Ipv4Addr::from)
+}
+
+/// `IPv6-addr`: unlike elsewhere `::` stands for two groups of zeros at least, so six others are the most beside it.
+fn ipv6(text: &str) -> Option<Ipv6Addr> {
+    let text = match text.rsplit_once(':').filter(|(_, last)| last.contains('.')) {
+        Some((groups, last)) => {
+            let [a, b, c, d] = ipv4(last)?.octets();
+            format!("{groups}:{a:x}{b:02x}:{c:x}{d:02x}")
+        }
+        None => text.to_owned(),
+    };
+    let groups = text.split(':').filter(|group| !group.is_empty()).count();
+    if text.contains("::") && groups > 6 { None } else { text.parse().ok() }
 }
 
 /// A path as it was written.

@@ -185,3 +185,210 @@ fn mistakes_in_exceptions_reasons_and_greylisting_are_told() {
     );
     check_told("at='rcpt'\naction='defer'\nexpect='true'", &[("this key is not known", "did you mean \"except\"?")]);
 }
+
+// Shares
+
+fn share_policy(percent: u8) -> Policy {
+    good(&format!(
+        "[[rule]]\nname = 'strict'\nat = 'data'\nwhen = 'true'\naction = 'reject'\nscore = 2\nshare = {percent}\n[[rule]]\nname = 'tags'\nat = 'data'\nwhen = 'true'\ntag_subject = '[X] '\nshare = {percent}\n"
+    ))
+}
+
+/// What the rules do for a client.
+fn for_client(policy: &Policy, ip: std::net::IpAddr) -> Vec<String> {
+    let mut judgement = Judgement::default();
+    policy.judge(Stage::Data, &Facts::new(ip, 1, false), &mut judgement);
+    outcomes(&judgement)
+}
+
+#[test]
+fn a_share_is_of_networks_and_always_the_same() {
+    let (ten, twenty) = (share_policy(10), share_policy(20));
+    let networks: Vec<u32> = (0..5_000u32).map(|n| 0x0a00_0000 + n * 256).collect();
+    let mut acted = [0, 0];
+    for network in &networks {
+        let ip = |host: u32| std::net::Ipv4Addr::from(network + host).into();
+        let of_ten = for_client(&ten, ip(1));
+        assert_eq!(of_ten, for_client(&ten, ip(254)), "one network, one answer");
+        let acts = |outcomes: &[String]| outcomes[0] == "strict: acted";
+        let of_twenty = for_client(&twenty, ip(7));
+        assert!(!acts(&of_ten) || acts(&of_twenty), "a larger share takes nobody out");
+        acted[0] += u32::from(acts(&of_ten));
+        acted[1] += u32::from(acts(&of_twenty));
+        if !acts(&of_ten) {
+            assert_eq!(of_ten[0], "strict: observed");
+        }
+    }
+    assert!((400..600).contains(&acted[0]) && (850..1150).contains(&acted[1]), "about 10 and 20 percent: {acted:?}");
+    // the documented rule: SHA-256("RULE NETWORK"), its first 8 octets modulo 100
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"strict 2001:db8:1:2::/64");
+    let number = u64::from_be_bytes(digest.as_ref()[..8].try_into().unwrap()) % 100;
+    for percent in [1, 10, 25, 50, 75, 99, 100] {
+        let outcome = for_client(&share_policy(percent), "2001:db8:1:2:3::4".parse().unwrap());
+        assert_eq!(outcome[0] == "strict: acted", number < u64::from(percent), "{percent}");
+    }
+}
+
+#[test]
+fn two_rules_of_one_share_take_different_networks() {
+    let policy = share_policy(50);
+    let both = |n: u32| {
+        let outcomes = for_client(&policy, std::net::Ipv4Addr::from(0x0a00_0000 + n * 256).into());
+        (outcomes[0] == "strict: acted", outcomes.get(1).is_some_and(|tags| tags == "tags: changed"))
+    };
+    let observed: Vec<bool> = (0..200).map(both).filter(|(strict, _)| !strict).map(|(_, tags)| tags).collect();
+    assert!(observed.contains(&true) && observed.contains(&false), "the rule's name is in it");
+}
+
+#[test]
+fn outside_its_share_a_rule_only_observes() {
+    let policy = share_policy(1);
+    let outside = (0..)
+        .map(|n: u32| std::net::Ipv4Addr::from(n * 256).into())
+        .find(|ip| for_client(&policy, *ip)[0] == "strict: observed");
+    let mut judgement = Judgement::default();
+    let facts = Facts::new(outside.unwrap(), 1, false);
+    let verdict = policy.judge(Stage::Data, &facts, &mut judgement);
+    assert_eq!((verdict, judgement.score, judgement.rules[0].action), (Verdict::Continue, 0.0, Some(Action::Reject)));
+    assert!(policy.needs(Stage::Data).contains("client.ip"));
+    // a test that gives no client is about the rule that acts
+    good(
+        "[[rule]]\nname='it'\nat='data'\nwhen='true'\naction='reject'\nshare=1\n[[test]]\nname='acts'\nexpect={action='reject',rule='it'}",
+    );
+}
+
+// Edits and scores across stages
+
+const ACROSS: &str = r#"
+[[rule]]
+name = "client"
+at = "connect"
+when = "client.ip == '192.0.2.1'"
+score = 2
+add_headers = { "X-Client" = "{client.ip} has {score} points" }
+[[rule]]
+name = "reverse-path"
+at = "mail"
+when = "mail_from.domain == 'bad.example'"
+score = 1.5
+[[rule]]
+name = "recipient"
+at = "rcpt"
+when = "rcpt.role == '' && score > 3.0"
+score = 1
+redirect = "watch@local.example"
+tag_subject = "[WATCHED] "
+[[rule]]
+name = "message"
+at = "data"
+when = "score >= 4.5"
+action = "quarantine"
+folder = "Watched"
+redirect = "abuse@local.example"
+remove_headers = ["X-Spam-*"]
+tag_subject = "[WATCHED] "
+[[test]]
+name = "the sum of all stages"
+at = "data"
+given = { score = 4.5 }
+expect = { action = "quarantine", rule = "message", changed = [], excepted = [] }
+[[test]]
+name = "a change is no decision"
+at = "rcpt"
+given = { score = 3.5 }
+expect = { action = "accept", rule = "", score = 4.5, changed = ["recipient"], observed = [] }
+"#;
+
+#[test]
+fn scores_and_changes_add_up_across_stages_and_the_last_redirect_counts() {
+    let policy = good(ACROSS);
+    let facts = given(&[("client.ip", text("192.0.2.1")), ("mail_from.domain", text("bad.example"))]);
+    let mut judgement = Judgement::default();
+    for stage in [Stage::Connect, Stage::Mail, Stage::Rcpt] {
+        assert_eq!(policy.judge(stage, &facts, &mut judgement), Verdict::Continue);
+    }
+    assert_eq!(judgement.score, 4.5);
+    assert_eq!(judgement.edits.redirect, "watch@local.example");
+    let verdict = policy.judge(Stage::Data, &facts, &mut judgement);
+    assert_eq!(verdict, Verdict::Quarantine { rule: "message".into() });
+    assert_eq!(
+        outcomes(&judgement),
+        ["client: changed", "reverse-path: scored", "recipient: changed", "message: acted"]
+    );
+    let edits = &judgement.edits;
+    assert_eq!((edits.redirect.as_str(), edits.folder.as_str()), ("abuse@local.example", "Watched"));
+    assert_eq!(
+        (edits.tags.as_slice(), edits.remove.as_slice()),
+        (&["[WATCHED] ".to_owned()][..], &["x-spam-*".to_owned()][..])
+    );
+    assert_eq!(
+        (edits.add[0].name.as_str(), edits.add[0].text.as_str(), edits.add[0].replaces),
+        ("X-Client", "192.0.2.1 has 2 points", false)
+    );
+    assert_eq!(
+        policy.redirects().map(|(address, _)| address).collect::<Vec<_>>(),
+        ["watch@local.example", "abuse@local.example"]
+    );
+}
+
+#[test]
+fn a_rule_that_does_not_act_changes_nothing() {
+    let policy = good(
+        "[[rule]]\nname='a'\nat='data'\nwhen='true'\nobserve=true\ntag_subject='[A] '\n[[rule]]\nname='b'\nat='data'\nwhen='true'\nexcept='true'\ntag_subject='[B] '\n[[rule]]\nname='c'\nat='data'\nwhen='false'\ntag_subject='[C] '",
+    );
+    let (_, judgement) = judge(&policy, Stage::Data, &Given::new());
+    assert_eq!(outcomes(&judgement), ["a: observed", "b: excepted", "c: not matched"]);
+    assert!(judgement.edits.is_empty());
+}
+
+#[test]
+fn all_rules_of_a_policy_add_a_hundred_fields_at_most() {
+    let rule = |n: usize| {
+        let fields: String = (0..n).map(|n| format!("\"X-F{n}\" = \"x\"\n")).collect();
+        format!("[[rule]]\nname='it{n}'\nat='data'\nwhen='true'\n[rule.add_headers]\n{fields}\n")
+    };
+    good(&format!("{}{}", rule(60), rule(40)));
+    let problems = load(&format!("{}{}", rule(60), rule(41))).unwrap_err().to_string();
+    assert!(problems.contains("the rules add 101 fields together; 100 are the most"), "{problems}");
+}
+
+// What settles a transaction
+
+/// Whether two policies store the same messages, whatever else they do with them.
+#[track_caller]
+fn check_settles(one: &str, other: &str, alike: bool) {
+    let (one, other) = (good(one), good(other));
+    assert_eq!(one.settling().is_like(other.settling()), alike);
+}
+
+#[test]
+fn policies_are_compared_by_what_they_refuse() {
+    let rule =
+        |name: &str, when: &str, more: &str| format!("[[rule]]\nname='{name}'\nat='data'\nwhen=\"{when}\"\n{more}\n");
+    let refuses = rule("no", "dmarc.result == 'fail'", "action='reject'");
+    let refused_otherwise = rule("never", "dmarc.result == 'fail'", "action='reject'\nreply='550 5.7.1 never'");
+    check_settles(&refuses, &refused_otherwise, true);
+    let with = |more: &str| format!("{refuses}{more}");
+    check_settles(&refuses, &with(&rule("files", "message.bytes > 1", "action='quarantine'\nfolder='Big'")), true);
+    check_settles(&refuses, &with(&rule("tags", "true", "tag_subject='[X] '\nscore=1")), true);
+    check_settles(&refuses, &with(&rule("watches", "true", "action='reject'\nobserve=true")), true);
+    check_settles(&refuses, &rule("later", "dmarc.result == 'fail'", "action='defer'"), false);
+    check_settles(&refuses, &rule("other", "dmarc.result == 'none'", "action='reject'"), false);
+    check_settles(
+        &refuses,
+        &rule("no", "dmarc.result == 'fail'", "action='reject'\nexcept='message.bytes < 9'"),
+        false,
+    );
+    check_settles(&refuses, &rule("no", "dmarc.result == 'fail'", "action='reject'\nshare=10"), false);
+    check_settles(&refuses, "", false);
+    let before = rule("spares", "from.domain == 'a.example'", "action='accept'");
+    check_settles(&refuses, &format!("{before}{refuses}"), false);
+    let by_score = rule("sum", "score > 5.0", "action='reject'");
+    let scored = |score: u8| format!("{}{by_score}", rule("big", "message.bytes > 1", &format!("score={score}")));
+    check_settles(&scored(1), &scored(1), true);
+    check_settles(&scored(1), &scored(2), false);
+    let listed =
+        |entry: &str| format!("[lists]\nl=['{entry}']\n{}", rule("no", "from.domain in lists.l", "action='reject'"));
+    check_settles(&listed("a.example"), &listed("a.example"), true);
+    check_settles(&listed("a.example"), &listed("b.example"), false);
+}

@@ -201,7 +201,7 @@ fn a_mailbox_name_that_is_no_component_never_becomes_a_path() {
     let long = "x".repeat(65);
     for name in ["../../alice", "..", ".", "", "a/b", "nul\0", "/etc/alice", ".Junk", long.as_str()] {
         let mailbox = MailboxName { domain: domain("example.com"), name: name.to_owned() };
-        let copies = vec![Copy { mailbox, folder: Folder::Inbox, prefix: Vec::new() }];
+        let copies = vec![Copy { mailbox, folder: Folder::Inbox, prefix: Vec::new(), header: None }];
         assert!(matches!(store(&writers, delivery("x\r\n", copies)), Err(DeliverError::Io(_))), "{name:?}");
     }
     let below: Vec<PathBuf> = std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -116,7 +116,7 @@ fn a_rule_of_rcpt_refuses_one_recipient_and_not_the_others() {
     let record = site.record(&reply);
     let told =
         |n: usize| (record.recipients[n].domain.as_str(), record.recipients[n].role, &record.recipients[n].decision);
-    let refused = RecipientDecision { action: Action::Reject, rule: "bob-is-away".into() };
+    let refused = RecipientDecision { action: Action::Reject, rule: "bob-is-away".into(), instead_of: None };
     assert_eq!(told(0), ("local.example", Some(Role::Ordinary), &None));
     assert_eq!(told(1), ("local.example", Some(Role::Ordinary), &Some(refused)));
     assert_eq!(told(2), ("", None, &None), "no rule refused it");

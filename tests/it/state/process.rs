@@ -99,6 +99,26 @@ fn a_broken_file_is_told_once_and_mail_goes_on() {
 }
 
 #[test]
+fn a_full_disk_is_told_once_and_mail_goes_on_from_memory() {
+    let server = Server::start(Setup { policy: Some(GREYLISTS), file_blocks: Some(160), ..Setup::default() });
+    assert!((server.metric("gatepost_state_up", &[]) - 1.0).abs() < 0.5, "there is room for an empty file");
+    let mut strangers = (0..).map(|n| format!("{}@{}.example", "x".repeat(n % 60 + 1), "y".repeat(n / 60 + 1)));
+    wait_for("the trouble", || {
+        for stranger in strangers.by_ref().take(60) {
+            assert!(rcpt(&server, &stranger).starts_with("451 4.7.1"));
+        }
+        (server.metric("gatepost_state_up", &[]) < 0.5).then_some(())
+    });
+    assert!(rcpt(&server, "a@sender.example").starts_with("451 4.7.1"));
+    std::thread::sleep(DELAY);
+    deliver(&server, "a@sender.example");
+    deliver(&server, "b@sender.example");
+    let said = server.log().matches("can't be kept on disk: mail goes on").count();
+    assert_eq!(said, 1, "{}", server.log());
+    assert!(server.metric("gatepost_state_errors_total", &[]) > 0.5);
+}
+
+#[test]
 fn a_reload_may_bring_greylisting_and_only_then_there_is_a_file() {
     let server = Server::start(Setup { policy: Some(TAKES), ..Setup::default() });
     deliver(&server, "a@sender.example");

@@ -143,7 +143,7 @@ pub fn refused_at(record: &mut Record, stage: Stage, rule: &str) {
         recipient.mailboxes.clear();
         (recipient.domain, recipient.role) = (String::new(), None);
     } else {
-        recipient.decision = Some(RecipientDecision { action: Action::Reject, rule: rule.into() });
+        recipient.decision = Some(RecipientDecision { action: Action::Reject, rule: rule.into(), instead_of: None });
     }
 }
 

@@ -26,6 +26,17 @@ pub struct Setup {
     pub policy: Option<&'static str>,
     /// Whether STARTTLS is offered, with a certificate for `mx.receiver.example` that signs itself.
     pub tls: bool,
+    /// The largest file that it may write, in blocks of 512 octets: what is larger finds the disk full.
+    pub file_blocks: Option<u64>,
+}
+
+/// What few tests want to be different.
+#[derive(Default)]
+pub struct More {
+    /// More lines of `[domains."receiver.example"]`; with `mailboxes` among them they stand in place of alice and bob.
+    pub domain: &'static str,
+    /// More lines of `[journal]`.
+    pub journal: &'static str,
 }
 
 /// A running server. Dropping it asks it to stop and waits.
@@ -37,6 +48,8 @@ pub struct Server {
     dns: SocketAddr,
     tls: bool,
     policy: bool,
+    journal: &'static str,
+    file_blocks: Option<u64>,
     _answering: Answering,
 }
 
@@ -59,6 +72,11 @@ pub fn mail_user() -> Option<(User, Group)> {
 impl Server {
     /// Starts `gatepost serve` for receiver.example (mailboxes alice and bob) and waits until /readyz says 200.
     pub fn start(setup: Setup) -> Server {
+        Server::start_with(setup, &More::default())
+    }
+
+    /// As [`Server::start`], with more.
+    pub fn start_with(setup: Setup, more: &More) -> Server {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let dns = runtime.block_on(super::dns::serve(setup.zone));
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -70,6 +88,8 @@ impl Server {
             dns: dns.addr(),
             tls: setup.tls,
             policy: setup.policy.is_some(),
+            journal: more.journal,
+            file_blocks: setup.file_blocks,
             _answering: Answering { _server: dns, _runtime: runtime },
         };
         if let Some(policy) = setup.policy {
@@ -80,7 +100,7 @@ impl Server {
         }
         for attempt in 1..=STARTS {
             server.choose_ports();
-            server.write_config("");
+            server.write_config(more.domain);
             server.spawn();
             if server.wait_until_ready() {
                 return server;
@@ -135,9 +155,9 @@ impl Server {
              [maildir]\nroot = \"mail\"\n\
              [domains.\"receiver.example\"]\n{mailboxes}{more}\n\
              {policy}[http]\nlisten = \"{}\"\n\
-             [journal]\ndirectory = \"journal\"\n\
+             [journal]\ndirectory = \"journal\"\n{}\n\
              [state]\ndirectory = \"state\"\ngreylist_delay = \"2s\"\n{security}",
-            self.smtp, self.dns, self.http
+            self.smtp, self.dns, self.http, self.journal
         );
         self.write("gatepost.toml", &text);
     }
@@ -171,7 +191,22 @@ impl Server {
             own_all(self.directory.path(), user.uid, user.gid);
         }
         let log = File::create(self.path("log")).unwrap();
-        let mut command = self.gatepost(&["serve", "--config", "gatepost.toml"]);
+        let serve = ["serve", "--config", "gatepost.toml"];
+        let mut command = match self.file_blocks {
+            None => self.gatepost(&serve),
+            Some(blocks) => {
+                // ignored, so that a file that is too large is an error and not the end
+                let limited = format!(
+                    "trap '' XFSZ; ulimit -f {blocks}; exec {} {}",
+                    env!("CARGO_BIN_EXE_gatepost"),
+                    serve.join(" ")
+                );
+                let mut shell = Command::new("sh");
+                // the log is a file, too
+                shell.args(["-c", &limited]).current_dir(self.directory.path()).env("GATEPOST_LOG", "warn");
+                shell
+            }
+        };
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().unwrap());
     }
@@ -239,8 +274,8 @@ impl Server {
 
     /// All records of the journal so far.
     pub fn journal(&self) -> Vec<serde_json::Value> {
-        let Ok(days) = std::fs::read_dir(self.path("journal")) else { return Vec::new() };
-        let texts = days.map(|day| std::fs::read_to_string(day.unwrap().path()).unwrap());
+        let days = super::site::files(&self.path("journal")).into_iter().filter(|path| super::site::is_day(path));
+        let texts = days.map(|day| std::fs::read_to_string(day).unwrap());
         let lines: Vec<String> = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
         lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }

@@ -28,6 +28,8 @@ pub struct Setup<'a> {
     pub policy: &'a str,
     /// More lines of `[smtp]`.
     pub smtp: &'a str,
+    /// More lines of `[policy]`.
+    pub judging: &'a str,
     /// The `[domains...]` tables.
     pub domains: &'a str,
     /// More tables.
@@ -42,6 +44,7 @@ impl Default for Setup<'_> {
             zone: Zone::new(),
             policy: OPEN,
             smtp: "postmaster = \"alice@local.example\"",
+            judging: "",
             domains: "[domains.\"local.example\"]\nmailboxes = [\"alice\", \"bob\", \"carol\"]\n",
             more: "",
             files: &[],
@@ -73,12 +76,13 @@ impl Site {
              [dns]\nservers = [\"{}\"]\n\
              [maildir]\nroot = \"mail\"\n\
              {}\n\
-             [policy]\nfile = \"policy.toml\"\n\
+             [policy]\nfile = \"policy.toml\"\n{}\n\
              [http]\nlisten = \"127.0.0.1:0\"\n\
              [journal]\ndirectory = \"journal\"\n{}",
             setup.smtp,
             dns.addr(),
             setup.domains,
+            setup.judging,
             setup.more
         );
         let source = Arc::new(Source { name: "gatepost.toml".to_owned(), text });
@@ -151,7 +155,10 @@ impl Site {
 
     /// The records so far.
     pub fn journal(&self) -> Vec<Record> {
-        let texts = files(&self.path("journal")).into_iter().map(|day| fs::read_to_string(day).unwrap());
+        let texts = files(&self.path("journal"))
+            .into_iter()
+            .filter(|path| is_day(path))
+            .map(|day| fs::read_to_string(day).unwrap());
         let lines: Vec<String> = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
         lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
@@ -200,6 +207,11 @@ pub fn get(server: SocketAddr, path: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
+}
+
+/// Whether a file of the journal's directory is a day's decisions.
+pub fn is_day(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "jsonl")
 }
 
 /// The files of a directory, sorted; none where there is no directory.

@@ -1,0 +1,79 @@
+//! `gatepost journal erase`
+
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+
+use super::{Of, journal_of, passed_over, subject, unusable};
+use crate::cli::{Exit, complain, print};
+use crate::config::Journal;
+use crate::observe::journal::audit::{self, Entry, Event, Note};
+use crate::observe::journal::{self, ERASED, Erased};
+
+/// Take an address out of the journal, for ever
+///
+/// Wherever it stands in a record it becomes ~erased; its domain, the decision and all other evidence stay, so
+/// that rules can still be replayed. The server may be running. Mail that comes later is journalled as ever. The
+/// audit notes that something was erased, and not what. The log of the system, and mail itself, are not touched.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  gatepost journal erase --address alice@example.com --config /etc/gatepost/gatepost.toml --dry-run")]
+pub struct Args {
+    /// Whose traces.
+    #[command(flatten)]
+    pub of: Of,
+    /// Say what would be changed, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print the counts as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs it.
+pub fn run(args: &Args) -> ExitCode {
+    erase(args).unwrap_or_else(|exit| exit).into()
+}
+
+fn erase(args: &Args) -> Result<Exit, Exit> {
+    let journal = journal_of(args.of.config.as_deref())?;
+    let subject = subject(&journal, &args.of.address)?;
+    let erased = journal::erase(&journal.directory, &subject, args.dry_run);
+    let erased = erased.map_err(|error| unusable(&journal.directory, &error))?;
+    if args.json {
+        print(&(serde_json::to_string(&erased).unwrap_or_default() + "\n"));
+    } else {
+        print(&words(&erased, args.dry_run));
+    }
+    if args.dry_run { Ok(Exit::Fine) } else { note(&journal, &erased) }
+}
+
+fn words(erased: &Erased, dry_run: bool) -> String {
+    let would = if dry_run { "would become" } else { "became" };
+    let mut words = format!(
+        "{} of {} records in {} of {} days: the address {would} {ERASED}\n",
+        erased.changed, erased.records, erased.days_changed, erased.days
+    );
+    if erased.removed > 0 {
+        let were = if dry_run { "would be" } else { "were" };
+        words.push_str(&format!("{} torn or foreign lines that held it {were} removed\n", erased.removed));
+    }
+    let rest = passed_over(erased.skipped);
+    if !rest.is_empty() {
+        words.push_str(&format!("{rest}: the address is not in there\n"));
+    }
+    words
+}
+
+/// The audit says that there was an erasure.
+fn note(journal: &Journal, erased: &Erased) -> Result<Exit, Exit> {
+    let note = Note { lines: Some(erased.changed + erased.removed), ..Note::default() };
+    let entry = Entry { at: Timestamp::now(), event: Event::Erase, note };
+    match audit::append(&journal.directory, entry, journal.keep_audit) {
+        Ok(_) => Ok(Exit::Fine),
+        Err(error) => {
+            complain(&format!("the address is erased, but the audit can't be written: {error}"));
+            Err(Exit::Failed)
+        }
+    }
+}

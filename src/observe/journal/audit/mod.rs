@@ -1,0 +1,273 @@
+//! The audit: a line for every load of configuration and policies, each with the digest of the line before it.
+//!
+//! `audit-2026-11.chain`, a file of JSON lines a month (UTC) beside the decisions, only ever appended to. A line that is changed, taken out or put in
+//! later does not fit its neighbours any more, which [`verify`] sees; lines that are missing at the end are seen by `audit.head`, which
+//! knows the last one, or by the digest that the log has. What was in force when a decision was made can so be shown a year later: the
+//! decision has the policy's digest, the audit says when it was loaded and from where. No name of a person is in it.
+
+mod verify;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use super::{day, lock};
+use crate::facts::record::PolicyRecord;
+
+pub use verify::{Verdict, verify};
+
+/// How long audit files are kept unless somebody says otherwise: more than a year.
+pub const KEEP: Duration = Duration::from_secs(400 * 86_400);
+/// What stands for the line before the first.
+pub const ANCHOR: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+/// The file that knows the last line.
+const HEAD: &str = "audit.head";
+/// Octets of the longest line.
+pub const LINE: usize = 64 * 1024;
+
+/// What a line of the audit is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Event {
+    /// The server started with this.
+    Start,
+    /// A reload took this into force.
+    Reload,
+    /// A reload found this and did not take it: what was before stays.
+    Refused,
+    /// Someone's address was taken out of the decisions. Whose is not said.
+    Erase,
+    /// The oldest file of the audit was removed, since its time was over; `sha256` is the digest of its last line.
+    Retired,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// SHA-256 of the line before, without its line end, in hex; [`ANCHOR`] for the first.
+    pub prev: String,
+    /// 1 for the first, one more for each after it.
+    pub n: u64,
+    /// RFC 3339, UTC, milliseconds.
+    pub time: String,
+    /// What it is about.
+    pub event: Event,
+    /// Gatepost's version.
+    pub version: String,
+    /// The user whose process wrote it.
+    pub uid: u32,
+    /// What happened.
+    #[serde(flatten)]
+    pub note: Note,
+    /// Whether half a line stands before this one, which a crash or a full disk has left; `prev` is of the line before that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub after_torn: bool,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Note {
+    /// The configuration's file, or that which was removed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub file: String,
+    /// SHA-256 of its text, in hex.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sha256: String,
+    /// The policies that it names, each once, the default one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyRecord>,
+    /// Lines of decisions that were changed or taken out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<u64>,
+}
+
+/// Something to note.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// When it happened.
+    pub at: Timestamp,
+    /// What it is about.
+    pub event: Event,
+    /// What happened.
+    pub note: Note,
+}
+
+/// The last line, as `audit.head` knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Head {
+    n: u64,
+    sha256: String,
+}
+
+/// Appends a line, durably, and removes files whose time is over. Gives the line's digest.
+///
+/// # Errors
+/// The file can't be written or read, or another program holds it for too long.
+pub fn append(directory: &Path, entry: Entry, keep: Duration) -> io::Result<String> {
+    let _held = lock::directory(directory)?;
+    retire(directory, Timestamp::now(), keep)?;
+    write(directory, entry)
+}
+
+/// The digest of a line or a file, in hex.
+pub fn sha256(octets: &[u8]) -> String {
+    let digest = digest::digest(&digest::SHA256, octets);
+    digest.as_ref().iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+fn write(directory: &Path, Entry { at, event, note }: Entry) -> io::Result<String> {
+    // a line that had to wait for the disk goes behind those that are there
+    let path = directory.join(name(day::of(Timestamp::now())));
+    let tail = tail(directory)?;
+    let (n, prev) = tail.last.map_or((1, ANCHOR.to_owned()), |(line, digest)| (line.n.saturating_add(1), digest));
+    let line = Line {
+        prev,
+        n,
+        time: format!("{at:.3}"),
+        event,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        uid: nix::unistd::getuid().as_raw(),
+        note,
+        after_torn: tail.torn,
+    };
+    let mut text = serde_json::to_string(&line)?;
+    if text.len() >= LINE {
+        let note = Note { policies: Vec::new(), ..line.note };
+        text = serde_json::to_string(&Line { note, ..line })?;
+    }
+    let digest = sha256(text.as_bytes());
+    let mut file = open(directory, &path)?;
+    let mut octets = Vec::with_capacity(text.len() + 2);
+    if tail.open_line {
+        octets.push(b'\n');
+    }
+    octets.extend_from_slice(text.as_bytes());
+    octets.push(b'\n');
+    file.write_all(&octets)?;
+    file.sync_all()?;
+    note_head(directory, &Head { n, sha256: digest.clone() })?;
+    Ok(digest)
+}
+
+/// What the next line goes on from.
+struct Tail {
+    /// The last line that is whole, and its digest.
+    last: Option<(Line, String)>,
+    /// Whether something that is no line stands behind it.
+    torn: bool,
+    /// Whether the newest file, which is this month's, does not end in a line end.
+    open_line: bool,
+}
+
+fn tail(directory: &Path) -> io::Result<Tail> {
+    let mut tail = Tail { last: None, torn: false, open_line: false };
+    let this_month = name(day::of(Timestamp::now()));
+    for file in files(directory)?.iter().rev() {
+        let octets = end_of(&directory.join(file))?;
+        if *file == this_month {
+            tail.open_line = octets.last().is_some_and(|last| *last != b'\n');
+        }
+        let lines = octets.split(|octet| *octet == b'\n').rev().filter(|line| !line.is_empty());
+        for line in lines {
+            if let Ok(whole) = serde_json::from_slice::<Line>(line) {
+                tail.last = Some((whole, sha256(line)));
+                return Ok(tail);
+            }
+            tail.torn = true;
+        }
+    }
+    Ok(tail)
+}
+
+/// The last octets of a file: two lines at least.
+fn end_of(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let most = 4 * LINE as u64;
+    let start = file.metadata()?.len().saturating_sub(most);
+    file.seek(SeekFrom::Start(start))?;
+    let mut octets = Vec::new();
+    file.take(most).read_to_end(&mut octets)?;
+    Ok(octets)
+}
+
+/// Opens a file to append to. A new one belongs to whom the directory belongs: an erasure by root must not lock the server out.
+fn open(directory: &Path, path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    if file.metadata()?.len() == 0 {
+        File::open(directory)?.sync_all()?;
+        belongs_to_owner(directory, path)?;
+    }
+    Ok(file)
+}
+
+fn belongs_to_owner(directory: &Path, path: &Path) -> io::Result<()> {
+    let (of_directory, of_file) = (fs::metadata(directory)?, fs::metadata(path)?);
+    if of_directory.uid() != of_file.uid() && nix::unistd::geteuid().is_root() {
+        chown(path, Some(of_directory.uid()), Some(of_directory.gid()))?;
+    }
+    Ok(())
+}
+
+fn note_head(directory: &Path, head: &Head) -> io::Result<()> {
+    let temporary = directory.join(".audit.head.tmp");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(&serde_json::to_vec(head)?)?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    belongs_to_owner(directory, &temporary)?;
+    fs::rename(&temporary, directory.join(HEAD))?;
+    File::open(directory)?.sync_all()
+}
+
+/// The file of a day's month.
+fn name(day: Date) -> String {
+    format!("audit-{:04}-{:02}.chain", day.year(), day.month())
+}
+
+/// The first day of a file's month; `None` for a file that is not the audit's.
+fn month_of(file: &str) -> Option<Date> {
+    let month = file.strip_prefix("audit-")?.strip_suffix(".chain")?;
+    let first: Date = format!("{month}-01").parse().ok()?;
+    (name(first) == file).then_some(first)
+}
+
+/// The names of the audit's files, oldest first.
+fn files(directory: &Path) -> io::Result<Vec<String>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        if let Some(file) = entry?.file_name().to_str().filter(|file| month_of(file).is_some()) {
+            files.push(file.to_owned());
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// Removes the files of months that ended before `keep`, seen from `now`; the chain says where it begins from then on.
+fn retire(directory: &Path, now: Timestamp, keep: Duration) -> io::Result<()> {
+    let first_kept = jiff::SignedDuration::try_from(keep).ok().and_then(|keep| now.checked_sub(keep).ok());
+    let Some(first_kept) = first_kept.map(day::of) else { return Ok(()) };
+    let this_month = name(day::of(now));
+    let over = |file: &str| {
+        let end = month_of(file).and_then(|first| day::neighbour(first.last_of_month(), 1));
+        file != this_month && end.is_some_and(|end| end <= first_kept)
+    };
+    for file in files(directory)?.into_iter().take_while(|file| over(file)) {
+        let path: PathBuf = directory.join(&file);
+        let octets = end_of(&path)?;
+        let last =
+            octets.split(|octet| *octet == b'\n').rev().find(|line| serde_json::from_slice::<Line>(line).is_ok());
+        let digest = last.map(sha256).unwrap_or_default();
+        let note = Note { file, sha256: digest, ..Note::default() };
+        write(directory, Entry { at: now, event: Event::Retired, note })?;
+        fs::remove_file(path)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! Walks the chain of the audit.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::path::Path;
+
+use super::super::search::read_line;
+use super::{ANCHOR, Event, HEAD, Head, Line, files, sha256};
+
+/// What a walk along the chain has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// There is no audit.
+    Missing,
+    /// Every line fits the one before it, and none is missing at the end.
+    Whole {
+        /// Lines in the files.
+        lines: u64,
+        /// The number of the first line that is kept: 1, unless older files' time was over.
+        first: u64,
+        /// The time of the first and of the last line.
+        times: (String, String),
+        /// The digest of the last line: who notes it elsewhere can show later that nothing was taken away since.
+        head: String,
+        /// Half lines that a crash or a full disk has left, and that the chain knows of.
+        torn: u64,
+    },
+    /// A line does not fit.
+    Broken {
+        /// Its file.
+        file: String,
+        /// Its number in the file, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Lines are missing at the end, or the last one is only half there.
+    Truncated {
+        /// Lines that are whole.
+        lines: u64,
+        /// What is missing.
+        why: String,
+    },
+}
+
+/// Walks the chain from the oldest line to the newest. `expected` is the digest of a line that must be in it.
+///
+/// # Errors
+/// The directory or a file can't be read.
+pub fn verify(directory: &Path, expected: Option<&str>) -> io::Result<Verdict> {
+    let files = files(directory)?;
+    let head = head(directory)?;
+    let mut walk =
+        Walk { lines: 0, first: None, last: None, torn: 0, pending_torn: None, retired: HashSet::new(), seen: false };
+    let mut at_head = None;
+    let expected = expected.map(str::to_ascii_lowercase);
+    for file in &files {
+        let mut reader = BufReader::new(File::open(directory.join(file))?);
+        let (mut raw, mut number) = (Vec::new(), 0);
+        while read_line(&mut reader, &mut raw)? {
+            number += 1;
+            if raw.is_empty() {
+                continue;
+            }
+            if let Err(why) = walk.line(&raw) {
+                return Ok(Verdict::Broken { file: file.clone(), line: number, why });
+            }
+            if let Some((line, digest)) = &walk.last {
+                walk.seen |= expected.as_ref() == Some(digest);
+                if head.as_ref().is_some_and(|head| head.n == line.n) {
+                    at_head = Some(At { file: file.clone(), line: number, sha256: digest.clone() });
+                }
+            }
+        }
+    }
+    Ok(walk.end(&files, head, at_head, expected.as_deref()))
+}
+
+/// Where the line stands whose number `audit.head` has.
+struct At {
+    file: String,
+    line: u64,
+    sha256: String,
+}
+
+struct Walk {
+    lines: u64,
+    first: Option<Line>,
+    last: Option<(Line, String)>,
+    torn: u64,
+    /// Half a line was met, which the next line has to know of.
+    pending_torn: Option<()>,
+    /// Digests of lines that ended files whose time was over.
+    retired: HashSet<String>,
+    seen: bool,
+}
+
+impl Walk {
+    fn line(&mut self, raw: &[u8]) -> Result<(), String> {
+        let Ok(line) = serde_json::from_slice::<Line>(raw) else {
+            if self.pending_torn.replace(()).is_some() {
+                return Err("two lines in a row are no lines of the audit".to_owned());
+            }
+            return Ok(());
+        };
+        match (self.pending_torn.take(), line.after_torn) {
+            (Some(()), true) => self.torn += 1,
+            (Some(()), false) => return Err("the line before it is no line of the audit".to_owned()),
+            (None, true) => return Err("the half line before it is gone".to_owned()),
+            (None, false) => {}
+        }
+        match &self.last {
+            Some((before, digest)) => {
+                if line.prev != *digest {
+                    return Err("it does not have the digest of the line before it: one of the two was changed, or lines between them are gone".to_owned());
+                }
+                if line.n != before.n.saturating_add(1) {
+                    return Err(format!("its number is {}, and {} comes before it", line.n, before.n));
+                }
+            }
+            None if line.n == 1 && line.prev != ANCHOR => {
+                return Err("the first line does not begin the chain".to_owned());
+            }
+            None => self.first = Some(line.clone()),
+        }
+        if line.event == Event::Retired {
+            self.retired.insert(line.note.sha256.clone());
+        }
+        self.lines += 1;
+        self.last = Some((line, sha256(raw)));
+        Ok(())
+    }
+
+    fn end(self, files: &[String], head: Option<Head>, at_head: Option<At>, expected: Option<&str>) -> Verdict {
+        let lines = self.lines;
+        let truncated = |why: String| Verdict::Truncated { lines, why };
+        let file = files.first().cloned().unwrap_or_default();
+        let (Some(first), Some((last, digest))) = (self.first, self.last) else {
+            return match head {
+                Some(head) => truncated(format!("{} lines were written, and none is there", head.n)),
+                None if files.is_empty() => Verdict::Missing,
+                None => truncated("there is no whole line".to_owned()),
+            };
+        };
+        if first.n > 1 && !self.retired.contains(&first.prev) {
+            let why = "lines before it are gone, and the chain does not say that their time was over".to_owned();
+            return Verdict::Broken { file, line: 1, why };
+        }
+        if self.pending_torn.is_some() {
+            return truncated("the last line is only half there: a crash, a full disk, or somebody's doing".to_owned());
+        }
+        match head {
+            None => return truncated(format!("{HEAD}, which knows the last line, is gone")),
+            Some(head) if at_head.as_ref().is_some_and(|at| at.sha256 != head.sha256) => {
+                let At { file, line, .. } = at_head.unwrap_or(At { file, line: 1, sha256: String::new() });
+                let why = format!("it is not the one that {HEAD} knows: it was changed, or the chain was written anew");
+                return Verdict::Broken { file, line, why };
+            }
+            Some(head) if head.n > last.n => {
+                return truncated(format!("the last line is number {}, and {} were written", last.n, head.n));
+            }
+            // a crash between the line and the note of it leaves the note one line behind
+            Some(head) if head.n.saturating_add(1) < last.n => {
+                return truncated(format!("{HEAD} knows line {}, and the last is {}: it was put back", head.n, last.n));
+            }
+            Some(_) => {}
+        }
+        if expected.is_some() && !self.seen {
+            return truncated(
+                "no line has the digest that was asked for: lines are missing, or the chain was written anew"
+                    .to_owned(),
+            );
+        }
+        let times = (first.time, last.time);
+        Verdict::Whole { lines, first: first.n, times, head: digest, torn: self.torn }
+    }
+}
+
+fn head(directory: &Path) -> io::Result<Option<Head>> {
+    match fs::read(directory.join(HEAD)) {
+        Ok(octets) => Ok(serde_json::from_slice(&octets).ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,112 @@
+//! Canonicalization (RFC 6376 §3.4), by dkimpy's vectors: what is hashed is told by whether a signature over it holds.
+
+use std::fmt::Write;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use gatepost::authenticate::sign::Signer;
+
+use super::dkim::{NOW, verify};
+use super::support::corpora;
+use super::support::dns::{Zone, authenticator, block_on};
+
+/// Python's literals `b'...'` in a text, in order.
+fn literals(python: &str) -> Vec<String> {
+    let unescaped = |text: &str| text.replace("\\r", "\r").replace("\\n", "\n").replace("\\t", "\t");
+    python.split("b'").skip(1).map(|rest| unescaped(rest.split('\'').next().unwrap())).collect()
+}
+
+/// RFC 4648 §4.
+fn base64(octets: &[u8]) -> String {
+    let digits: Vec<char> = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['+', '/']).collect();
+    let mut text = String::new();
+    for group in octets.chunks(3) {
+        let bits = (0..3).fold(0_usize, |bits, at| bits << 8 | group.get(at).map_or(0, |octet| usize::from(*octet)));
+        (0..4).for_each(|at| text.push(if at <= group.len() { digits[bits >> (18 - 6 * at) & 63] } else { '=' }));
+    }
+    text
+}
+
+/// Why the first signature of a message is no pass.
+fn reason(signer: &Signer, message: &str) -> String {
+    let zone = Zone::new().txt(&signer.key_name(), &signer.key_record());
+    block_on(async {
+        let (_server, authenticator) = authenticator(zone).await;
+        verify(&authenticator, message.as_bytes(), NOW, 3).await[0].reason.clone()
+    })
+}
+
+/// Whether a body hashes to what `canonical` does. The signature itself is none: only the body's part of the answer counts.
+fn body_is(c: &str, canonical: &str, body: &str) -> bool {
+    let signer = Signer::new_ed25519("sender.example", "s1").unwrap();
+    let hash = base64(digest(&SHA256, canonical.as_bytes()).as_ref());
+    let field = format!(
+        "DKIM-Signature: v=1; a=ed25519-sha256;{c} d=sender.example; s=s1; h=from; bh={hash}; b={}\r\n",
+        base64(&[0; 64])
+    );
+    match reason(&signer, &format!("{field}From: a@sender.example\r\n\r\n{body}")).as_str() {
+        "the signature does not verify" => true,
+        "the body was changed" => false,
+        other => panic!("{c} {body:?}: {other}"),
+    }
+}
+
+/// Whether a header that was signed in one form holds in the other, relaxed.
+fn headers_agree(canonical: &[(String, String)], raw: &[(String, String)]) -> bool {
+    let names: String = canonical.iter().fold("from".to_owned(), |mut names, (name, _)| {
+        write!(names, ":{name}").unwrap();
+        names
+    });
+    let signer = Signer::new_ed25519("sender.example", "s1").unwrap().with_names(&names);
+    let message = |fields: &[(String, String)]| {
+        let fields: String = fields.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+        format!("{fields}From: a@sender.example\r\n\r\n")
+    };
+    let field = signer.sign(message(canonical).as_bytes(), NOW).unwrap();
+    reason(&signer, &format!("{field}{}", message(raw))).is_empty()
+}
+
+fn pairs(literals: &[String]) -> Vec<(String, String)> {
+    literals.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+}
+
+#[test]
+fn dkimpys_vectors() {
+    let Some(vectors) = corpora::json("dkim-dkimpy", "canonicalization_vectors.json") else { return };
+    // The simple form of a header is the header, and c= is written by signers alone.
+    let (mut tried, mut left) = (0, 0);
+    for vector in vectors.as_array().unwrap() {
+        let text = |key: &str| vector[key].as_str().unwrap();
+        let found = literals(text("python"));
+        match text("class") {
+            "TestSimpleAlgorithmBody" => assert!(body_is(" c=simple/simple;", &found[0], &found[1]), "{vector}"),
+            "TestRelaxedAlgorithmBody" => assert!(body_is(" c=simple/relaxed;", &found[0], &found[1]), "{vector}"),
+            "TestRelaxedAlgorithmHeaders" => {
+                let (canonical, raw) = found.split_at(found.len() / 2);
+                assert!(headers_agree(&pairs(canonical), &pairs(raw)), "{vector}");
+            }
+            "TestCanonicalizationPolicyFromCValue" if text("test") == "test_corruption_is_ignored" => {
+                for value in &found {
+                    let signer = Signer::new_ed25519("sender.example", "s1").unwrap();
+                    let message = "From: a@sender.example\r\n\r\n";
+                    let field = signer.sign(message.as_bytes(), NOW).unwrap();
+                    let field = field.replace("c=relaxed/relaxed", &format!("c={value}"));
+                    let reason = reason(&signer, &format!("{field}{message}"));
+                    assert_eq!(reason, "the signature asks for an unknown algorithm", "{value}");
+                }
+            }
+            "TestCanonicalizationPolicyFromCValue" => {
+                let c = found.first().map(|value| format!(" c={value};")).unwrap_or_default();
+                let is_relaxed = text("python").split(',').nth(1).unwrap().contains("Relaxed");
+                assert_eq!(body_is(&c, "a b\r\n", "a  b\r\n"), is_relaxed, "{vector}");
+                assert_eq!(body_is(&c, "a  b\r\n", "a  b\r\n"), !is_relaxed, "{vector}");
+            }
+            "TestSimpleAlgorithmHeaders" | "TestCanonicalizationPolicyToCValue" => {
+                left += 1;
+                continue;
+            }
+            other => panic!("{other}"),
+        }
+        tried += 1;
+    }
+    assert_eq!((tried, left), (22, 5));
+}

@@ -1,0 +1,6 @@
+//! The journal is personal data: pseudonyms, erasure, export, and the audit of what was loaded.
+
+mod audit;
+mod erasure;
+mod pseudonyms;
+mod sessions;
