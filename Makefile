@@ -20,8 +20,8 @@ packages: ## the real clients of the tests (swaks, smtp-source, Dovecot, promtoo
 demo: ## the whole product on loopback, with sample messages
 	cargo run --release -- demo
 
-bench: ## what authentication costs a message, with the DNS cached (release build)
-	cargo bench --locked --bench authenticate
+bench: ## what authentication and deciding cost a message, with the DNS cached (release build)
+	cargo bench --locked --bench authenticate --bench policy
 
 bench-replay: ## how long a replay of a million records takes, and how much memory (needs 3 GB of disk for a while)
 	cargo bench --locked --bench replay

@@ -11,7 +11,6 @@ use super::body::Signed;
 use super::header::after_comments;
 use super::heavy::{self, FEW, LARGE_HEADER};
 use super::key::Keys;
-use super::resolver::Resolver;
 use super::results::Flaw;
 use super::signature::{Kind, Signature, algorithm, read, without_signature};
 use super::tag_list::{TagList, base64};
@@ -163,7 +162,7 @@ impl Authenticator {
             Chain::None => ArcResult::None,
             Chain::Broken => ArcResult::Fail,
             Chain::Whole { sets, seals, message } => {
-                let validation = validate(self.resolver(), signed, sets, seals, message, now);
+                let validation = validate(self, signed, sets, seals, message, now);
                 match tokio::time::timeout(self.check_deadline(), validation).await {
                     Ok(Ok(())) => ArcResult::Pass,
                     Ok(Err(flaw)) if flaw.result() != MethodResult::TempError => ArcResult::Fail,
@@ -177,7 +176,7 @@ impl Authenticator {
 
 /// The newest message signature, then every seal from the newest down; the first flaw ends it, as it broke the chain.
 async fn validate(
-    resolver: &Resolver,
+    asker: &Authenticator,
     signed: &Signed,
     sets: &[Set],
     seals: &[Seal],
@@ -191,13 +190,13 @@ async fn validate(
     }
     let is_heavy = signed.header.raw().len() > LARGE_HEADER || sets.len() > FEW;
     let place = sets.last().map(|set| set.message).ok_or(Flaw::Syntax)?;
-    let keys = Keys::look_up(resolver, &message.selector, &message.domain).await;
+    let keys = Keys::look_up(asker.resolver(), &asker.keys, &message.selector, &message.domain).await;
     signed.count_verification();
     let (header, message) = (sync::Arc::clone(&signed.header), sync::Arc::clone(message));
     let heavy = is_heavy || keys.are_slow();
     heavy::run(heavy, move || verify_message(&keys, &header, place, &message)).await?;
     for (index, seal) in seals.iter().enumerate().rev() {
-        let keys = Keys::look_up(resolver, &seal.selector, &seal.domain).await;
+        let keys = Keys::look_up(asker.resolver(), &asker.keys, &seal.selector, &seal.domain).await;
         signed.count_verification();
         let (header, seal, covered) = (sync::Arc::clone(&signed.header), seal.clone(), covered_by_seal(sets, index));
         let heavy = is_heavy || keys.are_slow();

@@ -11,13 +11,14 @@ use futures_util::stream::FuturesOrdered;
 use super::Authenticator;
 use super::body::Signed;
 use super::heavy::{self, FEW, LARGE_HEADER};
-use super::key::Keys;
+use super::key::{Keys, KnownKeys};
 use super::resolver::{Resolver, Share};
 use super::results::{Flaw, TESTING};
 use super::signature::{Kind, Label, Signature, is_within, read};
+use super::tag_list::domain_of;
 use crate::facts::{Dkim, MethodResult};
 use crate::message::author::read_author;
-use crate::message::header::Header;
+use crate::message::header::{FieldRef, Header};
 
 /// Signatures of a message that are verified.
 const MAX_SIGNATURES: usize = 10;
@@ -39,26 +40,22 @@ pub(super) struct Signatures(Vec<Candidate>);
 impl Signatures {
     /// Reads them; where there are too many, those of the author's domain come first (they alone can align).
     pub(super) fn of(header: &Header) -> Signatures {
-        let mut candidates: Vec<Candidate> = header
-            .fields()
-            .enumerate()
-            .filter(|(_, field)| field.is("dkim-signature"))
-            .map(|(field, value)| {
-                let (label, signature) = read(value.value, Kind::Dkim);
-                Candidate { field, label, signature: signature.map(Arc::new) }
-            })
-            .collect();
-        if candidates.len() > MAX_SIGNATURES {
+        let mut fields: Vec<(usize, FieldRef<'_>)> =
+            header.fields().enumerate().filter(|(_, field)| field.is("dkim-signature")).collect();
+        if fields.len() > MAX_SIGNATURES {
             let author = read_author(header);
             let domain = author.domain().map(|domain| domain.as_str()).unwrap_or_default();
             let aligned = |d: &str| !d.is_empty() && (is_within(domain, d) || is_within(d, domain));
-            candidates.sort_by_key(|candidate| domain.is_empty() || !aligned(&candidate.label.domain));
-            for candidate in candidates.iter_mut().skip(MAX_SIGNATURES) {
-                candidate.signature = Err(Flaw::TooMany);
-            }
-            candidates.truncate(MAX_REPORTED);
+            // Reading them all would take long.
+            fields.sort_by_cached_key(|(_, field)| domain.is_empty() || !aligned(&domain_of(field.value)));
+            fields.truncate(MAX_REPORTED);
         }
-        Signatures(candidates)
+        let candidate = |(index, (field, value)): (usize, (usize, FieldRef<'_>))| {
+            let (label, signature) = read(value.value, Kind::Dkim);
+            let signature = if index < MAX_SIGNATURES { signature.map(Arc::new) } else { Err(Flaw::TooMany) };
+            Candidate { field, label, signature }
+        };
+        Signatures(fields.into_iter().enumerate().map(candidate).collect())
     }
 
     /// Those that are worth a body hash.
@@ -85,7 +82,7 @@ impl Authenticator {
             .iter()
             .map(|candidate| async move {
                 let (resolver, secured) = resolver.secured();
-                let check = verify(&resolver, signed, candidate, is_heavy, now);
+                let check = verify(&resolver, &self.keys, signed, candidate, is_heavy, now);
                 let outcome = tokio::time::timeout(deadline, check).await;
                 let outcome = outcome.unwrap_or(Outcome { flaw: Some(Flaw::Dns), is_testing: false });
                 report(candidate, outcome, secured.holds())
@@ -104,7 +101,8 @@ impl Authenticator {
     async fn fetch_key(&self, selector: &str, domain: &str) {
         // Whatever comes of it is asked for again when it is needed.
         let resolver = self.resolver().on(Share::Keys);
-        let _ = tokio::time::timeout(self.check_deadline(), Keys::look_up(&resolver, selector, domain)).await;
+        let asked = Keys::look_up(&resolver, &self.keys, selector, domain);
+        let _ = tokio::time::timeout(self.check_deadline(), asked).await;
     }
 }
 
@@ -113,7 +111,14 @@ struct Outcome {
     is_testing: bool,
 }
 
-async fn verify(resolver: &Resolver, signed: &Signed, candidate: &Candidate, is_heavy: bool, now: u64) -> Outcome {
+async fn verify(
+    resolver: &Resolver,
+    known: &KnownKeys,
+    signed: &Signed,
+    candidate: &Candidate,
+    is_heavy: bool,
+    now: u64,
+) -> Outcome {
     let without_key = |flaw| Outcome { flaw: Some(flaw), is_testing: false };
     let signature = match &candidate.signature {
         Ok(signature) => signature,
@@ -125,7 +130,7 @@ async fn verify(resolver: &Resolver, signed: &Signed, candidate: &Candidate, is_
     if signed.header.named("from").next().is_none() {
         return without_key(Flaw::NoFrom);
     }
-    let keys = Keys::look_up(resolver, &signature.selector, &signature.domain).await;
+    let keys = Keys::look_up(resolver, known, &signature.selector, &signature.domain).await;
     if let Some(flaw) = keys.flaw() {
         return without_key(flaw);
     }

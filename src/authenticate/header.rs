@@ -1,14 +1,23 @@
 //! Authentication-Results (RFC 8601): the one field that we put on a message, and those of others that claim to be ours.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use super::heavy;
 use crate::facts::{Facts, ReverseMx};
+use crate::message::header::{FieldRef, Header};
 use crate::smtp::address::Domain;
 
 /// Where a line is folded (RFC 5322 §2.1.1: 78 without CRLF).
 const LINE: usize = 78;
 /// Characters of one value; longer ones, which nobody honest sends, are cut.
 const MAX_VALUE: usize = 255;
+/// Octets that a field has as a rule.
+const ROOM: usize = 1024;
+const RESULTS: &str = "authentication-results";
+/// Octets of others' fields that are read in one go.
+const QUICK_RESULTS: usize = 8 * 1024;
 /// DKIM signatures that are reported in the field.
 const MAX_DKIM: usize = 20;
 
@@ -67,7 +76,8 @@ struct Field {
 
 impl Field {
     fn new(authserv_id: &str) -> Field {
-        let text = format!("Authentication-Results: {}", value(authserv_id));
+        let mut text = String::with_capacity(ROOM);
+        text.extend(["Authentication-Results: ", &value(authserv_id)]);
         Field { column: text.len(), text }
     }
 
@@ -76,37 +86,45 @@ impl Field {
         self.text.push_str(";\r\n\t");
         // A tab is shown as eight columns; that keeps the line short either way.
         self.column = 8;
-        self.word(&format!("{method}={result}"));
+        self.word([method, "=", result]);
         if !reason.is_empty() {
-            self.word(&format!("reason={}", quoted(reason)));
+            self.word(["reason", "=", &quoted(reason)]);
         }
         for (property, text) in properties.iter().filter(|(_, text)| !text.is_empty()) {
-            self.word(&format!("{property}={}", value(text)));
+            self.word([property, "=", &value(text)]);
         }
     }
 
-    fn word(&mut self, word: &str) {
+    /// What must not be folded, in its parts.
+    fn word(&mut self, parts: [&str; 3]) {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
         let at_start = self.text.ends_with('\t');
         // One column stays free for the semicolon.
-        if !at_start && self.column + 1 + word.len() >= LINE {
+        if !at_start && self.column + 1 + length >= LINE {
             self.text.push_str("\r\n\t");
             self.column = 8;
         } else if !at_start {
             self.text.push(' ');
             self.column += 1;
         }
-        self.text.push_str(word);
-        self.column += word.len();
+        self.text.extend(parts);
+        self.column += length;
     }
 }
 
 /// A token where the text is one (RFC 2045 §5.1), else a quoted-string (RFC 8601 §2.2).
-fn value(text: &str) -> String {
-    let is_token_octet = |octet: u8| octet.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&octet);
+fn value(text: &str) -> Cow<'_, str> {
+    let is_special = |octet: u8| {
+        matches!(
+            octet,
+            b'(' | b')' | b'<' | b'>' | b'@' | b',' | b';' | b':' | b'\\' | b'"' | b'/' | b'[' | b']' | b'?' | b'='
+        )
+    };
+    let is_token_octet = |octet: u8| octet.is_ascii_graphic() && !is_special(octet);
     if !text.is_empty() && text.len() <= MAX_VALUE && text.bytes().all(is_token_octet) {
-        text.to_owned()
+        Cow::Borrowed(text)
     } else {
-        quoted(text)
+        Cow::Owned(quoted(text))
     }
 }
 
@@ -125,15 +143,32 @@ fn quoted(text: &str) -> String {
     out
 }
 
+/// The octets of a header without the fields that only we may write: Return-Path, our own x- fields, and Authentication-Results in
+/// our name (RFC 8601 §5). To tell whose a field is can take long where there is much of them, which then is done beside the threads
+/// that serve sessions.
+pub async fn without_ours(header: &Arc<Header>, authserv_id: &str) -> Vec<u8> {
+    let octets: usize = header.named(RESULTS).map(|field| field.value.len()).sum();
+    let (header, ours) = (Arc::clone(header), name(authserv_id));
+    heavy::run(octets > QUICK_RESULTS, move || header.without(|field| is_ours(field, &ours))).await
+}
+
+fn is_ours(field: FieldRef<'_>, ours: &str) -> bool {
+    let is_own_name = |name: &[u8]| name.get(..11).is_some_and(|start| start.eq_ignore_ascii_case(b"x-gatepost-"));
+    field.is("return-path") || is_own_name(field.name) || (field.is(RESULTS) && claims(field.value, ours))
+}
+
 /// Whether the value of an Authentication-Results field claims to be ours (RFC 8601 §5), whatever its case, comments, quotes
 /// and version. A field whose authserv-id can't be told apart claims it if it names it anywhere; one that only a lenient reader
 /// could take for ours claims it, too.
 pub fn claims_our_authserv_id(value: &[u8], authserv_id: &str) -> bool {
-    let ours = name(authserv_id);
+    claims(value, &name(authserv_id))
+}
+
+fn claims(value: &[u8], ours: &str) -> bool {
     let text = String::from_utf8_lossy(value).to_lowercase();
     match claimed(value) {
-        Some(id) => name(&String::from_utf8_lossy(&id)) == ours || is_ours_to_lenient_readers(&text, &ours),
-        None => text.contains(&ours),
+        Some(id) => name(&String::from_utf8_lossy(&id)) == ours || is_ours_to_lenient_readers(&text, ours),
+        None => text.contains(ours),
     }
 }
 

@@ -1,5 +1,11 @@
-//! Keys that verify signatures: the record in the DNS and what it restricts (RFC 6376 §3.6). The mathematics is mail-auth's.
+//! Keys that verify signatures: the record in the DNS and what it restricts (RFC 6376 §3.6). mail-auth canonicalizes; the mathematics
+//! is aws-lc's, directly, because mail-auth reads the key again for every signature.
 
+mod known;
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{
     ED25519, ParsedPublicKey, RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, VerificationAlgorithm,
 };
@@ -11,6 +17,7 @@ use mail_auth::dkim::Canonicalization;
 use super::resolver::{Answer, DnsName, Resolver};
 use super::results::Flaw;
 use super::tag_list::{TagList, base64};
+pub(super) use known::KnownKeys;
 
 /// The shortest RSA key that proves anything (RFC 8301 §3.2).
 const MIN_RSA_BITS: usize = 1024;
@@ -24,8 +31,8 @@ const MAX_RECORDS: usize = 4;
 /// One key record that could be read.
 pub(super) struct Key {
     inner: DomainKey,
-    /// What p= holds.
-    octets: Vec<u8>,
+    /// The key in p=, ready to verify; `None` where aws-lc can't read it.
+    parsed: Option<ParsedPublicKey>,
     is_rsa: bool,
     /// Of an RSA key's modulus; 0 where it can't be read.
     bits: usize,
@@ -36,14 +43,14 @@ pub(super) struct Key {
 }
 
 /// The keys of one selector, or why there is none. Usually it is one.
-pub(super) struct Keys(Result<Vec<Key>, Flaw>);
+pub(super) struct Keys(Result<Vec<Arc<Key>>, Flaw>);
 
 impl Keys {
     /// Asks for `selector._domainkey.domain`.
-    pub(super) async fn look_up(resolver: &Resolver, selector: &str, domain: &str) -> Keys {
+    pub(super) async fn look_up(resolver: &Resolver, known: &KnownKeys, selector: &str, domain: &str) -> Keys {
         let Some(name) = key_name(selector, domain) else { return Keys(Err(Flaw::NoKey)) };
         Keys(match resolver.txt(&name).await {
-            Answer::Found(records) => usable(&records),
+            Answer::Found(records) => usable(known, &records),
             Answer::NoData | Answer::NxDomain => Err(Flaw::NoKey),
             Answer::Trouble(_) => Err(Flaw::Dns),
         })
@@ -77,9 +84,9 @@ impl Keys {
         self.0.as_ref().is_ok_and(|keys| keys.iter().any(|key| key.is_testing))
     }
 
-    /// Whether one verification takes long, as large RSA keys do.
+    /// Whether verifying takes long, as it does with large RSA keys, or with several that are tried in turn.
     pub(super) fn are_slow(&self) -> bool {
-        self.0.as_ref().is_ok_and(|keys| keys.iter().any(|key| key.bits > QUICK_RSA_BITS))
+        self.0.as_ref().is_ok_and(|keys| keys.len() > 1 || keys.iter().any(|key| key.bits > QUICK_RSA_BITS))
     }
 
     /// What is wrong with the keys themselves where no signature is verified with them.
@@ -99,11 +106,9 @@ impl Key {
         self.is_rsa && self.bits < MIN_RSA_BITS
     }
 
-    /// Whether p= is a public key at all. Asked only once a signature failed: mail-auth would say no more than that.
+    /// Whether p= is a public key at all.
     fn is_readable(&self) -> bool {
-        let algorithm: &'static dyn VerificationAlgorithm =
-            if self.is_rsa { &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY } else { &ED25519 };
-        ParsedPublicKey::new(algorithm, &self.octets).is_ok()
+        self.parsed.is_some()
     }
 
     fn verify(
@@ -123,10 +128,32 @@ impl Key {
         if self.is_short() {
             return Err(Flaw::ShortKey);
         }
-        self.inner
-            .p
-            .verify(&mut fields.iter().copied(), signature, canonicalization, algorithm)
-            .map_err(|_| if self.is_readable() { Flaw::Signature } else { Flaw::BadKey })
+        let holds = self.holds(signature, algorithm, canonicalization, fields);
+        if holds { Ok(()) } else { Err(if self.is_readable() { Flaw::Signature } else { Flaw::BadKey }) }
+    }
+
+    /// The mathematics.
+    fn holds(
+        &self,
+        signature: &[u8],
+        algorithm: Algorithm,
+        canonicalization: Canonicalization,
+        fields: &[(&[u8], &[u8])],
+    ) -> bool {
+        let Some(key) = &self.parsed else {
+            // mail-auth is more patient with what is wrapped around a key.
+            return self.inner.p.verify(&mut fields.iter().copied(), signature, canonicalization, algorithm).is_ok();
+        };
+        let room = fields.iter().map(|(name, value)| name.len() + value.len() + 1).sum();
+        let mut signed = Vec::with_capacity(room);
+        canonicalization.canonicalize_headers(fields.iter().copied(), &mut signed);
+        match algorithm {
+            Algorithm::RsaSha256 => key.verify_sig(&signed, signature).is_ok(),
+            // RFC 8463 §3: the hash is what is signed.
+            Algorithm::Ed25519Sha256 => key.verify_sig(digest(&SHA256, &signed).as_ref(), signature).is_ok(),
+            // RFC 8301 §3.1; such signatures are refused before it comes to this.
+            Algorithm::RsaSha1 => false,
+        }
     }
 }
 
@@ -141,11 +168,11 @@ fn key_name(selector: &str, domain: &str) -> Option<DnsName> {
         .and_then(|name| DnsName::parse(name.as_bytes()))
 }
 
-fn usable(records: &[Vec<u8>]) -> Result<Vec<Key>, Flaw> {
-    let mut keys = Vec::new();
+fn usable(known: &KnownKeys, records: &[Vec<u8>]) -> Result<Vec<Arc<Key>>, Flaw> {
+    let mut keys = Vec::with_capacity(1);
     let mut flaw = Flaw::NoKey;
     for record in records.iter().take(MAX_RECORDS) {
-        match read(record) {
+        match known.read(record, read) {
             Ok(key) => keys.push(key),
             Err(why) => flaw = why,
         }
@@ -179,13 +206,16 @@ fn read(record: &[u8]) -> Result<Key, Flaw> {
     // mail-auth gets a record of our own making, so that the two of us can't read it differently.
     let plain = [b"k=", kind.as_bytes(), b"; p=", &public_key].concat();
     let inner = DomainKey::parse(&plain).map_err(|_| Flaw::BadKey)?;
-    let flags = tags.elements("t").unwrap_or_default();
-    let has_flag = |flag: &str| flags.iter().any(|known| known == flag);
     let bits = if is_rsa { modulus_bits(&octets).unwrap_or_else(|| inner.p.public_key_bits()) } else { 0 };
     if bits > MAX_RSA_BITS {
         return Err(Flaw::BadKey);
     }
-    Ok(Key { inner, octets, is_rsa, bits, is_testing: has_flag("y"), is_strict: has_flag("s") })
+    let kind: &'static dyn VerificationAlgorithm =
+        if is_rsa { &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY } else { &ED25519 };
+    let parsed = ParsedPublicKey::new(kind, &octets).ok();
+    let flags = tags.elements("t").unwrap_or_default();
+    let has_flag = |flag: &str| flags.iter().any(|known| known == flag);
+    Ok(Key { inner, parsed, is_rsa, bits, is_testing: has_flag("y"), is_strict: has_flag("s") })
 }
 
 /// Bits of the modulus of an RSA key in DER: `RSAPublicKey` (RFC 8017 §A.1.1), alone or in a `SubjectPublicKeyInfo` (RFC 5280

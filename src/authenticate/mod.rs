@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use block_lists::BlockLists;
+use key::KnownKeys;
 use resolver::{Counters, DnsName, Resolver, Server};
 
 /// How the DNS is asked.
@@ -105,11 +106,12 @@ pub enum AuthenticateError {
     Refusing(String),
 }
 
-/// Gathers the evidence. Cheap to clone; clones share the DNS cache and the counters.
+/// Gathers the evidence. Cheap to clone; clones share the DNS cache, the counters and the keys that were read.
 #[derive(Clone)]
 pub struct Authenticator {
     block_lists: Arc<BlockLists>,
     resolver: Resolver,
+    keys: Arc<KnownKeys>,
     check: Duration,
 }
 
@@ -119,7 +121,8 @@ impl Authenticator {
     /// # Errors
     /// When the system's DNS configuration, where it is to be used, can't be.
     pub fn new(dns: &Dns) -> Result<Authenticator, AuthenticateError> {
-        Ok(Authenticator { resolver: Resolver::new(dns)?, check: dns.check, block_lists: Arc::default() })
+        let (block_lists, keys) = Default::default();
+        Ok(Authenticator { resolver: Resolver::new(dns)?, check: dns.check, block_lists, keys })
     }
 
     /// For one session, whose look-ups are bounded from now on ([`resolver::LOOK_UPS`]).

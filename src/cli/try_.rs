@@ -141,7 +141,7 @@ fn receiver(config: &Config) -> Result<Receiver, String> {
         trusted: config.smtp.trusted.clone(),
         soft_reject: config.smtp.soft_reject,
         directory: Arc::clone(&config.directory),
-        policies: Arc::new(ArcSwap::from_pointee(policies(config))),
+        policies: Arc::new(ArcSwap::from_pointee(policies(&config.policies))),
         authenticator: authenticator(&asking(config))
             .map_err(|error| format!("dns: {error}"))?
             .with_block_lists(block_lists(config)),

@@ -13,6 +13,7 @@ pub mod keys;
 mod policies;
 mod reader;
 mod sections;
+mod stamp;
 pub mod value;
 
 use std::net::{IpAddr, SocketAddr};
@@ -26,8 +27,9 @@ use toml::de::DeTable;
 pub use account::Account;
 pub use block_lists::{BlockList, ListCode, parse_code, zones_of};
 pub use dns::Dns;
-pub use policies::{Policies, default_source, list_reader, policy_source, redirect_problems};
+pub use policies::{ListFile, Policies, default_source, list_reader, policy_source, redirect_problems};
 pub use sections::{CertificateFiles, Pem, TlsFiles};
+pub use stamp::Stamp;
 
 use crate::policy::Zones;
 use crate::problem::{Problem, Problems, Source};

@@ -9,6 +9,7 @@ use toml::de::DeValue;
 use super::domains::Domains;
 use super::files;
 use super::reader::{Placed, Reader, Section};
+use super::stamp::Stamp;
 use super::value::{self, Fault};
 use crate::policy::{Mixed, Policy, Zones, shipped};
 use crate::problem::{Problem, Problems, Source, nearest};
@@ -21,7 +22,27 @@ pub struct Policies {
     default: Arc<Policy>,
     domains: HashMap<Domain, Arc<Policy>>,
     mailboxes: HashMap<MailboxName, Arc<Policy>>,
+    /// The block lists that policies may name.
+    zones: Zones,
+    files: Vec<File>,
     mixed: Mixed,
+}
+
+/// A policy that was read from a file, and the files of its lists as they were then.
+#[derive(Clone)]
+struct File {
+    path: PathBuf,
+    policy: Arc<Policy>,
+    lists: Vec<ListFile>,
+}
+
+/// A file of a list, and its state just before it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// `None` where it could not be looked at.
+    pub stamp: Option<Stamp>,
 }
 
 impl Policies {
@@ -64,6 +85,47 @@ impl Policies {
     }
 }
 
+impl Policies {
+    /// The files of all lists.
+    pub fn list_files(&self) -> impl Iterator<Item = &ListFile> {
+        self.files.iter().flat_map(|file| &file.lists)
+    }
+
+    /// The same policies, in which those that have a list in one of these files have read their lists again. The policy files
+    /// themselves are not read: what stands in them by now may not be meant to hold yet.
+    ///
+    /// # Errors
+    /// A list that can't be read or has bad entries, or a test of a policy that fails with it.
+    pub fn reading_again(&self, changed: &[PathBuf]) -> Result<Policies, Problems> {
+        let mut all = self.clone();
+        let mut problems = Problems::new();
+        for file in &self.files {
+            if !file.lists.iter().any(|list| changed.contains(&list.path)) {
+                continue;
+            }
+            let mut reader = ListReader::of(&file.path);
+            let source = Arc::clone(file.policy.source());
+            match Policy::load_with(&self.zones, source, &mut |name| reader.read(name)) {
+                Ok(policy) => all.replace(&file.policy, Arc::new(policy), reader.read),
+                Err(found) => problems.extend(found),
+            }
+        }
+        problems.into_result()?;
+        Ok(all)
+    }
+
+    fn replace(&mut self, old: &Arc<Policy>, new: Arc<Policy>, lists: Vec<ListFile>) {
+        let users = self.domains.values_mut().chain(self.mailboxes.values_mut()).chain([&mut self.default]);
+        for policy in users.filter(|policy| Arc::ptr_eq(policy, old)) {
+            *policy = Arc::clone(&new);
+        }
+        for file in self.files.iter_mut().filter(|file| Arc::ptr_eq(&file.policy, old)) {
+            file.policy = Arc::clone(&new);
+            file.lists.clone_from(&lists);
+        }
+    }
+}
+
 impl std::fmt::Debug for Policies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (domains, mailboxes) = (self.domains.len(), self.mailboxes.len());
@@ -90,9 +152,25 @@ pub fn policy_source(path: &Path) -> Result<Arc<Source>, Problem> {
 
 /// Reads the list files of a policy: relative paths are relative to the policy's file.
 pub fn list_reader(policy: &Path) -> impl FnMut(&str) -> Result<String, String> + use<> {
-    let base = policy.parent().unwrap_or(Path::new("")).to_owned();
-    move |file| {
-        let path = base.join(file);
+    let mut reader = ListReader::of(policy);
+    move |file| reader.read(file)
+}
+
+/// Reads the list files of a policy, and notes which.
+struct ListReader {
+    base: PathBuf,
+    read: Vec<ListFile>,
+}
+
+impl ListReader {
+    fn of(policy: &Path) -> ListReader {
+        ListReader { base: policy.parent().unwrap_or(Path::new("")).to_owned(), read: Vec::new() }
+    }
+
+    fn read(&mut self, file: &str) -> Result<String, String> {
+        let path = self.base.join(file);
+        // before it is read: what is written meanwhile must count as a change
+        self.read.push(ListFile { stamp: Stamp::of(&path), path: path.clone() });
         files::read_text(&path).map_err(|cause| format!("{path:?} {cause}"))
     }
 }
@@ -101,11 +179,12 @@ pub fn list_reader(policy: &Path) -> impl FnMut(&str) -> Result<String, String> 
 struct Loaded<'z> {
     zones: &'z Zones,
     policies: HashMap<PathBuf, Option<Arc<Policy>>>,
+    files: Vec<File>,
 }
 
 /// `None` where problems were noted.
 pub(super) fn read(reader: &mut Reader, top: &Section<'_>, domains: &Domains, zones: &Zones) -> Option<Policies> {
-    let mut loaded = Loaded { zones, policies: HashMap::new() };
+    let mut loaded = Loaded { zones, policies: HashMap::new(), files: Vec::new() };
     let section = top.section(reader, "policy");
     let default = match section.read(reader, "file", value::string) {
         Some(file) => load(reader, &mut loaded, &file, &section.key("file")),
@@ -128,7 +207,8 @@ pub(super) fn read(reader: &mut Reader, top: &Section<'_>, domains: &Domains, zo
     let mixed = section.read(reader, "mixed", mixed);
     let default = default?;
     let mixed = mixed.map(|mixed| mixed.value).unwrap_or_default();
-    let policies = Policies { default, domains: by_domain, mailboxes: by_mailbox, mixed };
+    let (zones, files) = (zones.clone(), loaded.files);
+    let policies = Policies { default, domains: by_domain, mailboxes: by_mailbox, zones, files, mixed };
     if let Some(directory) = &domains.directory {
         policies.all().into_iter().for_each(|policy| reader.problems.extend(redirect_problems(policy, directory)));
     }
@@ -183,7 +263,12 @@ fn load(reader: &mut Reader, loaded: &mut Loaded<'_>, file: &Placed<String>, key
     let policy = match files::read_text(&path) {
         Ok(text) => {
             let source = Arc::new(Source { name: path.display().to_string(), text });
-            taken(reader, Policy::load_with(loaded.zones, source, &mut list_reader(&path)))
+            let mut lists = ListReader::of(&path);
+            let policy = taken(reader, Policy::load_with(loaded.zones, source, &mut |name| lists.read(name)));
+            if let Some(policy) = &policy {
+                loaded.files.push(File { path: path.clone(), policy: Arc::clone(policy), lists: lists.read });
+            }
+            policy
         }
         Err(cause) => {
             reader.problem(file.span.clone(), key, Fault::new(format!("{path:?} {cause}"), ""));

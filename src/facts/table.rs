@@ -29,6 +29,8 @@ pub struct Fact {
     pub stage: Stage,
     /// The last stage at which it is known; `data` for all but those of one recipient.
     pub until: Stage,
+    /// The least and the greatest it can be, where it is a whole number.
+    pub range: Option<(i64, i64)>,
     /// What it says, in a sentence without a full stop.
     pub meaning: &'static str,
     /// Where it comes from; empty where no RFC speaks of it.
@@ -276,7 +278,13 @@ fn row(fact: &Fact) -> Row {
 type Get = for<'a> fn(&'a Facts) -> Value<'a>;
 
 const fn fact(name: &'static str, ty: Type, stage: Stage, rfc: &'static str, meaning: &'static str, get: Get) -> Fact {
-    Fact { name, ty, stage, until: Stage::Data, meaning, rfc, get }
+    // A whole number is a count, unless something narrower is said.
+    let range = if matches!(ty, Type::Int) { Some((0, i64::MAX)) } else { None };
+    Fact { name, ty, stage, until: Stage::Data, range, meaning, rfc, get }
+}
+
+const fn from_to(least: i64, most: i64, fact: Fact) -> Fact {
+    Fact { range: Some((least, most)), ..fact }
 }
 
 const fn only_at(stage: Stage, fact: Fact) -> Fact {
@@ -354,22 +362,22 @@ const CONNECT: Stage = Stage::Connect;
 pub static TABLE: &[Fact] = &[
     fact("client.ip", Type::Address, CONNECT, "", "the client's IP address; IPv4-mapped IPv6 is given as IPv4",
         |f| Value::String(Cow::Owned(f.client.ip.to_string()))),
-    fact("client.port", Type::Int, CONNECT, "", "the client's port",
-        |f| Value::Int(f.client.port.into())),
+    from_to(0, 65_535, fact("client.port", Type::Int, CONNECT, "", "the client's port",
+        |f| Value::Int(f.client.port.into()))),
     fact("client.name", Type::String, CONNECT, "RFC 8601 §2.7.3", "the client's reverse name where iprev confirmed it, else ''",
         |f| Value::text(&f.client.name)),
     fact("client.trusted", Type::Bool, CONNECT, "", "the client is in smtp.trusted; SPF, iprev, reverse MX, HELO and block lists are not looked up then",
         |f| Value::Bool(f.client.trusted)),
-    fact("clock.hour", Type::Int, CONNECT, "", "the hour of the day when the transaction began, 0 to 23 in the host's time zone",
-        |f| clock(f, |clock| clock.hour)),
-    fact("clock.minute", Type::Int, CONNECT, "", "the minute of that hour, 0 to 59",
-        |f| clock(f, |clock| clock.minute)),
+    from_to(0, 23, fact("clock.hour", Type::Int, CONNECT, "", "the hour of the day when the transaction began, 0 to 23 in the host's time zone",
+        |f| clock(f, |clock| clock.hour))),
+    from_to(0, 59, fact("clock.minute", Type::Int, CONNECT, "", "the minute of that hour, 0 to 59",
+        |f| clock(f, |clock| clock.minute))),
     fact("clock.weekday", Type::Word(Weekday::WORDS), CONNECT, "", "the day of the week when the transaction began",
         |f| Value::text(f.clock.as_ref().map_or("", |clock| clock.weekday.as_str()))),
-    fact("clock.day", Type::Int, CONNECT, "", "the day of the month, 1 to 31",
-        |f| clock(f, |clock| clock.day)),
-    fact("clock.month", Type::Int, CONNECT, "", "the month, 1 to 12",
-        |f| clock(f, |clock| clock.month)),
+    from_to(1, 31, fact("clock.day", Type::Int, CONNECT, "", "the day of the month, 1 to 31",
+        |f| clock(f, |clock| clock.day))),
+    from_to(1, 12, fact("clock.month", Type::Int, CONNECT, "", "the month, 1 to 12",
+        |f| clock(f, |clock| clock.month))),
     fact("iprev.result", Type::Word(IprevResult::WORDS), CONNECT, "RFC 8601 §2.7.3",
         "pass: a reverse name has the client's address; fail: none of them has; permerror: there is no reverse name",
         |f| Value::text(f.iprev.result.as_str())),
@@ -469,10 +477,10 @@ pub static TABLE: &[Fact] = &[
     fact("headers", Type::RecordMap(HEADER_FIELDS), DATA, "RFC 5322 §3.6, RFC 2047",
         "a header field by its name in lower case, as in headers['list-id'].present; texts decoded, cut to 1,000 characters",
         |f| Value::Map(f.headers.iter().map(header).collect())),
-    fact("mime.parts", Type::Int, DATA, "RFC 2046", "the parts of the message, itself and those of messages within it included; at most 1,000",
-        |f| count(f.mime.as_ref().map_or(0, |mime| mime.parts))),
-    fact("mime.depth", Type::Int, DATA, "RFC 2046", "how deep the deepest part lies: 0 for a plain text; at most 20",
-        |f| count(f.mime.as_ref().map_or(0, |mime| mime.depth))),
+    from_to(0, 1_000, fact("mime.parts", Type::Int, DATA, "RFC 2046", "the parts of the message, itself and those of messages within it included; at most 1,000",
+        |f| count(f.mime.as_ref().map_or(0, |mime| mime.parts)))),
+    from_to(0, 20, fact("mime.depth", Type::Int, DATA, "RFC 2046", "how deep the deepest part lies: 0 for a plain text; at most 20",
+        |f| count(f.mime.as_ref().map_or(0, |mime| mime.depth)))),
     fact("mime.truncated", Type::Bool, DATA, "", "a bound was hit: the message has more than these facts tell",
         |f| Value::Bool(f.mime.as_ref().is_some_and(|mime| mime.truncated))),
     fact("mime.attachments", Type::RecordList(ATTACHMENT_FIELDS), DATA, "RFC 2183",

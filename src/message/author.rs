@@ -10,7 +10,7 @@ use mail_parser::parsers::MessageStream;
 
 use super::header::{Header, HeaderDefect};
 use crate::smtp::address::Domain;
-use mailboxes::{MailboxList, Place};
+use mailboxes::{MAX_MAILBOXES, MAX_OCTETS, MailboxList, Place};
 
 /// From fields that are read; a header has one.
 const MAX_FROM_FIELDS: usize = 10;
@@ -101,11 +101,18 @@ pub fn read_author(header: &Header) -> Author {
         1 => {}
         _ => author.add_defect(defect::SEVERAL_FIELDS),
     }
-    // Which of several fields a reader is shown differs, so all are read: they may be of one domain.
+    // Which of several fields a reader is shown differs, so all are read: they may be of one domain. Together they have the room of
+    // one.
+    let mut room = MAX_OCTETS;
     for field in header.named("from").take(MAX_FROM_FIELDS) {
         if field.has_space_before_colon() {
             author.add_defect(defect::SPACE_BEFORE_COLON);
         }
+        if field.value.len() > room {
+            author.add_defect(defect::BAD_SYNTAX);
+            continue;
+        }
+        room -= field.value.len();
         read_field(field.value, &field.unfolded(), &mut author);
     }
     if author.domains.len() > 1 {
@@ -140,6 +147,9 @@ fn read_field(value: &[u8], unfolded: &[u8], author: &mut Author) {
     let list = MailboxList::read(unfolded);
     for word in &list.defects {
         author.add_defect(word);
+    }
+    if author.addresses.len() + list.mailboxes.len() > MAX_MAILBOXES {
+        return author.add_defect(defect::BAD_SYNTAX);
     }
     let mut domains = Vec::new();
     for mailbox in &list.mailboxes {

@@ -49,17 +49,14 @@ impl Edit<'_> {
         self.remove.is_empty() && self.put.is_empty() && self.tags.is_empty()
     }
 
-    /// Makes the edit; fields that `drop` names are left out too.
-    pub fn apply(&self, header: &Header, drop: impl Fn(FieldRef<'_>) -> bool) -> Edited {
-        let has = |name: &str| header.fields().any(|field| field.is(name) && !drop(field));
+    /// Makes the edit.
+    pub fn apply(&self, header: &Header) -> Edited {
+        let has = |name: &str| header.fields().any(|field| field.is(name));
         let (in_place, above): (Vec<&Put<'_>>, Vec<&Put<'_>>) =
             self.put.iter().partition(|put| put.replaces && has(put.name));
         let mut tags = self.tags.clone();
         let mut replaced: Vec<&str> = Vec::new();
         let edited = header.rewritten(|field| {
-            if drop(field) {
-                return Rewrite::Drop;
-            }
             let here: Vec<&&Put<'_>> = in_place.iter().filter(|put| field.is(put.name)).collect();
             if let Some(first) = here.first() {
                 if replaced.iter().any(|name| first.name.eq_ignore_ascii_case(name)) {

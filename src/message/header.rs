@@ -83,7 +83,7 @@ impl<'a> FieldRef<'a> {
     pub fn unfolded(&self) -> Vec<u8> {
         let mut text = Vec::with_capacity(self.value.len());
         let mut rest = self.value;
-        while let Some(end) = rest.iter().position(|octet| *octet == b'\n') {
+        while let Some(end) = memchr::memchr(b'\n', rest) {
             let (line, tail) = rest.split_at_checked(end + 1).unwrap_or((rest, &[]));
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             text.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
@@ -208,7 +208,7 @@ impl Header {
 /// The offset after the line that begins at `start`.
 fn line_end(raw: &[u8], start: usize) -> usize {
     let rest = raw.get(start..).unwrap_or_default();
-    rest.iter().position(|octet| *octet == b'\n').map_or(raw.len(), |end| start + end + 1)
+    memchr::memchr(b'\n', rest).map_or(raw.len(), |end| start + end + 1)
 }
 
 /// The offset of a line's colon and the end of the field name before it: `name *WSP ":"` (RFC 5322 §2.2, §4.5).
@@ -253,8 +253,9 @@ impl HeaderSplitter {
                 self.state = Split::Ended { blank_line: false };
                 break;
             }
-            let line = rest.iter().take(room).position(|octet| *octet == b'\n');
-            let taken = line.map_or(room.min(rest.len()), |end| end + 1);
+            let within = rest.get(..room).unwrap_or(rest);
+            let line = memchr::memchr(b'\n', within);
+            let taken = line.map_or(within.len(), |end| end + 1);
             let (now, later) = rest.split_at_checked(taken).unwrap_or((rest, &[]));
             self.raw.extend_from_slice(now);
             rest = later;

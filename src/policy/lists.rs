@@ -1,9 +1,13 @@
 //! Named lists of a policy: addresses, domains and networks, each looked up in constant time however long the list is.
 
+mod names;
+
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+
+use names::Names;
 
 /// The most entries of one list.
 pub const MAX_ENTRIES: usize = 1_000_000;
@@ -15,10 +19,10 @@ pub const MAX_ENTRIES: usize = 1_000_000;
 /// - an IP address or a network, `192.0.2.1` or `2001:db8::/32`, which matches the addresses in it.
 ///
 /// Upper and lower case are the same.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct List {
-    names: HashSet<String>,
-    with_subdomains: HashSet<String>,
+    names: Names,
+    with_subdomains: Names,
     networks: HashSet<IpNet>,
     /// The prefix lengths that occur: no other network can hold an address.
     lengths_v4: BTreeSet<u8>,
@@ -49,16 +53,21 @@ impl List {
                 return Err("this is not an address such as alice@example.net");
             }
             let domain = fold_domain(domain).ok_or("what stands behind the @ is not a domain")?;
-            self.names.insert(format!("{}@{domain}", local.to_lowercase()));
-            return Ok(());
+            return self.names.insert(&format!("{}@{domain}", local.to_lowercase()));
         }
         let (name, set) = match entry.strip_prefix('.') {
             Some(name) => (name, &mut self.with_subdomains),
             None => (entry, &mut self.names),
         };
         let name = fold_domain(name).ok_or("this is neither a domain, nor an address, nor a network")?;
-        set.insert(name);
-        Ok(())
+        set.insert(&name)
+    }
+
+    /// Gives back the memory that isn't needed once all entries were added.
+    pub fn shrink(&mut self) {
+        self.names.shrink();
+        self.with_subdomains.shrink();
+        self.networks.shrink_to_fit();
     }
 
     fn add_network(&mut self, net: IpNet) {
@@ -115,7 +124,7 @@ fn parents(domain: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A domain as A-labels in lower case; `None` if it is none. Underscores are let through: hosts do have them in their names.
-fn fold_domain(text: &str) -> Option<String> {
+pub(super) fn fold_domain(text: &str) -> Option<String> {
     let ascii = idna::domain_to_ascii(text.trim_end_matches('.')).ok()?;
     let label = |label: &str| {
         (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')

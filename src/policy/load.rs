@@ -11,11 +11,12 @@ use crate::facts::word::{RuleAction, Stage};
 use crate::problem::{Problem, Problems, Source, nearest};
 
 use super::changes::{self, MOST_FIELDS};
-use super::condition::{Condition, Known, Lists, MAX_HEADERS, Named, Patterns, Runner};
+use super::condition::{Condition, Known, Lists, Literals, MAX_HEADERS, Named, Runner};
 use super::draft::{self, DraftEntries, DraftExpect, DraftList, DraftRule, DraftTest};
 use super::given::given;
 use super::keys::{Reader, Spot};
 use super::lists::{List, MAX_ENTRIES};
+use super::reach;
 use super::settling::Settling;
 use super::template::{Template, Use};
 use super::zones::Zones;
@@ -47,9 +48,9 @@ pub(super) fn parse(
     }
     let mut reader = Reader { source: &source, problems: &mut problems };
     let draft = draft::read(&mut reader);
-    let mut patterns = Patterns::new();
+    let mut literals = Literals::default();
     let lists = lists(&mut reader, draft.lists, read);
-    let rules = rules(&mut reader, draft.rules, Known { lists: &lists, zones }, &mut patterns);
+    let rules = rules(&mut reader, draft.rules, Known { lists: &lists, zones }, &mut literals);
     let tests = draft.tests.into_iter().filter_map(|test| self::test(&mut reader, test, &rules, zones));
     let tests: Vec<Test> = tests.collect();
     check_fields(&mut reader, &rules);
@@ -57,7 +58,7 @@ pub(super) fn parse(
     rules.iter().flat_map(|(_, rule)| rule).for_each(|rule| reads.extend(rule.reads()));
     let headers = headers(&mut reader, &rules);
     let named = Named { zones: zones.asked(reads), headers: headers.clone() };
-    let Some(runner) = Runner::new(&lists, named, patterns) else {
+    let Some(runner) = Runner::new(&lists, named, literals) else {
         reader.problem(0..0, "", "this build cannot run conditions", "report it as a bug");
         return Err(problems);
     };
@@ -130,11 +131,12 @@ fn lists(
             let mend = "name it with small letters, digits and _";
             reader.problem(draft.name.span, key.clone(), "conditions can't spell this list's name", mend);
         }
-        let list = match draft.entries {
+        let mut list = match draft.entries {
             DraftEntries::Inline(entries) => inline_list(reader, &key, entries),
             DraftEntries::File(file) => file_list(reader, &key, file, read),
             DraftEntries::Nowhere => List::default(),
         };
+        list.shrink();
         lists.insert(name, Arc::new(list));
     }
     lists
@@ -199,7 +201,7 @@ fn file_list(
 /// The rules by name; `None` stands for one that has problems.
 type Rules = Vec<(String, Option<Rule>)>;
 
-fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, known: Known<'_>, patterns: &mut Patterns) -> Rules {
+fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, known: Known<'_>, literals: &mut Literals) -> Rules {
     if let Some(draft) = drafts.get(MAX_RULES) {
         let cause = format!("a policy has at most {MAX_RULES} rules");
         reader.problem(draft.span.clone(), draft.key.clone(), cause, "put names into lists");
@@ -207,6 +209,7 @@ fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, known: Known<'_>, patt
     }
     let mut names: HashMap<String, usize> = HashMap::new();
     let mut rules = Rules::new();
+    let mut conditions = Vec::new();
     let mut rates = BTreeSet::new();
     for draft in drafts {
         let (span, key) = (draft.span.clone(), draft.key.clone());
@@ -219,7 +222,8 @@ fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, known: Known<'_>, patt
             }
         }
         let name = draft.name.as_ref().map(|name| name.value.clone()).unwrap_or_default();
-        let rule = rule(reader, draft, known, patterns).filter(|_| reader.problems.len() == before);
+        conditions.push(draft.when.as_ref().map(|when| when.span.clone()).unwrap_or_default());
+        let rule = rule(reader, draft, known, literals).filter(|_| reader.problems.len() == before);
         let asked = rates.len();
         rule.iter().for_each(|rule| rates.extend(rule.rates()));
         if asked <= MAX_RATES && rates.len() > MAX_RATES {
@@ -228,6 +232,8 @@ fn rules(reader: &mut Reader<'_>, drafts: Vec<DraftRule>, known: Known<'_>, patt
         }
         rules.push((name, rule));
     }
+    let placed = rules.iter().zip(conditions).filter_map(|((_, rule), span)| Some((rule.as_ref()?, span)));
+    reach::check(reader, &placed.collect::<Vec<_>>());
     rules
 }
 
@@ -240,7 +246,7 @@ fn check_name(reader: &mut Reader<'_>, key: &str, name: &Spot<String>) {
     }
 }
 
-fn rule(reader: &mut Reader<'_>, draft: DraftRule, known: Known<'_>, patterns: &mut Patterns) -> Option<Rule> {
+fn rule(reader: &mut Reader<'_>, draft: DraftRule, known: Known<'_>, literals: &mut Literals) -> Option<Rule> {
     let missing = [
         ("name", "name = \"no-reverse-name\""),
         ("at", "at = \"data\", or connect, mail, rcpt"),
@@ -262,12 +268,13 @@ fn rule(reader: &mut Reader<'_>, draft: DraftRule, known: Known<'_>, patterns: &
     let share = share(reader, &draft);
     let at = draft.at.as_ref()?.value;
     let mut condition = |reader: &mut Reader<'_>, text: &Spot<String>, key: &str| {
-        let compiled = Condition::compile(&text.value, at, known, patterns);
+        let compiled = Condition::compile(&text.value, at, known, literals);
         take(reader, text, &format!("{}.{key}", draft.key), compiled)
     };
     let when = draft.when.as_ref().and_then(|when| condition(reader, when, "when"));
     // `None` within: it has faults
     let except = draft.except.as_ref().map(|except| condition(reader, except, "except"));
+    reach::check_exception(reader, &draft, except.as_ref().and_then(Option::as_ref));
     let why = draft.why.as_ref().map(|why| {
         let parsed = Template::parse(&why.value, Use::Why, at);
         take(reader, why, &format!("{}.why", draft.key), parsed)

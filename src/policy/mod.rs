@@ -14,6 +14,7 @@ mod lists;
 mod load;
 mod place;
 mod rate;
+mod reach;
 pub mod replay;
 mod settling;
 mod share;
@@ -368,6 +369,11 @@ impl Policy {
     /// Its file and digest, as the decision record names them.
     pub fn record(&self) -> PolicyRecord {
         self.record.clone()
+    }
+
+    /// The file that it was read from, as it was then.
+    pub fn source(&self) -> &Arc<Source> {
+        &self.source
     }
 
     /// What it says of itself.

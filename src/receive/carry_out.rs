@@ -3,13 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::authenticate::header::claims_our_authserv_id;
 use crate::deliver::{Copy, DeliverError, Delivery, Folder, Payload, Stored, Writers};
 use crate::facts::record::DeliveryRecord;
 use crate::facts::word::Action;
 use crate::message::content::Content;
 use crate::message::edit::{Edit, Put};
-use crate::message::header::{FieldRef, HeaderDefect};
+use crate::message::header::{Header, HeaderDefect};
 use crate::message::trace;
 use crate::policy::Edits;
 use crate::recipients::MailboxName;
@@ -79,7 +78,6 @@ impl Trouble {
 /// What stands on top of every copy of a message.
 pub(super) struct Trace<'a> {
     pub reference: &'a str,
-    pub authserv_id: &'a str,
     /// Whole fields, each with its line end.
     pub return_path: String,
     pub received: String,
@@ -91,20 +89,19 @@ pub(super) fn keeps_nothing(judged: &[Judged<'_>]) -> bool {
     judged.iter().all(|one| one.verdict.action() == Action::Discard)
 }
 
-/// Stores copies.
+/// Stores copies of a message. `cleaned` is its header without the fields that only we may write.
 ///
 /// # Errors
 /// Nothing is stored then.
 pub(super) async fn store(
     carrier: &Carrier,
     content: Content,
-    trace: &Trace<'_>,
+    cleaned: Vec<u8>,
     copies: Vec<Copy>,
 ) -> Result<Acknowledged, DeliverError> {
     match carrier {
         Carrier::Maildirs(writers) => {
-            let header = content.header.without(|field| is_ours(field, trace.authserv_id));
-            let header = ended(header, &content);
+            let header = ended(cleaned, &content);
             let payload = Arc::new(Payload { header, body: content.body });
             writers.store(Delivery { payload, copies }).await.map(Acknowledged::Stored)
         }
@@ -118,12 +115,13 @@ fn would_be(copy: &Copy) -> DeliveryRecord {
 }
 
 /// The copies that the verdicts ask for: one a mailbox, however many forward-paths lead there. `redirected` gives the mailboxes of an
-/// address that a rule names.
+/// address that a rule names; `cleaned` is the header without the fields that only we may write.
 ///
 /// # Errors
 /// What `redirected` says.
 pub(super) fn copies(
     content: &Content,
+    cleaned: &[u8],
     trace: &Trace<'_>,
     judged: &[Judged<'_>],
     redirected: impl Fn(&str) -> Result<Vec<MailboxName>, Trouble>,
@@ -135,7 +133,7 @@ pub(super) fn copies(
         let elsewhere =
             Some(edits.redirect.as_str()).filter(|address| !address.is_empty()).map(&redirected).transpose()?;
         let (folder, decision) = placed(one, trace);
-        let edited = edit_of(edits).map(|edit| edit.apply(&content.header, |field| is_ours(field, trace.authserv_id)));
+        let edited = edit_of(edits).map(|edit| edit.apply(&Header::parse(cleaned.to_vec())));
         let (above, header) = match edited {
             Some(edited) => (edited.above, Some(Arc::new(ended(edited.header, content)))),
             None => (Vec::new(), None),
@@ -190,11 +188,4 @@ fn ended(mut header: Vec<u8>, content: &Content) -> Vec<u8> {
     }
     header.extend_from_slice(content.separator());
     header
-}
-
-fn is_ours(field: FieldRef<'_>, authserv_id: &str) -> bool {
-    let is_own_name = |name: &[u8]| name.get(..11).is_some_and(|start| start.eq_ignore_ascii_case(b"x-gatepost-"));
-    field.is("return-path")
-        || is_own_name(field.name)
-        || (field.is("authentication-results") && claims_our_authserv_id(field.value, authserv_id))
 }

@@ -1,6 +1,6 @@
 //! How recipients, messages and transactions end: the reply's last words, and the account of it.
 
-use crate::authenticate::header::authentication_results;
+use crate::authenticate::header::{authentication_results, without_ours};
 use crate::facts::record::Recipient;
 use crate::facts::{Rcpt, Role, Stage};
 use crate::message::content::Content;
@@ -153,8 +153,9 @@ impl Inquiry {
         }
         let trace = self.trace(transaction);
         let directory = &self.receiver.directory;
-        let plan = carry_out::copies(&content, &trace, judged, |address| redirected(directory, address))?;
-        let stored = carry_out::store(&self.receiver.carrier, content, &trace, plan).await;
+        let cleaned = without_ours(&content.header, &self.receiver.authserv_id).await;
+        let plan = carry_out::copies(&content, &cleaned, &trace, judged, |address| redirected(directory, address))?;
+        let stored = carry_out::store(&self.receiver.carrier, content, cleaned, plan).await;
         stored.map_err(|error| {
             let mut record = account::record(transaction, end);
             record.trouble = error.to_string();
@@ -206,7 +207,6 @@ impl Inquiry {
         };
         Trace {
             reference: &transaction.reference,
-            authserv_id: &self.receiver.authserv_id,
             return_path: trace::return_path(&transaction.reverse_path),
             received: received.field(),
             results: authentication_results(&self.receiver.authserv_id, facts),

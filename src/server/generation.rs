@@ -23,12 +23,10 @@ pub(super) struct Lasting {
 }
 
 /// Who judges whose mail.
-pub fn policies(config: &Config) -> Policies {
-    let policies = config.policies.clone();
-    Policies::new(Arc::clone(config.policies.default()), &config.policies.all(), move |mailbox| {
-        Arc::clone(policies.of(mailbox))
-    })
-    .with_mixed(config.policies.mixed())
+pub fn policies(policies: &crate::config::Policies) -> Policies {
+    let of = policies.clone();
+    let policies_of = move |mailbox: &_| Arc::clone(of.of(mailbox));
+    Policies::new(Arc::clone(policies.default()), &policies.all(), policies_of).with_mixed(policies.mixed())
 }
 
 /// What sessions that begin from now on share.

@@ -88,7 +88,7 @@ impl Reload {
             ..Receiver::clone(was)
         });
         was.metrics.soft_reject(config.smtp.soft_reject);
-        was.policies.store(Arc::new(policies(&config)));
+        was.policies.store(Arc::new(policies(&config.policies)));
         self.lasting.generation.store(Arc::new(generation(&config, receiver, acceptor)));
         self.lasting.lists_due.notify_one();
         Ok(config)

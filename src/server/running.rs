@@ -14,6 +14,7 @@ use crate::observe::journal::Journal;
 use crate::receive::State;
 
 use super::generation::Lasting;
+use super::list_files::ListFiles;
 use super::reload::Reload;
 use super::shutdown::Shutdown;
 use super::signals::{Asked, Signals};
@@ -55,10 +56,21 @@ impl Running {
         self.http
     }
 
-    /// Serves until SIGTERM or SIGINT; SIGHUP reloads.
+    /// Serves until SIGTERM or SIGINT; SIGHUP reloads, and lists whose files change are read again.
     pub async fn until_signal(mut self, mut signals: Signals) {
-        while signals.next().await == Asked::Reload {
-            self.reload().await;
+        let mut list_files = ListFiles::default();
+        loop {
+            tokio::select! {
+                asked = signals.next() => match asked {
+                    Asked::Reload => self.reload().await,
+                    Asked::End => break,
+                },
+                changed = list_files.changed(&self.config.policies) => {
+                    if let Some(policies) = list_files.read_again(changed, &self.config, &self.lasting).await {
+                        self.config.policies = policies;
+                    }
+                }
+            }
         }
         self.stop().await;
     }

@@ -77,7 +77,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     journal.audit(Event::Start, audit::taken(&config));
     let state = State::in_memory(memory::remembering(&config), config.state.entries);
     memory::keep(&state, &config).map_err(machine)?;
-    let policies = policies(&config);
+    let policies = policies(&config.policies);
     let receiver = Arc::new(Receiver {
         hostname: config.hostname.as_str().to_owned(),
         authserv_id: config.authserv_id.clone(),

@@ -148,6 +148,21 @@ fn a_field_of_very_many_mailboxes_is_refused_without_reading_them_all() {
     assert_eq!(author_of(deep).defects, ["bad-syntax"]);
 }
 
+/// Several From fields have the room of one, so that none of them buys time.
+#[test]
+fn several_fields_together_have_the_bounds_of_one() {
+    let fields = |value: &str, count: usize| author_of(format!("From: {value}\r\n").repeat(count));
+    let fifty = "a@b.example, ".repeat(50);
+    let author = fields(&fifty, 2);
+    assert_eq!((author.addresses.len(), &*author.defects), (100, &["several-fields"][..]));
+    let author = fields(&fifty, 10);
+    assert_eq!((author.addresses.len(), &*author.defects), (100, &["several-fields", "bad-syntax"][..]));
+    let long = format!("{} <a@b.example>", "x".repeat(6000));
+    assert_eq!(fields(&long, 2).defects, ["several-fields"]);
+    let author = fields(&long, 3);
+    assert_eq!((author.addresses.len(), &*author.defects), (2, &["several-fields", "bad-syntax"][..]));
+}
+
 #[test]
 fn reply_to_and_message_id_are_read() {
     let header = Header::parse(

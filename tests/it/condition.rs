@@ -59,8 +59,22 @@ fn conditions_mean_what_they_say() {
         ("client.ip in block_lists['zen.example'].names", true),
         ("size(block_lists['dbl.example'].codes) == 0", true),
         ("client.name in lists.names && !(helo in lists.names)", true),
+        (
+            "ip_in(client.ip, '192.0.2.0/24') && !ip_in(client.ip, '198.51.100.7') && !ip_in(client.ip, '2001:db8::/32')",
+            true,
+        ),
+        ("domain_under(client.name, 'example.org') && domain_under(client.name, 'Lists.Example.ORG.')", true),
+        ("domain_under(helo, 'mail.example.net')", true), // case aside
+        ("domain_under(client.name, 'ists.example.org') || domain_under(from.domain, 'lists.example.org')", false),
+        ("domain_under(from.domain, reply_to.domain)", false), // nothing is under nothing
+        ("domain_under(client.name, from.domain) && domain_under(from.domain, from.domain)", true),
+        ("forwarded_by(lists.names)", true),    // by the client's name
+        ("forwarded_by(lists.networks)", true), // by its address
+        ("forwarded_by(lists.signers)", true),  // by a signature that passes
+        ("forwarded_by(lists.failing)", false), // by one that doesn't
     ] {
-        let lists = "[lists]\nnames = ['.lists.example.org']\nnetworks = ['192.0.2.0/24']\n";
+        let lists = "[lists]\nnames = ['.lists.example.org']\nnetworks = ['192.0.2.0/24']\nsigners = ['example.net']\n\
+                     failing = ['example.org']\n";
         let verdict = good(&format!("{lists}{}", one_rule(when))).judge(Stage::Data, &facts, &mut Judgement::default());
         assert_eq!(verdict.action() == Action::Quarantine, holds, "{when}");
     }
@@ -130,7 +144,8 @@ fn any_number() -> BoxedStrategy<String> {
     let fact = fact_of(|ty| matches!(ty, Type::Int | Type::Double));
     let size = fact_of(|ty| !matches!(ty, Type::Bool | Type::Int | Type::Double | Type::RecordMap(_) | Type::Counts))
         .prop_map(|fact| format!("size({fact})"));
-    prop_oneof![(0..1000i64).prop_map(|n| n.to_string()), Just("2.5".to_owned()), fact, size].boxed()
+    // numbers that every count can be on either side of
+    prop_oneof![(2..=6i64).prop_map(|n| n.to_string()), Just("2.5".to_owned()), fact, size].boxed()
 }
 
 /// Conditions of every kind that the checker takes, but for arithmetic, which can fail when run.
@@ -156,6 +171,10 @@ fn any_condition() -> BoxedStrategy<String> {
         any_text().prop_map(|text| format!("{text} in from.addresses")),
         any_text().prop_map(|text| format!("{text} in lists.names")),
         Just("client.ip in lists.networks".to_owned()),
+        Just("forwarded_by(lists.names)".to_owned()),
+        Just("ip_in(client.ip, '2001:db8::/32')".to_owned()),
+        (fact_of(|ty| ty == Type::String), fact_of(|ty| ty == Type::String))
+            .prop_map(|(name, parent)| format!("domain_under({name}, {parent})")),
         Just("block_lists['zen.example'].listed && !block_lists[\"dbl.example\"].temperror".to_owned()),
         Just("'sbl' in block_lists['zen.example'].codes".to_owned()),
         any_text().prop_map(|text| format!("{text} in block_lists['dbl.example'].names")),

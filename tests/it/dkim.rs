@@ -258,6 +258,54 @@ fn our_signer_is_verified_with_both_kinds_of_key() {
     check(&signer, with_key(&signer), added, "fail", "the signature does not verify");
 }
 
+/// Keys that were read are remembered by what their record says, never by its name.
+#[test]
+fn a_key_that_is_replaced_counts_at_once_and_so_does_what_its_record_restricts() {
+    let (old, new) =
+        (Signer::new_rsa("sender.example", "s1").unwrap(), Signer::new_rsa("sender.example", "s1").unwrap());
+    let (of_old, of_new) = (sign(&old, MESSAGE), sign(&new, MESSAGE));
+    let testing = Zone::new().ttl(0).txt(&old.key_name(), &old.key_record().replace("k=rsa", "k=rsa; t=y"));
+    let zones = [with_key(&old).ttl(0), with_key(&new).ttl(0), testing, Zone::new().ttl(0), with_key(&old).ttl(0)];
+    let expected = [("pass", "fail"), ("fail", "pass"), ("pass", "none"), ("permerror", "permerror"), ("pass", "fail")];
+    block_on(async {
+        let (server, authenticator) = authenticator(Zone::new()).await;
+        for (zone, expected) in zones.into_iter().zip(expected) {
+            server.replace(zone);
+            let mut words = Vec::new();
+            for message in [&of_old, &of_new] {
+                let found = verify(&authenticator.for_session().for_message(), message.as_bytes(), NOW, 5).await;
+                words.push(found[0].result.as_str());
+            }
+            assert_eq!((words[0], words[1]), expected);
+        }
+    });
+}
+
+/// More keys than are remembered: all of them are right, when they come and when they come again.
+#[test]
+fn many_keys_crowd_each_other_out_and_all_are_right() {
+    const KEYS: usize = 1200;
+    let signer = ed25519();
+    let record = |n: usize| format!("v=DKIM1; n={n}; k=ed25519; {}", if n.is_multiple_of(2) { "t=y" } else { "t=s" });
+    let key = signer.key_record();
+    let (_, key) = key.split_once("p=").unwrap();
+    let zone = (0..KEYS).fold(with_key(&signer), |zone, n| {
+        zone.txt(&format!("n{n}._domainkey.sender.example"), &format!("{}; p={key}", record(n)))
+    });
+    let field = signer.sign(MESSAGE.as_bytes(), NOW).unwrap();
+    block_on(async {
+        let (_server, authenticator) = authenticator(zone).await;
+        for n in (0..KEYS).chain(0..40) {
+            // The selector is signed, too: under another one the signature does not hold, and t= tells which record was read.
+            let message = format!("{}{MESSAGE}", field.replace("s=s1", &format!("s=n{n}")));
+            let found = verify(&authenticator, message.as_bytes(), NOW, usize::MAX).await;
+            assert_eq!(found[0].result.as_str(), if n.is_multiple_of(2) { "none" } else { "fail" }, "{n}");
+        }
+        let found = verify(&authenticator, format!("{field}{MESSAGE}").as_bytes(), NOW, usize::MAX).await;
+        assert_eq!(found[0].result.as_str(), "pass");
+    });
+}
+
 #[test]
 fn what_is_not_worth_verifying_is_told_in_words() {
     let tagged = |tags: &str| ed25519().with_tags(tags);

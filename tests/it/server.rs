@@ -2,6 +2,7 @@
 
 mod connections;
 mod ending;
+mod lists;
 mod reload;
 mod tls;
 mod trouble;

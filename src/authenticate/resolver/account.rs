@@ -1,10 +1,14 @@
-//! What one message may ask of the DNS, and what came in its way.
+//! What one message may ask of the DNS, what it was told, and what came in its way.
 //!
 //! A sender says much of what is asked about his message: his SPF record alone may lead to 110 names. So each kind of check has a
 //! share that the others leave alone, and nobody can have what speaks against him go unasked by being asked for something else first.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hickory_resolver::proto::rr::{Name, RecordType};
+
+use super::told::Told;
 
 /// Names and types that are asked for a message at most, those for its client and its HELO included.
 pub const LOOK_UPS: usize = 100;
@@ -33,16 +37,37 @@ impl Share {
     const ALL: [Share; 4] = [Share::Common, Share::Lists, Share::Keys, Share::Dmarc];
 }
 
-/// The look-ups of one message, or of what a session asks about its client. Asking again for the same is no new look-up.
+/// The look-ups of one message, or of what a session asks about its client. Asking again for the same is no new look-up: the checks of
+/// a message ask for the same names, and are told the same.
 #[derive(Debug, Default)]
 pub(super) struct Account {
-    /// Hashes of what was asked, and for what; never longer than [`LOOK_UPS`].
-    asked: Mutex<Vec<(u64, Share)>>,
+    /// Never longer than [`LOOK_UPS`].
+    asked: Mutex<Vec<Asked>>,
     /// How many are kept for block lists.
     lists: usize,
     /// What the session asked counts for each of its messages.
     session: Option<Arc<Account>>,
     outage: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Asked {
+    /// A hash of name and type.
+    what: u64,
+    /// For what.
+    share: Share,
+    /// What was told, where that is worth keeping.
+    told: Option<Arc<Told>>,
+}
+
+/// What comes of the wish to ask.
+pub(super) enum Admission {
+    /// There were too many look-ups.
+    Refused,
+    /// The DNS may be asked.
+    Granted,
+    /// It was asked before, and this is what it said.
+    Told(Arc<Told>),
 }
 
 impl Account {
@@ -51,19 +76,37 @@ impl Account {
         Arc::new(Account { session, lists: lists.min(KEPT_FOR_LISTS), ..Account::default() })
     }
 
-    /// Whether this may be asked; it is counted then.
-    pub fn admits(&self, what: u64, share: Share) -> bool {
-        let (known, mut counts) = self.session.as_ref().map_or_else(Default::default, |session| session.look(what));
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if known || asked.iter().any(|(other, _)| *other == what) {
-            return true;
+    /// Whether this may be asked; it is counted then. `what` is a hash of name and type.
+    pub fn admits(&self, what: u64, share: Share, name: &Name, record_type: RecordType) -> Admission {
+        let mut counts = [0; 4];
+        if let Some(session) = &self.session {
+            let asked = session.locked();
+            if let Some(known) = known(&asked, what, name, record_type) {
+                return known;
+            }
+            count(&asked, &mut counts);
+        }
+        let mut asked = self.locked();
+        if let Some(known) = known(&asked, what, name, record_type) {
+            return known;
         }
         count(&asked, &mut counts);
-        let admitted = self.has_room(share, counts);
-        if admitted {
-            asked.push((what, share));
+        if !self.has_room(share, counts) {
+            return Admission::Refused;
         }
-        admitted
+        asked.push(Asked { what, share, told: None });
+        Admission::Granted
+    }
+
+    /// Keeps what was told.
+    pub fn keep(&self, what: u64, told: Told) {
+        if let Some(asked) = self.locked().iter_mut().find(|asked| asked.what == what) {
+            asked.told = Some(Arc::new(told));
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Vec<Asked>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether there is room for one more, beyond what others have not used of their shares.
@@ -93,14 +136,6 @@ impl Account {
         }
     }
 
-    /// Whether this was asked, and how much was.
-    fn look(&self, what: u64) -> (bool, [usize; 4]) {
-        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut counts = [0; 4];
-        count(&asked, &mut counts);
-        (asked.iter().any(|(other, _)| *other == what), counts)
-    }
-
     /// Our own DNS was out of order when this message needed it.
     pub fn note_outage(&self) {
         self.outage.store(true, Ordering::Relaxed);
@@ -112,9 +147,16 @@ impl Account {
     }
 }
 
+/// What comes of asking again; `None` where it is new.
+fn known(asked: &[Asked], what: u64, name: &Name, record_type: RecordType) -> Option<Admission> {
+    let asked = asked.iter().find(|asked| asked.what == what)?;
+    let told = asked.told.as_ref().filter(|told| told.holds_for(name, record_type));
+    Some(told.map_or(Admission::Granted, |told| Admission::Told(Arc::clone(told))))
+}
+
 /// Adds up what was asked for each share, in the order of [`Share::ALL`].
-fn count(asked: &[(u64, Share)], counts: &mut [usize; 4]) {
+fn count(asked: &[Asked], counts: &mut [usize; 4]) {
     for (share, count) in Share::ALL.into_iter().zip(counts) {
-        *count += asked.iter().filter(|(_, of)| *of == share).count();
+        *count += asked.iter().filter(|asked| asked.share == share).count();
     }
 }

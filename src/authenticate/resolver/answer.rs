@@ -103,7 +103,7 @@ impl<T> Read<T> {
     }
 
     /// What is asked for among the records; an answer holds the CNAMEs that led there, too, which must be as secure.
-    fn of_records(records: &[Record], read: impl Fn(&RData) -> Option<T>) -> Self {
+    pub fn of_records(records: &[Record], read: impl Fn(&RData) -> Option<T>) -> Self {
         let taken: Vec<T> = records.iter().filter_map(|record| read(&record.data)).collect();
         let mut proven = records.iter().filter(|record| record.record_type() != RecordType::RRSIG).peekable();
         let is_secure = proven.peek().is_some() && proven.all(|record| record.proof.is_secure());

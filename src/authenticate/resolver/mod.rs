@@ -11,6 +11,7 @@ mod health;
 mod name;
 mod options;
 mod server;
+mod told;
 mod upstream;
 
 use std::collections::hash_map::RandomState;
@@ -22,6 +23,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
+use hickory_resolver::lookup::Lookup;
+use hickory_resolver::net::NetError;
 use hickory_resolver::net::xfer::DnsHandle;
 use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
@@ -37,9 +40,10 @@ pub use server::{Server, Transport};
 
 use super::{AuthenticateError, Dns};
 use absent::Absences;
-use account::Account;
+use account::{Account, Admission};
 use answer::Read;
 use health::Health;
+use told::Told;
 use upstream::Upstream;
 
 /// What a look-up may take beyond all its attempts: CNAMEs that have to be followed, TCP after a truncated answer.
@@ -343,22 +347,12 @@ impl Resolver {
     }
 
     async fn ask<T>(&self, name: &DnsName, record_type: RecordType, read: impl Fn(&RData) -> Option<T>) -> Answer<T> {
-        if !self.admits(&name.0, record_type) {
-            return self.end(Read::refused(Trouble::Budget));
-        }
-        let absences = self.shared.absences.as_ref();
-        if let Some(read) = absences.and_then(|absences| absences.find(&name.0, record_type)) {
-            return self.end(read);
-        }
-        let look_up = self.shared.hickory.lookup(name.0.clone(), record_type);
-        let read = match timeout(self.shared.deadline, look_up).await {
-            Ok(result) => {
-                if let (Some(absences), Err(error)) = (absences, &result) {
-                    absences.note(&name.0, record_type, error);
-                }
-                Read::looked_up(result, read)
-            }
-            Err(_) => Read::timed_out(),
+        let name = &name.0;
+        let what = self.shared.hasher.hash_one((name, record_type));
+        let read = match self.admits(what, name, record_type) {
+            Admission::Refused => Read::refused(Trouble::Budget),
+            Admission::Told(told) => Read::of_records(told.records(), read),
+            Admission::Granted => self.look_up(what, name, record_type, read).await,
         };
         self.end(read)
     }
@@ -369,7 +363,8 @@ impl Resolver {
         record_type: RecordType,
         read: impl Fn(&RData) -> Option<T>,
     ) -> Answer<T> {
-        if !self.admits(&name, record_type) {
+        let what = self.shared.hasher.hash_one((&name, record_type));
+        if matches!(self.admits(what, &name, record_type), Admission::Refused) {
             return self.end(Read::refused(Trouble::Budget));
         }
         let mut responses = self.shared.servers.lookup(Query::query(name, record_type), options::of_request());
@@ -380,9 +375,39 @@ impl Resolver {
         self.end(read)
     }
 
-    fn admits(&self, name: &Name, record_type: RecordType) -> bool {
-        let Some(account) = &self.account else { return true };
-        account.admits(self.shared.hasher.hash_one((name, record_type)), self.share)
+    /// Asks, or finds it in the caches.
+    async fn look_up<T>(
+        &self,
+        what: u64,
+        name: &Name,
+        record_type: RecordType,
+        read: impl Fn(&RData) -> Option<T>,
+    ) -> Read<T> {
+        let absences = self.shared.absences.as_ref();
+        if let Some(absent) = absences.and_then(|absences| absences.find(name, record_type)) {
+            return absent;
+        }
+        let look_up = self.shared.hickory.lookup(name.clone(), record_type);
+        let Ok(found) = timeout(self.shared.deadline, look_up).await else { return Read::timed_out() };
+        if let (Some(absences), Err(error)) = (absences, &found) {
+            absences.note(name, record_type, error);
+        }
+        self.keep(what, name, record_type, &found);
+        Read::looked_up(found, read)
+    }
+
+    fn admits(&self, what: u64, name: &Name, record_type: RecordType) -> Admission {
+        let admits = |account: &Arc<Account>| account.admits(what, self.share, name, record_type);
+        self.account.as_ref().map_or(Admission::Granted, admits)
+    }
+
+    /// Keeps what was found for the other checks of the message.
+    fn keep(&self, what: u64, name: &Name, record_type: RecordType, found: &Result<Lookup, NetError>) {
+        if let (Some(account), Ok(found)) = (&self.account, found)
+            && let Some(told) = Told::of(name, record_type, found)
+        {
+            account.keep(what, told);
+        }
     }
 
     /// Counts an answer, and notes what it means for the message and the check.

@@ -1,6 +1,6 @@
 //! Names as the DNS has them.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -25,11 +25,14 @@ impl DnsName {
         if text.is_empty() || text.len() > NAME_OCTETS {
             return None;
         }
-        let labels = || text.split(|octet| *octet == b'.');
-        if labels().any(|label| label.is_empty() || label.len() > LABEL_OCTETS) {
-            return None;
+        let mut name = Name::root();
+        for label in text.split(|octet| *octet == b'.') {
+            if label.is_empty() || label.len() > LABEL_OCTETS {
+                return None;
+            }
+            name = name.append_label(label).ok()?;
         }
-        Name::from_labels(labels()).ok().map(DnsName)
+        Some(DnsName(name))
     }
 
     /// The name in `in-addr.arpa` or `ip6.arpa` (RFC 1035 §3.5, RFC 3596 §2.5).
@@ -49,6 +52,11 @@ impl DnsName {
 
     /// The address that stands where a name should, with or without the brackets of RFC 5321 §4.1.3.
     pub fn as_address(&self) -> Option<IpAddr> {
+        // Nearly no name ends like one.
+        let last = self.0.iter().next_back()?;
+        if !last.iter().any(|octet| octet.is_ascii_digit() || *octet == b':') {
+            return None;
+        }
         let text = self.to_string();
         let text = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(&text);
         IpAddr::from_str(text.strip_prefix("ipv6:").unwrap_or(text)).ok()
@@ -59,12 +67,12 @@ impl fmt::Display for DnsName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, label) in self.0.iter().enumerate() {
             if index > 0 {
-                f.write_str(".")?;
+                f.write_char('.')?;
             }
             for octet in label {
                 match octet {
                     b'.' | b'\\' => write!(f, "\\{}", char::from(*octet))?,
-                    octet if octet.is_ascii_graphic() => write!(f, "{}", char::from(octet.to_ascii_lowercase()))?,
+                    octet if octet.is_ascii_graphic() => f.write_char(char::from(octet.to_ascii_lowercase()))?,
                     // RFC 1035 §5.1: three decimal digits.
                     octet => write!(f, "\\{octet:03}")?,
                 }

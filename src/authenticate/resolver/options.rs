@@ -12,8 +12,9 @@ use super::server;
 const MAX_TTL: Duration = Duration::from_secs(3600);
 /// That something is absent is believed for less: a record that was just published shall count soon (RFC 2308 §5 has 1 to 3 h).
 pub(super) const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(900);
-/// Queries that may be under way on one TCP connection to a server.
-const IN_FLIGHT: usize = 1024;
+/// Queries that may be under way on one TCP or TLS connection to a server; beyond them honest look-ups fail. Zones of strangers that
+/// never answer hold each for seconds, and there are 65,536 ids to tell them apart.
+const IN_FLIGHT: usize = 16 * 1024;
 
 /// Of one query that goes past the cache.
 pub(super) fn of_request() -> DnsRequestOptions {

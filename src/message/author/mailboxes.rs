@@ -2,10 +2,10 @@
 
 use super::defect;
 
-/// More mailboxes than this in one field are not read.
-const MAX_MAILBOXES: usize = 100;
+/// More mailboxes than this are not read.
+pub(super) const MAX_MAILBOXES: usize = 100;
 /// A longer field is not read: it would keep everybody waiting, and nobody writes one.
-const MAX_OCTETS: usize = 16 * 1024;
+pub(super) const MAX_OCTETS: usize = 16 * 1024;
 
 /// What stands behind the `@`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -119,6 +119,11 @@ pub const DECLARED: &[Declaration] = &[
     counter("gatepost_messages_total", &[], "Messages that came in whole, whatever was decided."),
     counter("gatepost_panics_total", &[], "Panics that were caught; each cost one message or session a 4yz."),
     counter("gatepost_reloads_total", &["outcome"], "Reloads of configuration and policy."),
+    counter(
+        "gatepost_list_reloads_total",
+        &["outcome"],
+        "Times that lists of policies were read again because a file had changed.",
+    ),
     counter("gatepost_replies_total", &["verb", "code"], "Replies sent, by the verb that they answer."),
     counter("gatepost_rules_total", &["rule", "outcome"], "What each rule did when it was looked at."),
     counter("gatepost_sessions_total", &["tls"], "SMTP sessions that have ended, by their TLS version."),

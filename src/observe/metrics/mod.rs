@@ -59,6 +59,7 @@ pub struct Metrics {
     messages: IntCounter,
     panics: IntCounter,
     reloads: IntCounterVec,
+    list_reloads: IntCounterVec,
     replies: Replies,
     rules: IntCounterVec,
     sessions: IntCounterVec,
@@ -85,6 +86,7 @@ impl Metrics {
             messages: counter(&registry, "gatepost_messages_total")?,
             panics: counter(&registry, "gatepost_panics_total")?,
             reloads: counters(&registry, "gatepost_reloads_total")?,
+            list_reloads: counters(&registry, "gatepost_list_reloads_total")?,
             replies: Replies::new(counters(&registry, "gatepost_replies_total")?),
             rules: counters(&registry, "gatepost_rules_total")?,
             sessions: counters(&registry, "gatepost_sessions_total")?,
@@ -118,6 +120,7 @@ impl Metrics {
         let single = [
             (&self.connections_total, ConnectionOutcome::WORDS),
             (&self.reloads, ReloadOutcome::WORDS),
+            (&self.list_reloads, ReloadOutcome::WORDS),
             (&self.sessions, SessionTls::WORDS),
             (&self.tls_handshakes, HandshakeOutcome::WORDS),
         ];
@@ -228,6 +231,11 @@ impl Metrics {
     /// A reload has ended.
     pub fn reload(&self, outcome: ReloadOutcome) {
         increase(&self.reloads, &[outcome.as_str()]);
+    }
+
+    /// Lists of policies were read again, or could not be.
+    pub fn list_reload(&self, outcome: ReloadOutcome) {
+        increase(&self.list_reloads, &[outcome.as_str()]);
     }
 
     /// Whether our own DNS servers work.

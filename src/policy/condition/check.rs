@@ -2,6 +2,7 @@
 //! one of those that can't fail for want of a type.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use cel::common::ast::{CallExpr, Expr, LiteralValue, SourceInfo, operators};
 use cel::parser::Expression;
@@ -10,12 +11,13 @@ use crate::facts::table::{self, Type};
 use crate::facts::word::Stage;
 use crate::problem::nearest;
 
+use super::super::lists::List;
 use super::super::place::Fault;
 use super::super::template::{known_when, unknown_at};
 use super::super::zones::Zones;
 use super::kind::Kind;
 use super::rate;
-use super::{Known, Lists, Patterns, Reads};
+use super::{Known, Lists, Literals, Reads};
 
 /// Checks a condition and says what it reads.
 ///
@@ -27,11 +29,11 @@ pub(super) fn check(
     info: &SourceInfo,
     stage: Stage,
     known: Known<'_>,
-    patterns: &mut Patterns,
+    literals: &mut Literals,
 ) -> Result<Reads, Vec<Fault>> {
     let Known { lists, zones } = known;
     let (reads, faults) = (Reads::default(), Vec::new());
-    let mut checker = Checker { text, info, stage, lists, zones, patterns, bound: None, reads, faults };
+    let mut checker = Checker { text, info, stage, lists, zones, literals, bound: None, reads, faults };
     let kind = checker.kind(expression);
     if !matches!(kind, Kind::Bool | Kind::Unknown) {
         let cause = format!("the condition gives {}, not a bool", kind.describe());
@@ -47,7 +49,7 @@ pub(super) struct Checker<'a> {
     pub(super) stage: Stage,
     lists: &'a Lists,
     pub(super) zones: &'a Zones,
-    pub(super) patterns: &'a mut Patterns,
+    pub(super) literals: &'a mut Literals,
     /// The variable of the comprehension that we are in.
     pub(super) bound: Option<(&'a str, Kind)>,
     pub(super) reads: Reads,
@@ -72,6 +74,16 @@ impl<'a> Checker<'a> {
             _ => Vec::new(),
         };
         parts.into_iter().map(|part| self.span(part)).fold(own, |a, b| a.start.min(b.start)..a.end.max(b.end))
+    }
+
+    /// An expression as it is written, for a sentence about it.
+    pub(super) fn written(&self, expression: &Expression) -> String {
+        let mut text: String = self.text.get(self.span(expression)).unwrap_or("this").chars().take(80).collect();
+        if text.matches('(').count() > text.matches(')').count() {
+            // a call's span ends with its last argument
+            text.push(')');
+        }
+        text
     }
 
     fn own_span(&self, expression: &Expression) -> Range<usize> {
@@ -232,12 +244,14 @@ impl<'a> Checker<'a> {
                 self.want_bool(condition);
                 self.branches(expression, a, b)
             }
-            (operators::EQUALS | operators::NOT_EQUALS, None, [a, b]) => self.equality(expression, a, b),
+            (operators::EQUALS | operators::NOT_EQUALS, None, [a, b]) => {
+                self.equality(expression, &call.func_name, a, b)
+            }
             (
                 operators::LESS | operators::LESS_EQUALS | operators::GREATER | operators::GREATER_EQUALS,
                 None,
                 [a, b],
-            ) => self.order(expression, a, b),
+            ) => self.order(expression, &call.func_name, a, b),
             (
                 operators::ADD | operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO,
                 None,
@@ -278,11 +292,11 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn equality(&mut self, expression: &Expression, a: &'a Expression, b: &'a Expression) -> Kind {
+    fn equality(&mut self, expression: &Expression, operator: &str, a: &'a Expression, b: &'a Expression) -> Kind {
         for (list, other) in [(a, b), (b, a)] {
             if matches!(&other.expr, Expr::List(_)) {
                 let kind = self.kind(list);
-                let name = self.text.get(self.span(list)).unwrap_or("x").to_owned();
+                let name = self.written(list);
                 if kind.is_list() && kind != Kind::Unknown {
                     self.fault(
                         expression,
@@ -310,6 +324,9 @@ impl<'a> Checker<'a> {
         }
         self.word(ka, b);
         self.word(kb, a);
+        self.name_literal(a, b);
+        self.name_literal(b, a);
+        self.compare(expression, operator, a, b);
         Kind::Bool
     }
 
@@ -328,7 +345,7 @@ impl<'a> Checker<'a> {
         self.fault(literal, format!("this fact is never '{got}'"), mend);
     }
 
-    fn order(&mut self, expression: &Expression, a: &'a Expression, b: &'a Expression) -> Kind {
+    fn order(&mut self, expression: &Expression, operator: &str, a: &'a Expression, b: &'a Expression) -> Kind {
         let (ka, kb) = (self.kind(a), self.kind(b));
         let text = |kind| matches!(kind, Kind::Text | Kind::Unknown);
         if !(ka.is_number() && kb.is_number() || text(ka) && text(kb)) {
@@ -339,6 +356,7 @@ impl<'a> Checker<'a> {
             };
             self.fault(expression, cause, mend);
         }
+        self.compare(expression, operator, a, b);
         Kind::Bool
     }
 
@@ -364,6 +382,9 @@ impl<'a> Checker<'a> {
     fn membership(&mut self, expression: &Expression, a: &'a Expression, b: &'a Expression) -> Kind {
         let ka = self.kind(a);
         if let Expr::List(list) = &b.expr {
+            if list.elements.is_empty() {
+                self.fault(b, "nothing is ever in an empty list", "write what it may be, as in ['a', 'b']");
+            }
             for element in &list.elements {
                 let kind = if matches!(element.expr, Expr::Literal(_)) {
                     self.kind(element)
@@ -375,6 +396,7 @@ impl<'a> Checker<'a> {
                     self.fault(element, cause, "compare like with like");
                 }
                 self.word(ka, element);
+                self.name_literal(a, element);
             }
             return Kind::Bool;
         }
@@ -397,16 +419,22 @@ impl<'a> Checker<'a> {
         Kind::Bool
     }
 
+    /// The list of this name, where the policy has it.
+    pub(super) fn named_list(&mut self, at: &Expression, name: &str) -> Option<Arc<List>> {
+        if let Some(list) = self.lists.get(name) {
+            return Some(Arc::clone(list));
+        }
+        let mend = match nearest(name, self.lists.keys().map(String::as_str)) {
+            Some(known) => format!("did you mean lists.{known}?"),
+            None => format!("declare it: [lists] {name} = [...]"),
+        };
+        self.fault(at, format!("there is no list \"{name}\""), mend);
+        None
+    }
+
     fn in_named_list(&mut self, whole: &Expression, ka: Kind, a: &Expression, b: &Expression, name: &[&str]) {
         let name = name.join(".");
-        let Some(list) = self.lists.get(&name) else {
-            let mend = match nearest(&name, self.lists.keys().map(String::as_str)) {
-                Some(known) => format!("did you mean lists.{known}?"),
-                None => format!("declare it: [lists] {name} = [...]"),
-            };
-            self.fault(b, format!("there is no list \"{name}\""), mend);
-            return;
-        };
+        let Some(list) = self.named_list(b, &name) else { return };
         if !matches!(ka, Kind::Text | Kind::Address | Kind::Unknown) {
             self.fault(a, format!("{} is never in a list of names", ka.describe()), "look up a name or an address");
         } else if ka == Kind::Address && !list.is_empty() && !list.has_networks() {

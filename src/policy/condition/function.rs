@@ -2,22 +2,31 @@
 
 use cel::common::ast::Expr;
 use cel::parser::Expression;
-use regex::RegexBuilder;
 
 use crate::facts::table;
 use crate::problem::nearest;
 
 use super::check::{Checker, path, string_literal};
+use super::forwarded;
 use super::kind::Kind;
 use super::rate;
 
 /// The functions that a condition can call.
-const FUNCTIONS: &[&str] =
-    &["size", "contains", "startsWith", "endsWith", "matches", "exists", "all", "exists_one", "filter", "rate"];
-/// The most memory of one compiled pattern, in bytes.
-const PATTERN_BYTES: usize = 1 << 20;
-/// The most patterns of one policy.
-const MAX_PATTERNS: usize = 200;
+const FUNCTIONS: &[&str] = &[
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "matches",
+    "exists",
+    "all",
+    "exists_one",
+    "filter",
+    "ip_in",
+    "domain_under",
+    forwarded::NAME,
+    "rate",
+];
 
 impl<'a> Checker<'a> {
     /// A call of a function, `f(x)` or `x.f(y)`.
@@ -57,6 +66,15 @@ impl<'a> Checker<'a> {
                 self.pattern(pattern);
                 Kind::Bool
             }
+            ("ip_in", None, [address, network]) => {
+                self.ip_in(address, network);
+                Kind::Bool
+            }
+            ("domain_under", None, [name, parent]) => {
+                self.domain_under(name, parent);
+                Kind::Bool
+            }
+            (forwarded::NAME, None, args) => self.forwarded_by(expression, args),
             ("exists" | "all" | "exists_one" | "filter", Some(list), [variable, body]) => {
                 self.comprehension(expression, name, list, variable, body)
             }
@@ -71,6 +89,9 @@ impl<'a> Checker<'a> {
                 let mend = match name {
                     "size" => "write size(x)",
                     "matches" => "write x.matches('pattern')",
+                    "ip_in" => "write ip_in(client.ip, '192.0.2.0/24')",
+                    "domain_under" => "write domain_under(client.name, 'example.net')",
+                    forwarded::NAME => "write forwarded_by(lists.forwarders)",
                     "rate" => rate::EXAMPLE,
                     "exists" | "all" | "exists_one" | "filter" => "write dkim.exists(d, d.result == 'pass')",
                     _ => "write x.contains('text')",
@@ -103,23 +124,47 @@ impl<'a> Checker<'a> {
             );
             return;
         };
-        if self.patterns.contains_key(pattern) {
-            return;
+        if let Err((cause, mend)) = self.literals.add_pattern(pattern) {
+            self.fault(expression, cause, mend);
         }
-        if self.patterns.len() >= MAX_PATTERNS {
-            let cause = format!("a policy has at most {MAX_PATTERNS} patterns");
-            self.fault(expression, cause, "put names into lists");
-            return;
+    }
+
+    fn ip_in(&mut self, address: &'a Expression, network: &'a Expression) {
+        let kind = self.kind(address);
+        if !matches!(kind, Kind::Address | Kind::Unknown) {
+            let cause = format!("this is {}, not an address", kind.describe());
+            self.fault(address, cause, "write ip_in(client.ip, '192.0.2.0/24')");
         }
-        match RegexBuilder::new(pattern).size_limit(PATTERN_BYTES).build() {
-            Ok(regex) => {
-                self.patterns.insert(pattern.to_owned(), regex);
+        let Some(text) = string_literal(network) else {
+            let mend = "write it out, as in '192.0.2.0/24'; for several write client.ip in lists.NAME";
+            self.fault(network, "a network is read when the policy is loaded, so it can't come from a fact", mend);
+            return;
+        };
+        if let Err((cause, mend)) = self.literals.add_network(text) {
+            self.fault(network, cause, mend);
+        }
+    }
+
+    fn domain_under(&mut self, name: &'a Expression, parent: &'a Expression) {
+        let kind = self.kind(name);
+        if matches!(kind, Kind::Text | Kind::Unknown) {
+            if string_literal(name).is_some() {
+                self.fault(name, "the name comes from a fact", "write domain_under(client.name, 'example.net')");
             }
-            Err(error) => {
-                let said = error.to_string();
-                let last = said.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                self.fault(expression, format!("this is not a pattern: {last}"), "see https://docs.rs/regex/#syntax");
+        } else {
+            let cause = format!("this is {}, not a name", kind.describe());
+            self.fault(name, cause, "write domain_under(client.name, 'example.net')");
+        }
+        let Some(text) = string_literal(parent) else {
+            let kind = self.kind(parent);
+            if !matches!(kind, Kind::Text | Kind::Unknown) {
+                let cause = format!("this is {}, not a domain", kind.describe());
+                self.fault(parent, cause, "write a domain, or a fact that is one");
             }
+            return;
+        };
+        if let Err((cause, mend)) = self.literals.add_domain(text) {
+            self.fault(parent, cause, mend);
         }
     }
 

@@ -5,20 +5,23 @@
 
 mod block_list;
 mod check;
+mod forwarded;
 mod function;
 mod header;
 mod kind;
+mod literals;
+mod outline;
+mod range;
 mod rate;
 mod run;
 mod shape;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use cel::Env;
 use cel::parser::{Expression, ParseErrors};
-use regex::Regex;
 
 use crate::facts::rate::Rate;
 use crate::facts::table::FactSet;
@@ -29,14 +32,14 @@ use super::place::Fault;
 use super::zones::Zones;
 
 pub(super) use header::{MAX_HEADERS, wrong_name as wrong_header};
+pub(super) use literals::Literals;
+pub(super) use outline::Outline;
 pub(super) use rate::mend as rate_mend;
 pub(super) use run::{Named, Runner};
 pub use shape::{MAX_BYTES, MAX_DEPTH};
 
 /// The lists of a policy by name.
 pub(super) type Lists = BTreeMap<String, Arc<List>>;
-/// The patterns of a policy's `matches`, compiled, by their text.
-pub(super) type Patterns = HashMap<String, Regex>;
 
 /// What a condition may name besides facts.
 #[derive(Clone, Copy)]
@@ -59,14 +62,15 @@ pub(super) struct Reads {
 pub(super) struct Condition {
     expression: Expression,
     reads: Reads,
+    outline: Outline,
 }
 
 impl Condition {
-    /// Bounds, parses, checks and compiles a condition; its patterns are added to `patterns`.
+    /// Bounds, parses, checks and compiles a condition; what it writes out for its functions is added to `literals`.
     ///
     /// # Errors
     /// Every fault in it.
-    pub fn compile(text: &str, at: Stage, known: Known<'_>, patterns: &mut Patterns) -> Result<Condition, Vec<Fault>> {
+    pub fn compile(text: &str, at: Stage, known: Known<'_>, literals: &mut Literals) -> Result<Condition, Vec<Fault>> {
         if text.trim().is_empty() {
             return Err(vec![Fault::new(
                 0..text.len(),
@@ -79,10 +83,17 @@ impl Condition {
         let plain = Env::default().with_optional_support(false).with_stdlib();
         let (written, info) =
             plain.parser().parse_with_source_info(text).map_err(|errors| syntax_faults(text, &errors))?;
-        let reads = check::check(&written, text, &info, at, known, patterns)?;
+        let reads = check::check(&written, text, &info, at, known, literals)?;
         let running = Env::stdlib().with_optional_support(false);
-        let expression = running.parser().parse(text).map_err(|errors| syntax_faults(text, &errors))?;
-        Ok(Condition { expression, reads })
+        let mut expression = running.parser().parse(text).map_err(|errors| syntax_faults(text, &errors))?;
+        forwarded::expand(&mut expression, at);
+        let outline = Outline::of(&written, reads.facts.contains("score"));
+        Ok(Condition { expression, reads, outline })
+    }
+
+    /// What of it can be told without facts.
+    pub fn outline(&self) -> &Outline {
+        &self.outline
     }
 
     /// The facts that it reads.

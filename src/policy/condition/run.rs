@@ -18,7 +18,7 @@ use crate::facts::table::{self, FactSource, Type as FactType, Value};
 use crate::facts::value::empty_record;
 
 use super::super::lists::List;
-use super::{Condition, Lists, Patterns, rate};
+use super::{Condition, Lists, Literals, rate};
 
 /// What conditions run on: the functions, the patterns and the lists of a policy.
 pub(in super::super) struct Runner {
@@ -50,16 +50,24 @@ impl fmt::Debug for Runner {
 impl Runner {
     /// The scope of a policy. `None` if the library declares functions of these names: its `matches` would compile the pattern on
     /// every call.
-    pub fn new(lists: &Lists, named: Named, patterns: Patterns) -> Option<Runner> {
+    pub fn new(lists: &Lists, named: Named, literals: Literals) -> Option<Runner> {
         let mut root = Context::with_env(Arc::new(Env::stdlib().with_optional_support(false)));
+        let literals = Arc::new(literals);
+        let known = Arc::clone(&literals);
         let matches =
             move |This(text): This<Arc<String>>, pattern: Arc<String>| -> Result<cel::Value, ExecutionError> {
-                match patterns.get(pattern.as_str()) {
-                    Some(regex) => Ok(cel::Value::Bool(regex.is_match(&text))),
-                    None => Err(ExecutionError::function_error("matches", "the pattern was not compiled")),
-                }
+                let holds = known.matches(&text, &pattern);
+                holds.map(cel::Value::Bool).ok_or_else(|| not_ready("matches"))
             };
         root.add_function("matches", matches).ok()?;
+        let known = Arc::clone(&literals);
+        let ip_in = move |address: Arc<String>, network: Arc<String>| -> Result<cel::Value, ExecutionError> {
+            let holds = known.ip_in(&address, &network);
+            holds.map(cel::Value::Bool).ok_or_else(|| not_ready("ip_in"))
+        };
+        root.add_function("ip_in", ip_in).ok()?;
+        let domain_under = move |name: Arc<String>, parent: Arc<String>| literals.domain_under(&name, &parent);
+        root.add_function("domain_under", domain_under).ok()?;
         let rate = |context: &FunctionContext<'_, '_>, key: Arc<String>, window: Arc<String>| {
             rate::run(context, &key, &window)
         };
@@ -93,6 +101,11 @@ impl Runner {
             Ok(_) => Err(ExecutionError::function_error("condition", "it gives no bool")),
         }
     }
+}
+
+/// What was checked is ready to run, so that this is a bug of ours; the rule is recorded as failed, and the message goes on.
+fn not_ready(function: &str) -> ExecutionError {
+    ExecutionError::function_error(function, "what it was given was not made ready when the policy was loaded")
 }
 
 /// The facts as CEL's variables.

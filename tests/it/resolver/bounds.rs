@@ -58,6 +58,43 @@ async fn a_message_asks_a_hundred_times_and_asking_again_is_free() {
     assert_eq!(found(&ask(&authenticator, 0..150).await), 150, "who asks for no message is not bounded");
 }
 
+/// Even where the resolver's cache holds nothing: the checks of a message ask for the same names.
+#[tokio::test]
+async fn what_a_message_was_told_it_is_told_again_while_it_is_valid() {
+    let many = (0..20).fold(zone(), |zone, n| zone.a("many.example", [192, 0, 2, n]));
+    let server = serve(many).await;
+    let dns = gatepost::authenticate::Dns { cache_answers: 0, ..asking(server.addr()) };
+    let authenticator = gatepost::authenticate::Authenticator::new(&dns).unwrap();
+    let session = authenticator.for_session();
+    let message = session.for_message();
+    let asked = |name: &str| server.count(name, RecordType::A);
+    let address = Answer::Found(vec![[192, 0, 2, 1].into()]);
+    for _ in 0..3 {
+        assert_eq!(message.resolver().a(&name("Client.Example")).await, address);
+        assert_eq!(
+            message.resolver().aaaa(&name("client.example")).await,
+            Answer::NoData,
+            "another type is another question"
+        );
+    }
+    assert_eq!(asked("client.example"), 1);
+    assert_eq!(session.for_message().resolver().a(&name("client.example")).await, address);
+    assert_eq!(asked("client.example"), 2, "the next message asks anew");
+    assert_eq!(session.resolver().a(&name("client.example")).await, address);
+    assert_eq!(session.for_message().resolver().a(&name("client.example")).await, address);
+    assert_eq!(asked("client.example"), 3, "what the session was told its messages know");
+    for _ in 0..2 {
+        assert!(matches!(message.resolver().a(&name("many.example")).await, Answer::Found(all) if all.len() == 20));
+    }
+    assert_eq!(asked("many.example"), 2, "large answers aren't kept");
+
+    server.replace(zone().ttl(0));
+    let message = authenticator.for_session().for_message();
+    message.resolver().a(&name("client.example")).await;
+    server.replace(Zone::new());
+    assert_eq!(message.resolver().a(&name("client.example")).await, Answer::NxDomain, "its time is over");
+}
+
 #[tokio::test]
 async fn what_a_session_asks_counts_for_its_messages() {
     let (_server, authenticator) = authenticator(zone()).await;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Either, join_all, select};
 use gatepost::authenticate::resolver::{Answer, Server, Transport, Trouble};
 use gatepost::authenticate::{Authenticator, Dns};
 use http_body_util::Full;
@@ -209,6 +210,28 @@ async fn a_server_over_https_that_is_out_of_order_is_trouble_and_no_more() {
     ] {
         let address = responding(&identity, status, kind, body).await;
         check(&identity, server(address, https("dns.example", "/dns-query")), what).await;
+    }
+}
+
+/// Over TLS all queries share a connection: strangers whose zones never answer must not fill it up.
+#[tokio::test]
+async fn thousands_of_look_ups_that_nobody_answers_leave_room_for_others_over_tls() {
+    let identity = Identity::new();
+    let certified = Certified::start(&identity, None).await;
+    let dns = identity.dns(vec![server(certified.address, tls("dns.example"))]);
+    let authenticator = Authenticator::new(&Dns { timeout: Duration::from_secs(10), attempts: 1, ..dns }).unwrap();
+    let resolver = authenticator.resolver();
+    assert_eq!(resolver.txt(&name("large.example")).await, found(&"x".repeat(60_000)), "the connection stands");
+    let mute: Vec<_> = (0..3000).map(|n| name(&format!("mute.n{n}.example"))).collect();
+    let look_ups = join_all(mute.iter().map(|name| resolver.txt(name)));
+    let honest = async {
+        // the others are asked first
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        resolver.txt(&name("here.example")).await
+    };
+    match select(Box::pin(look_ups), Box::pin(honest)).await {
+        Either::Right((answer, _)) => assert_eq!(answer, found("text")),
+        Either::Left((answers, _)) => panic!("{:?}", answers.first()),
     }
 }
 

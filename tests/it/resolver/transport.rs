@@ -74,7 +74,8 @@ impl Certified {
     }
 
     pub async fn start_at(identity: &Identity, path: Option<&str>, address: SocketAddr) -> Certified {
-        let zone = serve(Zone::new().txt("here.example", "text").txt("large.example", &"x".repeat(60_000))).await;
+        let zone = Zone::new().txt("here.example", "text").txt("large.example", &"x".repeat(60_000));
+        let zone = serve(zone.failing_label("mute", Fault::NoAnswer)).await;
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut listening = Listening::new(zone.answerer());

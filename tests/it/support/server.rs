@@ -24,6 +24,8 @@ pub struct Setup {
     pub zone: Zone,
     /// The text of the policy file; without it the default policy judges.
     pub policy: Option<&'static str>,
+    /// Files beside it, such as lists: name and text.
+    pub files: &'static [(&'static str, &'static str)],
     /// Whether STARTTLS is offered, with a certificate for `mx.receiver.example` that signs itself.
     pub tls: bool,
     /// The largest file that it may write, in blocks of 512 octets: what is larger finds the disk full.
@@ -94,6 +96,9 @@ impl Server {
         };
         if let Some(policy) = setup.policy {
             std::fs::write(server.path("policy.toml"), policy).unwrap();
+        }
+        for (name, text) in setup.files {
+            server.write(name, text);
         }
         if setup.tls {
             server.write_certificate();

@@ -1,0 +1,65 @@
+//! Lists of policies whose files change while the real program runs.
+
+use crate::support::server::{Server, Setup, code, wait_for};
+
+const POLICY: &str = "description = \"a list decides\"\n[lists]\nbanned = { file = \"banned.txt\" }\n\
+    [[rule]]\nname = \"banned\"\nat = \"mail\"\nwhen = \"mail_from.domain in lists.banned\"\naction = \"reject\"\n\
+    [[test]]\nname = \"example.net is never banned\"\nat = \"mail\"\ngiven = { \"mail_from.domain\" = \"example.net\" }\n\
+    expect = { action = \"accept\" }\n";
+
+fn start() -> Server {
+    Server::start(Setup { policy: Some(POLICY), files: &[("banned.txt", "first.example\n")], ..Setup::default() })
+}
+
+/// What RCPT is answered when a domain sends.
+fn answer(server: &Server, domain: &str) -> u16 {
+    let mut client = server.dial();
+    client.expect("EHLO client.example", 250);
+    client.expect(&format!("MAIL FROM:<a@{domain}>"), 250);
+    code(&client.say("RCPT TO:<alice@receiver.example>"))
+}
+
+fn wait_until_counted(server: &Server, outcome: &str, times: f64) {
+    wait_for(outcome, || {
+        ((server.metric("gatepost_list_reloads_total", &[outcome]) - times).abs() < 0.5).then_some(())
+    });
+}
+
+#[test]
+fn a_list_whose_file_changes_counts_without_a_signal() {
+    let server = start();
+    assert_eq!((answer(&server, "first.example"), answer(&server, "second.example")), (550, 250));
+    // as editors and scripts do it: a new file in place of the old
+    server.write("banned.new", "second.example\n");
+    std::fs::rename(server.path("banned.new"), server.path("banned.txt")).unwrap();
+    wait_until_counted(&server, "applied", 1.0);
+    assert_eq!((answer(&server, "first.example"), answer(&server, "second.example")), (250, 550));
+    server.write("banned.txt", "first.example\nsecond.example\n");
+    wait_until_counted(&server, "applied", 2.0);
+    assert_eq!((answer(&server, "first.example"), answer(&server, "second.example")), (550, 550));
+    // what stands in the policy's own file waits for its signal
+    server.write("policy.toml", "description = \"not yet\"\n");
+    server.write("banned.txt", "second.example\n");
+    wait_until_counted(&server, "applied", 3.0);
+    assert_eq!((answer(&server, "first.example"), answer(&server, "second.example")), (250, 550));
+}
+
+#[test]
+fn a_list_that_cannot_be_taken_leaves_the_old_one_in_force() {
+    let server = start();
+    for (refused, (bad, says)) in (1..).zip([
+        ("second.example\nnot a domain\n", "banned.txt:2:1"),
+        ("second.example\nexample.net\n", "example.net is never banned"),
+    ]) {
+        server.write("banned.txt", bad);
+        wait_until_counted(&server, "refused", f64::from(refused));
+        assert!(server.log().contains(says), "{}", server.log());
+        assert_eq!((answer(&server, "first.example"), answer(&server, "second.example")), (550, 250));
+    }
+    std::fs::remove_file(server.path("banned.txt")).unwrap();
+    wait_until_counted(&server, "refused", 3.0);
+    assert_eq!(answer(&server, "first.example"), 550);
+    server.write("banned.txt", "second.example\n");
+    wait_until_counted(&server, "applied", 1.0);
+    assert_eq!((answer(&server, "first.example"), answer(&server, "second.example")), (250, 550));
+}
