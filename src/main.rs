@@ -19,11 +19,11 @@ fn main() -> ExitCode {
         Subcommands::Config(ConfigCommands::Check(args)) => cli::config_check::run(args),
         Subcommands::Policy(PolicyCommands::Check(args)) => cli::policy_check::run(args),
         Subcommands::Policy(PolicyCommands::Test(args)) => cli::policy_test::run(args),
-        Subcommands::Policy(PolicyCommands::Replay(args)) => cli::policy_replay::run(args),
-        Subcommands::Policy(PolicyCommands::Forwarders(args)) => cli::policy_forwarders::run(args),
         Subcommands::Journal(JournalCommands::Erase(args)) => cli::journal::erase::run(args),
         Subcommands::Journal(JournalCommands::Export(args)) => cli::journal::export::run(args),
         Subcommands::Journal(JournalCommands::Verify(args)) => cli::journal::verify::run(args),
+        Subcommands::Policy(PolicyCommands::Replay(args)) => cli::policy_replay::run(args),
+        Subcommands::Policy(PolicyCommands::Forwarders(args)) => cli::policy_forwarders::run(args),
         Subcommands::Facts(args) => cli::facts::run(args),
     }
 }
