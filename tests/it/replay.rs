@@ -320,6 +320,15 @@ fn each_recipient_is_judged_by_its_own_facts() {
 }
 
 #[test]
+fn a_refusal_that_became_quarantine_because_of_others_is_what_its_rule_said() {
+    let mut mixed = honest();
+    let own = RecipientDecision { action: Action::Quarantine, rule: "r".into(), instead_of: Some(Action::Reject) };
+    mixed.recipients[0].decision = Some(own);
+    check(&rule("r", "data", "true", REJECT), std::slice::from_ref(&mixed), &[]);
+    check("", &[mixed], &["change 1: reject (r) -> accept ()"]);
+}
+
+#[test]
 fn rules_that_observe_are_counted_as_what_would_have_been() {
     let observing = rule("watch", "data", "dmarc.result == 'fail'", &format!("{REJECT}\nobserve = true"))
         + &rule("dmarc", "data", "dmarc.result == 'fail'", QUARANTINE);
