@@ -1,5 +1,7 @@
 //! Tests of the story of a transaction: what is said of a dozen of them, word by word.
 
+mod read;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
