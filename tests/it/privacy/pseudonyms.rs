@@ -373,7 +373,7 @@ fn a_key_that_can_not_be_kept_stops_no_line_and_shows_no_name() {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig { cases: 200, ..Default::default() })]
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
 
     /// Whatever stands around it: an address that the record knows is in no text of it.
     #[test]

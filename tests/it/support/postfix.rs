@@ -33,7 +33,7 @@ impl Postfix {
             return None;
         };
         if !geteuid().is_root() {
-            println!("left out: Postfix's master has to be root");
+            left_out("Postfix's master has to be root");
             return None;
         }
         let directory = tempfile::Builder::new().prefix("gatepost-postfix-").tempdir().unwrap();
