@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Subcommands::Demo(args) => cli::demo::run(args),
         Subcommands::Try(args) => cli::try_::run(args),
         Subcommands::Explain(args) => cli::explain::run(args),
+        Subcommands::Search(args) => cli::search::run(args),
         Subcommands::Config(ConfigCommands::Check(args)) => cli::config_check::run(args),
         Subcommands::Policy(PolicyCommands::Check(args)) => cli::policy_check::run(args),
         Subcommands::Policy(PolicyCommands::Test(args)) => cli::policy_test::run(args),

@@ -69,10 +69,67 @@ impl Lines {
         begin: impl Fn() -> P + Sync,
         take: impl Fn(&[u8], &mut P) + Sync,
     ) -> Result<(Vec<P>, u64), Exit> {
+        self.each_of(&self.files, &mut self.progress(), &begin, &take)
+    }
+
+    /// As [`Lines::each`], file after file from the newest to the oldest, until `enough` says of the parts of one that it is.
+    ///
+    /// # Errors
+    /// As [`Lines::each`].
+    pub fn newest_first<P: Send>(
+        &self,
+        begin: impl Fn() -> P + Sync,
+        take: impl Fn(&[u8], &mut P) + Sync,
+        enough: impl FnMut(Vec<P>, u64) -> bool,
+    ) -> Result<(), Exit> {
+        self.in_turn(self.files.iter().rev(), &begin, &take, enough)
+    }
+
+    /// As [`Lines::newest_first`], from the oldest on.
+    ///
+    /// # Errors
+    /// As [`Lines::each`].
+    pub fn oldest_first<P: Send>(
+        &self,
+        begin: impl Fn() -> P + Sync,
+        take: impl Fn(&[u8], &mut P) + Sync,
+        enough: impl FnMut(Vec<P>, u64) -> bool,
+    ) -> Result<(), Exit> {
+        self.in_turn(self.files.iter(), &begin, &take, enough)
+    }
+
+    fn in_turn<'a, P: Send>(
+        &self,
+        files: impl Iterator<Item = &'a PathBuf>,
+        begin: &(impl Fn() -> P + Sync),
+        take: &(impl Fn(&[u8], &mut P) + Sync),
+        mut enough: impl FnMut(Vec<P>, u64) -> bool,
+    ) -> Result<(), Exit> {
+        let mut progress = self.progress();
+        // rotation may take a file away meanwhile
+        for file in files.filter(|file| file.exists()) {
+            let (parts, skipped) = self.each_of(std::slice::from_ref(file), &mut progress, begin, take)?;
+            if enough(parts, skipped) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn progress(&self) -> Progress {
+        Progress::of(self.files.iter().map(|path| path.metadata().map_or(0, |metadata| metadata.len())).sum())
+    }
+
+    fn each_of<P: Send>(
+        &self,
+        files: &[PathBuf],
+        progress: &mut Progress,
+        begin: &(impl Fn() -> P + Sync),
+        take: &(impl Fn(&[u8], &mut P) + Sync),
+    ) -> Result<(Vec<P>, u64), Exit> {
         let threads = thread::available_parallelism().map_or(1, NonZero::get).clamp(1, MOST_THREADS);
         let (sender, receiver) = sync_channel::<Block>(WAITING);
         let receiver = Arc::new(Mutex::new(receiver));
-        let (begin, take) = (&begin, &take);
         let (parts, read) = thread::scope(|scope| {
             let workers: Vec<_> = (0..threads)
                 .map(|_| {
@@ -83,7 +140,7 @@ impl Lines {
             // where all of them have ended nobody would take a block
             drop(receiver);
             let mut skipped = 0;
-            let read = self.read(|block| {
+            let read = read(files, progress, |block| {
                 skipped += block.skipped;
                 sender.send(block).is_ok()
             });
@@ -101,23 +158,25 @@ impl Lines {
         }
         Ok((parts, skipped))
     }
+}
 
-    /// Reads block after block until `take` wants no more.
-    fn read(&self, mut take: impl FnMut(Block) -> bool) -> Result<(), (PathBuf, io::Error)> {
-        let length = |path: &PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
-        let mut progress = Progress::of(self.files.iter().map(length).sum());
-        for path in &self.files {
-            let at = |error| (path.clone(), error);
-            let mut blocks = Blocks::open(path).map_err(at)?;
-            while let Some(block) = blocks.next_block().map_err(at)? {
-                progress.advance(block.text.len() as u64);
-                if !take(block) {
-                    return Ok(());
-                }
+/// Reads block after block until `take` wants no more.
+fn read(
+    files: &[PathBuf],
+    progress: &mut Progress,
+    mut take: impl FnMut(Block) -> bool,
+) -> Result<(), (PathBuf, io::Error)> {
+    for path in files {
+        let at = |error| (path.clone(), error);
+        let mut blocks = Blocks::open(path).map_err(at)?;
+        while let Some(block) = blocks.next_block().map_err(at)? {
+            progress.advance(block.text.len() as u64);
+            if !take(block) {
+                return Ok(());
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 fn work<P>(receiver: &Mutex<Receiver<Block>>, mut part: P, take: impl Fn(&[u8], &mut P)) -> P {
@@ -152,4 +211,16 @@ pub fn configuration_for(given: Option<&Path>, files: &[PathBuf]) -> Result<Opti
         return Ok(None);
     }
     configuration(given).map(Some).map_err(|problems| tell(&problems))
+}
+
+/// Until when, as [`parse_since`] reads it; a day is meant whole.
+///
+/// # Errors
+/// It is no moment.
+pub fn parse_until(text: &str) -> Result<Timestamp, String> {
+    let end = text.parse::<Date>().ok().and_then(|day| day.tomorrow().ok());
+    match end.and_then(|end| end.to_zoned(TimeZone::UTC).ok()) {
+        Some(end) => Ok(end.timestamp()),
+        None => parse_since(text),
+    }
 }

@@ -11,6 +11,7 @@ pub mod policy_forwarders;
 pub mod policy_replay;
 pub mod policy_test;
 mod progress;
+pub mod search;
 pub mod serve;
 mod table;
 pub mod try_;
@@ -70,6 +71,7 @@ pub enum Subcommands {
     Demo(demo::Args),
     Try(try_::Args),
     Explain(explain::Args),
+    Search(search::Args),
     /// Check a configuration
     #[command(subcommand)]
     Config(ConfigCommands),

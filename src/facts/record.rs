@@ -79,7 +79,7 @@ pub struct RecipientDecision {
 }
 
 /// What a rule did.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct RuleRecord {
     /// Its name.
     pub name: String,
@@ -90,6 +90,9 @@ pub struct RuleRecord {
     /// What it would have done, where it only observes or an exception held it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
+    /// What it added to the score; `None` where it added nothing, and in lines of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
 }
 
 /// The policy that judged.
@@ -113,7 +116,8 @@ pub struct DecisionRecord {
     /// Why, in the words of the rule that decided (`why`), with facts; for the operator, never sent.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
-    /// The names of the facts that the rule that decided looked at.
+    /// The names of the facts that the rule that decided looked at; of header fields and rates the very ones, as in
+    /// `headers['list-id']`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub read: Vec<String>,
 }

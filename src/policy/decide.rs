@@ -25,8 +25,10 @@ pub(super) fn judge(
         let outcome = outcome(policy, rule, facts, so_far.score, assume);
         let held_back = matches!(outcome, Outcome::Observed | Outcome::Excepted);
         let action = rule.action().filter(|_| held_back);
-        so_far.rules.push(RuleRecord { name: rule.name.clone(), at: rule.at, outcome, action });
-        if matches!(outcome, Outcome::Acted | Outcome::Changed | Outcome::Scored) {
+        let adds = matches!(outcome, Outcome::Acted | Outcome::Changed | Outcome::Scored);
+        let score = rule.score.filter(|score| adds && *score != 0.0);
+        so_far.rules.push(RuleRecord { name: rule.name.clone(), at: rule.at, outcome, action, score });
+        if adds {
             so_far.score += rule.score.unwrap_or_default();
             if !rule.changes.is_empty() {
                 rule.changes.apply(facts, so_far.score, &mut so_far.edits);
@@ -82,8 +84,20 @@ fn is_to_wait(facts: &dyn FactSource) -> Option<bool> {
 fn grounds(rule: &Rule, facts: &dyn FactSource, score: f64) -> Grounds {
     Grounds {
         why: rule.why.as_ref().map(|why| why.render(facts, score)).unwrap_or_default(),
-        read: rule.looks_at().iter().map(|fact| fact.name.to_owned()).collect(),
+        read: rule.looks_at().iter().flat_map(|fact| named(rule, fact.name)).collect(),
     }
+}
+
+/// A fact by its name; of one whose entries have names, those that the rule looks at.
+fn named(rule: &Rule, fact: &str) -> Vec<String> {
+    let mut keys: Vec<String> = match fact {
+        "headers" => rule.headers().cloned().collect(),
+        "rates" => rule.rates().map(|rate| rate.to_string()).collect(),
+        _ => return vec![fact.to_owned()],
+    };
+    keys.sort_unstable();
+    keys.dedup();
+    keys.into_iter().map(|key| format!("{fact}['{key}']")).collect()
 }
 
 fn verdict(rule: &Rule, action: Action, facts: &dyn FactSource, score: f64) -> Verdict {

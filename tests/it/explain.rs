@@ -1,5 +1,7 @@
 //! Tests of the story of a transaction: what is said of a dozen of them, word by word.
 
+mod read;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -27,7 +29,7 @@ fn dkim(result: MethodResult, domain: &str, reason: &str) -> Dkim {
 }
 
 fn rule(name: &str, at: Stage, outcome: Outcome) -> RuleRecord {
-    RuleRecord { name: name.into(), at, outcome, action: None }
+    RuleRecord { name: name.into(), at, outcome, action: None, score: None }
 }
 
 /// An honest message of bank.example, stored.
@@ -203,7 +205,7 @@ Outcome
 fn a_forged_author_is_told_whole() {
     let expected = "\
 Refused by rule dmarc-reject: the author domain bank.example publishes p=reject, SPF passed only for mailer.example, and no DKIM signature of bank.example verified.
-ref 06H05F87B4000001, 2026-11-22T10:11:12.345Z, settled at stage data
+ref 06H05F87B4000001, 2026-11-22T10:11:12.345Z, settled at stage data by rule dmarc-reject
 
 Claimed
   client          192.0.2.1 port 4711, mail.mailer.example
@@ -844,6 +846,7 @@ fn the_command_says_in_one_line_what_it_can_not_do() {
     check_exit(
         &gatepost(directory.path(), &["explain", "no\u{1b}[2Jref"]),
         1,
-        "gatepost: \"no\\u{1b}[2Jref\" is no ref: a ref is 16 characters, as in ref=01HV8K3M5QZ7W2XC\n",
+        "gatepost: \"no\\u{1b}[2Jref\" is neither a ref, which is 16 characters as in ref=01HV8K3M5QZ7W2XC, nor a Message-ID, \
+         which has an @\n",
     );
 }

@@ -44,7 +44,13 @@ pub fn record(time: &str, random: u32) -> Record {
             ..Recipient::default()
         }],
         recipients_more: 0,
-        rules: vec![RuleRecord { name: "dmarc-reject".into(), at: Stage::Data, outcome: Outcome::Acted, action: None }],
+        rules: vec![RuleRecord {
+            name: "dmarc-reject".into(),
+            at: Stage::Data,
+            outcome: Outcome::Acted,
+            action: None,
+            score: None,
+        }],
         policy: PolicyRecord { file: "default.toml".into(), sha256: "ab".repeat(32) },
         decision: DecisionRecord {
             action: Action::Reject,

@@ -45,6 +45,7 @@ mod recipients;
 mod replay;
 mod resolver;
 mod reverse_mx;
+mod search;
 mod server;
 mod session;
 mod spf;

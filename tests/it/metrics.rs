@@ -226,7 +226,13 @@ fn what_no_rule_can_be_called_is_counted_as_other() {
     let long = "a".repeat(65);
     for name in ["A", "ä", "a b", "a\"}\ngatepost_forged 1", "a_b", long.as_str()] {
         metrics.decision(Action::Reject, name);
-        metrics.rule(&RuleRecord { name: name.into(), at: Stage::Data, outcome: Outcome::Acted, action: None });
+        metrics.rule(&RuleRecord {
+            name: name.into(),
+            at: Stage::Data,
+            outcome: Outcome::Acted,
+            action: None,
+            score: None,
+        });
     }
     metrics.decision(Action::Reject, &"a".repeat(64));
     assert_eq!(value(&metrics, "gatepost_decisions_total{action=\"reject\",rule=\"other\"}"), 6.0);

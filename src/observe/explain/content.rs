@@ -1,5 +1,6 @@
 //! The header fields that rules read, and what the message is made of, a line each.
 
+use super::reasons::{Clause, Read, Speaks};
 use super::{Line, fit, line, listed};
 use crate::facts::header::is_unwritten;
 use crate::facts::{Attachment, Facts, HeaderField, Mime};
@@ -13,6 +14,47 @@ pub fn lines(facts: &Facts) -> Vec<Line> {
     }
     lines.extend(facts.mime.iter().map(|mime| line("parts", parts(mime))));
     lines
+}
+
+/// Of what a rule read.
+pub(super) fn clauses(facts: &Facts, read: &Read<'_>) -> Vec<Clause> {
+    let named: Vec<&str> = read.keys("headers").collect();
+    let fields = facts
+        .headers
+        .iter()
+        .filter(|(name, _)| read.has("headers") && (named.is_empty() || named.contains(&name.as_str())));
+    let mut clauses: Vec<Clause> = fields.map(|(name, field)| (Speaks::Plain, field_clause(name, field))).collect();
+    if let Some(mime) = facts.mime.as_ref().filter(|_| read.has("mime")) {
+        clauses.push((Speaks::Plain, mime_clause(mime)));
+    }
+    clauses
+}
+
+fn field_clause(name: &str, field: &HeaderField) -> String {
+    let name = fit(name);
+    match &field.value {
+        _ if field.count == 0 => format!("it has no field {name}"),
+        Some(value) if !is_unwritten(&name) && field.count == 1 => format!("its field {name} says \"{}\"", fit(value)),
+        Some(value) if !is_unwritten(&name) => {
+            format!("the first of its {} fields {name} says \"{}\"", field.count, fit(value))
+        }
+        _ if field.count == 1 => format!("it has a field {name}, the text of which is not kept"),
+        _ => format!("it has {} fields {name}, the text of which is not kept", field.count),
+    }
+}
+
+fn mime_clause(mime: &Mime) -> String {
+    let files: Vec<String> = mime.attachments.iter().map(file).collect();
+    let mut text = match (files.len(), mime.parts) {
+        (0, 1) => "it is one part, without files".to_owned(),
+        (0, parts) => format!("it has {parts} parts, and no files"),
+        (1, _) => format!("it carries the file {}", listed(files)),
+        _ => format!("it carries the files {}", listed(files)),
+    };
+    if mime.truncated {
+        text.push_str(", and more than is looked at");
+    }
+    text
 }
 
 fn header(name: &str, field: &HeaderField) -> String {

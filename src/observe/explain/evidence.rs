@@ -1,6 +1,6 @@
 //! What each check found, a line each.
 
-use super::{Line, fit, line, listed, tells_of_message};
+use super::{Line, fit, line, listed, remembered, tells_of_message};
 use crate::facts::record::Record;
 use crate::facts::{
     ArcResult, BlockList, Dkim, DmarcResult, Facts, HeloKind, HeloResult, IprevResult, MethodResult, Mx, ReverseMx,
@@ -29,6 +29,7 @@ pub fn lines(record: &Record) -> Vec<Line> {
     lines.extend(reverse_mx(facts));
     lines.extend(secured(facts));
     lines.extend(block_lists(facts));
+    lines.extend(remembered::lines(facts));
     lines
 }
 
@@ -162,14 +163,14 @@ fn reverse_mx(facts: &Facts) -> Vec<Line> {
     ] {
         if !one.domain.is_empty() {
             let key = if lines.is_empty() { "reverse MX" } else { "" };
-            lines.push(line(key, format!("{role}: {}", exchanger(one))));
+            lines.push(line(key, format!("{role}: {}", exchanger(one, &fit(&one.domain)))));
         }
     }
     lines
 }
 
-fn exchanger(one: &ReverseMx) -> String {
-    let domain = fit(&one.domain);
+/// Whether the client is an exchanger of a domain, which is called `domain`.
+pub fn exchanger(one: &ReverseMx, domain: &str) -> String {
     match (one.result, one.mx) {
         (_, Mx::Null) => format!("{domain} says that it takes no mail (null MX)"),
         (_, Mx::Missing) => format!("{domain} cannot receive mail, it has neither MX nor address"),
@@ -210,18 +211,22 @@ fn block_lists(facts: &Facts) -> Vec<Line> {
 }
 
 fn listing(list: &BlockList) -> String {
-    let fitted = |texts: &[String]| listed(texts.iter().map(|text| fit(text)).collect());
     match (list.listed, list.names.as_slice(), list.codes.as_slice()) {
         (false, ..) if list.temperror => "could not be asked: DNS trouble, or it refuses our resolver".to_owned(),
         (false, ..) => "not listed".to_owned(),
         (true, [], []) => "listed".to_owned(),
-        (true, [], codes) => format!("listed as {}", fitted(codes)),
-        (true, names, []) => format!("lists {}", fitted(names)),
-        (true, names, codes) => format!("lists {} as {}", fitted(names), fitted(codes)),
+        (true, [], _) => format!("listed as {}", self::codes(list)),
+        (true, _, []) => format!("lists {}", self::names(list)),
+        (true, _, _) => format!("lists {} as {}", self::names(list), self::codes(list)),
     }
 }
 
 fn helo(facts: &Facts) -> Option<Line> {
+    helo_text(facts).map(|text| line("HELO", text))
+}
+
+/// What the HELO name is worth, beginning with it.
+pub fn helo_text(facts: &Facts) -> Option<String> {
     let name = fit(&facts.helo);
     let check = &facts.helo_check;
     let leads = match (check.kind, check.result) {
@@ -236,5 +241,15 @@ fn helo(facts: &Facts) -> Option<Line> {
         (HeloKind::Domain, HeloResult::None) => format!("{name} was not looked up"),
     };
     let called = if check.matches_ptr { ", and is its reverse name" } else { "" };
-    Some(line("HELO", format!("{leads}{called}")))
+    Some(format!("{leads}{called}"))
+}
+
+/// What a list has, in words.
+pub fn names(list: &BlockList) -> String {
+    listed(list.names.iter().map(|name| fit(name)).collect())
+}
+
+/// As what a list has it, in words.
+pub fn codes(list: &BlockList) -> String {
+    listed(list.codes.iter().map(|code| fit(code)).collect())
 }

@@ -3,8 +3,14 @@
 //!
 //! Everything that came from a client or from its DNS is escaped before it is shown.
 
+mod again;
+mod author;
 mod content;
 mod evidence;
+mod plain;
+mod reasons;
+mod remembered;
+mod scores;
 mod summary;
 
 use std::fmt::Write;
@@ -13,6 +19,7 @@ use super::escape::shown;
 use crate::facts::record::{DeliveryRecord, Recipient, RecipientDecision, Record, RuleRecord};
 use crate::facts::word::{Action, Outcome, Stage};
 
+pub use again::again;
 pub use summary::summary;
 use summary::{past, took_no_recipient, would_have};
 
@@ -42,8 +49,15 @@ pub fn story_of_rehearsal(record: &Record) -> String {
 fn told(record: &Record, telling: Telling) -> String {
     let mut story = Story { text: String::new() };
     story.paragraph(&summary::summary_of(record, telling));
+    if !record.decision.why.is_empty() {
+        story.paragraph(&format!("Rule {} says why: {}", fit(&record.decision.rule), fit(&record.decision.why)));
+    }
+    let by = match record.decision.rule.as_str() {
+        rule if !rule.is_empty() && !took_no_recipient(record) => format!(" by rule {}", fit(rule)),
+        _ => String::new(),
+    };
     story.paragraph(&format!(
-        "ref {}, {}, settled at stage {}",
+        "ref {}, {}, settled at stage {}{by}",
         fit(&record.reference),
         fit(&record.time),
         record.stage
@@ -181,7 +195,10 @@ fn did(record: &Record, rule: &RuleRecord) -> String {
             format!("matched and decided: {}", record.decision.action)
         }
         Outcome::Acted => "matched and acted".to_owned(),
-        Outcome::Scored => "matched, its score was added".to_owned(),
+        Outcome::Scored => match rule.score {
+            Some(score) => format!("matched, its score of {} was added", number(score)),
+            None => "matched, its score was added".to_owned(),
+        },
         Outcome::Changed => "matched and changed what is stored".to_owned(),
         Outcome::Excepted => {
             format!("matched and {}, but its exception holds", would_have(rule.action))

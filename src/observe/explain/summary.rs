@@ -1,10 +1,10 @@
 //! One sentence that tells the whole story, and a second one for what else an administrator should know.
 
-use super::evidence::{related, vouches};
-use super::{Telling, fit, listed, number};
+use super::author::author;
+use super::{Telling, fit, listed, reasons, scores};
 use crate::facts::record::{Recipient, Record};
 use crate::facts::word::{Action, Outcome};
-use crate::facts::{DmarcResult, Facts, MethodResult, Stage};
+use crate::facts::{DmarcResult, Stage};
 
 /// The story in a sentence or two, one line.
 pub fn summary(record: &Record) -> String {
@@ -12,8 +12,10 @@ pub fn summary(record: &Record) -> String {
 }
 
 pub(super) fn summary_of(record: &Record, telling: Telling) -> String {
-    let mut text = verdict(record, telling);
-    let reasons = reasons(record, telling);
+    let read = what_the_rule_read(record);
+    let by_rule = read.is_empty();
+    let mut text = verdict(record, telling, by_rule);
+    let reasons = if by_rule { reasons(record, telling) } else { read };
     if !reasons.is_empty() {
         text.push_str(": ");
         text.push_str(&joined(reasons));
@@ -87,7 +89,22 @@ fn refusal_of(recipient: &Recipient) -> Option<Action> {
     }
 }
 
-fn verdict(record: &Record, telling: Telling) -> String {
+/// Why the rule that decided did, by what it read. Nothing where the decision is not one rule's, or is of an older version.
+fn what_the_rule_read(record: &Record) -> Vec<String> {
+    let decision = &record.decision;
+    let of_one = !took_no_recipient(record)
+        || record.recipients_more == 0
+            && record.recipients.iter().all(|recipient| {
+                let own = recipient.decision.as_ref();
+                own.is_some_and(|own| own.rule == decision.rule && own.action == decision.action)
+            });
+    if decision.rule.is_empty() || !of_one || is_unfinished(record) {
+        return Vec::new();
+    }
+    reasons::of_rule(record)
+}
+
+fn verdict(record: &Record, telling: Telling, by_rule: bool) -> String {
     if took_no_recipient(record) {
         return match telling {
             Telling::Happened => "No recipient was taken".to_owned(),
@@ -110,6 +127,7 @@ fn verdict(record: &Record, telling: Telling) -> String {
         ("", true) if !record.trouble.is_empty() => format!("{done} because it could not be stored"),
         ("", true) => format!("{done} at stage {}, by no rule", record.stage),
         ("", false) => done + &stored(record),
+        (_, _) if !by_rule => done + &stored(record),
         (rule, _) => format!("{done} by rule {}{}", fit(rule), stored(record)),
     }
 }
@@ -128,7 +146,7 @@ fn quoted(reply: &str) -> String {
     format!("\"{}\"", fit(text))
 }
 
-/// Why. The record does not have what a rule read, so that of a rule that decided only its reply and the scores are sure; a rule of
+/// Why, where no rule decided or the record does not have what it read: then only its reply and the scores are sure, and a rule of
 /// DMARC is known by its name.
 fn reasons(record: &Record, telling: Telling) -> Vec<String> {
     let decision = &record.decision;
@@ -152,7 +170,7 @@ fn reasons(record: &Record, telling: Telling) -> Vec<String> {
         _ => Vec::new(),
     };
     if !refuses(record) {
-        reasons.extend(score(record));
+        reasons.extend(scores::told(record));
     }
     reasons
 }
@@ -186,89 +204,6 @@ fn refused_recipients(record: &Record, telling: Telling) -> Vec<String> {
 
 /// Different answers to recipients that the sentence tells.
 const MOST_ANSWERS: usize = 5;
-
-/// What is known of the author.
-fn author(facts: &Facts) -> Vec<String> {
-    if !facts.from.defects.is_empty() {
-        let defects = facts.from.defects.iter().map(|defect| fit(defect)).collect();
-        return vec![format!("the From field is malformed ({})", listed(defects))];
-    }
-    let author = fit(&facts.from.domain);
-    if author.is_empty() {
-        return vec!["the message names no author domain".to_owned()];
-    }
-    match facts.dmarc.result {
-        DmarcResult::Pass => vec![format!("the author domain {author} vouches for it by {}", vouchers(facts))],
-        DmarcResult::Fail => vec![policy(facts), spf(facts), dkim(facts)],
-        DmarcResult::None => {
-            vec![format!("the author domain {author} publishes no DMARC policy"), spf(facts), dkim(facts)]
-        }
-        DmarcResult::TempError => vec![format!("DNS trouble kept the author domain {author} from being checked")],
-        DmarcResult::PermError => {
-            vec![format!("the DMARC policy of the author domain {author} can't be used"), spf(facts), dkim(facts)]
-        }
-    }
-}
-
-/// The DMARC policy that the author domain is under.
-fn policy(facts: &Facts) -> String {
-    let (author, at) = (fit(&facts.from.domain), fit(&facts.dmarc.domain));
-    let published = facts.dmarc.published;
-    let mut text = if at.is_empty() || at == author {
-        format!("the author domain {author} publishes p={published}")
-    } else {
-        format!("the author domain {author} is under p={published} of {at}")
-    };
-    if facts.dmarc.policy != published {
-        text.push_str(&format!(" ({} applies)", facts.dmarc.policy));
-    }
-    text
-}
-
-/// By what an aligned domain vouches.
-fn vouchers(facts: &Facts) -> String {
-    let mut by: Vec<String> = Vec::new();
-    if let Some(signature) = facts.dkim.iter().find(|signature| vouches(facts, signature)) {
-        by.push(format!("a DKIM signature of {}", fit(&signature.domain)));
-    }
-    let spf = [&facts.spf.mail_from, &facts.spf.helo];
-    if let Some(spf) = spf.iter().find(|spf| spf.result == MethodResult::Pass && related(facts, &spf.domain)) {
-        by.push(format!("SPF of {}", fit(&spf.domain)));
-    }
-    if by.is_empty() { "an aligned identifier".to_owned() } else { listed(by) }
-}
-
-fn spf(facts: &Facts) -> String {
-    // A null reverse-path leaves the HELO identity (RFC 7208 §2.4).
-    let spf = if facts.mail_from.domain.is_empty() { &facts.spf.helo } else { &facts.spf.mail_from };
-    let domain = fit(&spf.domain);
-    match spf.result {
-        MethodResult::Pass if related(facts, &spf.domain) => format!("SPF passed for {domain}"),
-        MethodResult::Pass => format!("SPF passed only for {domain}"),
-        MethodResult::Fail => format!("SPF failed for {domain}"),
-        MethodResult::SoftFail => format!("SPF gave softfail for {domain}"),
-        MethodResult::TempError => format!("SPF could not be checked for {domain}"),
-        MethodResult::PermError => format!("the SPF record of {domain} can't be used"),
-        MethodResult::None | MethodResult::Neutral | MethodResult::Policy => "SPF says nothing".to_owned(),
-    }
-}
-
-fn dkim(facts: &Facts) -> String {
-    let author = fit(&facts.from.domain);
-    if facts.dkim.is_empty() {
-        return "there is no DKIM signature".to_owned();
-    }
-    match facts.dkim.iter().find(|signature| vouches(facts, signature)) {
-        Some(signature) => format!("a DKIM signature of {} verified", fit(&signature.domain)),
-        None => format!("no DKIM signature of {author} verified"),
-    }
-}
-
-fn score(record: &Record) -> Option<String> {
-    let names: Vec<String> =
-        record.rules.iter().filter(|rule| rule.outcome == Outcome::Scored).map(|rule| fit(&rule.name)).collect();
-    (!names.is_empty()).then(|| format!("the score is {} by {}", number(record.facts.score), listed(names)))
-}
 
 /// Clauses of one sentence: a comma stands before the last `and`, because clauses may hold an `and` of their own.
 fn joined(mut clauses: Vec<String>) -> String {

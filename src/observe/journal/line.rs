@@ -100,7 +100,7 @@ impl Bound {
             }
         }
         self.list(rules, |more| RuleRecord { name: format!("{CUT} and {more} more"), ..RuleRecord::default() });
-        for RuleRecord { name, at: _, outcome: _, action: _ } in rules {
+        for RuleRecord { name, at: _, outcome: _, action: _, score: _ } in rules {
             self.text(name);
         }
         self.list(delivery, |more| DeliveryRecord {

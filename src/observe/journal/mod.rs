@@ -7,12 +7,16 @@
 //! Its lines are personal data. They can be written without names ([`Settings::pseudonymise`]), an address can be taken out of them
 //! ([`erase`]) and its records be given out ([`export`]). Beside them is the [`audit`] of what was loaded when.
 
+mod again;
 pub mod audit;
+mod brief;
 mod day;
 mod erase;
 mod keys;
 mod line;
 mod lock;
+mod newest;
+mod query;
 mod read;
 mod search;
 mod subject;
@@ -31,9 +35,13 @@ use tokio::sync::oneshot;
 use crate::facts::record::Record;
 use crate::observe::pseudonym::Key;
 
+pub use again::Returns;
+pub use brief::Brief;
 pub use erase::{Erased, Exported, erase, export};
 pub use keys::{Keys, Spellings};
 pub use line::{LINE_OCTETS, STRING_CHARACTERS};
+pub use newest::{Found, Newest};
+pub use query::{Match, MessageId, Party, Query, Who};
 pub use read::{BLOCK, Block, Blocks, files_since};
 pub use search::{Search, find, normalise, search};
 pub use subject::{ERASED, Subject};

@@ -232,7 +232,7 @@ fn forms_of_local(local: &str) -> Vec<String> {
 }
 
 /// The ways in which a domain is written, in lower case.
-fn forms_of_domain(domain: &str) -> Vec<String> {
+pub(super) fn forms_of_domain(domain: &str) -> Vec<String> {
     let mut forms = vec![domain.to_lowercase()];
     let (unicode, readable) = idna::domain_to_unicode(domain);
     let others = [idna::domain_to_ascii(domain).ok(), readable.is_ok().then_some(unicode)];

@@ -244,7 +244,7 @@ impl Veil<'_> {
         } = record;
         // texts first, while `known` is all that is needed of the rest
         [file, reply, why, trouble].into_iter().for_each(|text| self.text(text));
-        for RuleRecord { name: _, at: _, outcome: _, action: _ } in rules {}
+        for RuleRecord { name: _, at: _, outcome: _, action: _, score: _ } in rules {}
         for Recipient { address, mailboxes, reply, domain, role: _, decision } in recipients {
             self.text(reply);
             self.host(domain);

@@ -116,7 +116,13 @@ pub fn decided(record: &mut Record, action: Action, rule: &str) {
         _ => "250 2.0.0 accepted",
     };
     record.decision = DecisionRecord { action, rule: rule.into(), reply: reply.into(), ..DecisionRecord::default() };
-    record.rules.push(RuleRecord { name: rule.into(), at: Stage::Data, outcome: Outcome::Acted, action: None });
+    record.rules.push(RuleRecord {
+        name: rule.into(),
+        at: Stage::Data,
+        outcome: Outcome::Acted,
+        action: None,
+        score: None,
+    });
 }
 
 /// RCPT was refused, by a rule of this stage or, without a rule, by the protocol: there was no message.
