@@ -42,7 +42,7 @@ pub use test::{Coverage, TestOutcome, TestReport};
 pub use zones::{Zone, Zones};
 
 use changes::Changes;
-use condition::{Condition, Runner};
+use condition::{Condition, Lists, Runner};
 use template::Template;
 
 /// A policy file, checked whole; immutable.
@@ -152,10 +152,18 @@ impl Rule {
 struct Test {
     name: String,
     at: Stage,
-    given: Given,
-    score: f64,
+    given: TestGiven,
     expect: Expect,
     span: Range<usize>,
+}
+
+/// What a test gives.
+#[derive(Debug, Default)]
+struct TestGiven {
+    facts: Given,
+    score: f64,
+    /// In place of the policy's lists of these names.
+    lists: Lists,
 }
 
 /// What a test expects; what is `None` isn't looked at.

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use crate::facts::word::Outcome;
 use crate::problem::{Problem, Problems};
 
-use super::{Expect, Judgement, Policy, Test, Verdict};
+use super::decide::judge_by;
+use super::{Expect, Judgement, Policy, Test, TestGiven, Verdict};
 
 /// What came of a policy's tests.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,8 +90,12 @@ pub(super) fn problems(policy: &Policy) -> Problems {
 }
 
 fn judge(policy: &Policy, test: &Test) -> (Verdict, Judgement) {
-    let mut judgement = Judgement { score: test.score, ..Judgement::default() };
-    let verdict = policy.judge(test.at, &test.given, &mut judgement);
+    let TestGiven { facts, score, lists } = &test.given;
+    let mut judgement = Judgement { score: *score, ..Judgement::default() };
+    // the policy's own could be made, and so can one more of its kind
+    let other = (!lists.is_empty()).then(|| policy.runner.with_lists(lists)).flatten();
+    let by = (policy, other.as_ref().unwrap_or(&policy.runner));
+    let verdict = judge_by(by, test.at, facts, &mut judgement, &mut |_| false);
     (verdict, judgement)
 }
 
