@@ -110,7 +110,8 @@ fn own_list(
     Some(list)
 }
 
-fn tell(reader: &mut Reader<'_>, key: &str, name: &Spot<String>, mistake: Mistake) {
+/// Tells what is wrong with a fact that is given.
+pub(crate) fn tell(reader: &mut Reader<'_>, key: &str, name: &Spot<String>, mistake: Mistake) {
     let mend = mend_for(&mistake);
     let cause = match mistake {
         Mistake::UnknownFact(_) => mistake.to_string(),

@@ -31,7 +31,8 @@ const MAX_RULES: usize = 500;
 const MAX_RATES: usize = 32;
 
 /// How an entry of a list is mended.
-pub(super) const ENTRIES: &str = "an entry is a domain, .domain with its subdomains, an address, an IP address or a network";
+pub(super) const ENTRIES: &str =
+    "an entry is a domain, .domain with its subdomains, an address, an IP address or a network";
 /// The greatest score of one rule, either way: sums stay far from where numbers lose precision.
 const MAX_SCORE: f64 = 1000.0;
 
@@ -51,7 +52,10 @@ pub(super) fn parse(
     let mut literals = Literals::default();
     let lists = lists(&mut reader, draft.lists, read);
     let rules = rules(&mut reader, draft.rules, Known { lists: &lists, zones }, &mut literals);
-    let tests = draft.tests.into_iter().filter_map(|test| self::test(&mut reader, test, &rules, Known { lists: &lists, zones }));
+    let tests = draft
+        .tests
+        .into_iter()
+        .filter_map(|test| self::test(&mut reader, test, &rules, Known { lists: &lists, zones }));
     let tests: Vec<Test> = tests.collect();
     check_fields(&mut reader, &rules);
     let mut reads = FactSet::default();

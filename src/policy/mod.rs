@@ -6,10 +6,10 @@
 mod changes;
 mod condition;
 mod decide;
-mod draft;
+pub(crate) mod draft;
 pub mod forwarders;
-mod given;
-mod keys;
+pub(crate) mod given;
+pub(crate) mod keys;
 mod lists;
 mod load;
 mod place;
@@ -320,7 +320,12 @@ impl Policy {
 
     /// Runs the tests that stand in the file.
     pub fn run_tests(&self) -> TestReport {
-        test::run(self)
+        test::run(self, &[])
+    }
+
+    /// The same; that these rules did something elsewhere, in cases by example, counts for what the tests hold.
+    pub fn run_tests_beside(&self, seen: &[RuleRecord]) -> TestReport {
+        test::run(self, seen)
     }
 
     fn test_problems(&self) -> Problems {
