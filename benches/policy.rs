@@ -30,8 +30,7 @@ fn fifty() -> Policy {
     let mut text = String::from(
         "[lists]\nforwarders = ['mx.example.net', '.lists.example.org']\nnetworks = ['198.51.100.0/24', '2001:db8::/32']\n",
     );
-    for rule in 0..50 {
-        let condition = CONDITIONS[rule % CONDITIONS.len()];
+    for (rule, condition) in CONDITIONS.iter().cycle().take(50).enumerate() {
         // each is a condition of its own: nothing is shared between rules
         let own = format!("{condition} && message.bytes != {rule}");
         writeln!(text, "[[rule]]\nname = 'rule-{rule}'\nat = 'data'\nscore = 1\nwhen = \"{own}\"").unwrap();
@@ -41,7 +40,7 @@ fn fifty() -> Policy {
 
 fn load(name: &str, text: &str) -> Policy {
     let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
-    Policy::load(source, &mut |_| Err("no files here".to_owned())).unwrap_or_else(|problems| panic!("{problems}"))
+    Policy::load(source, &mut |_| Err("no files here".to_owned())).map_err(|problems| problems.to_string()).unwrap()
 }
 
 /// An honest message with two signatures.

@@ -206,15 +206,15 @@ fn read(record: &[u8]) -> Result<Key, Flaw> {
     // mail-auth gets a record of our own making, so that the two of us can't read it differently.
     let plain = [b"k=", kind.as_bytes(), b"; p=", &public_key].concat();
     let inner = DomainKey::parse(&plain).map_err(|_| Flaw::BadKey)?;
-    let flags = tags.elements("t").unwrap_or_default();
-    let has_flag = |flag: &str| flags.iter().any(|known| known == flag);
     let bits = if is_rsa { modulus_bits(&octets).unwrap_or_else(|| inner.p.public_key_bits()) } else { 0 };
     if bits > MAX_RSA_BITS {
         return Err(Flaw::BadKey);
     }
-    let algorithm: &'static dyn VerificationAlgorithm =
+    let kind: &'static dyn VerificationAlgorithm =
         if is_rsa { &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY } else { &ED25519 };
-    let parsed = ParsedPublicKey::new(algorithm, &octets).ok();
+    let parsed = ParsedPublicKey::new(kind, &octets).ok();
+    let flags = tags.elements("t").unwrap_or_default();
+    let has_flag = |flag: &str| flags.iter().any(|known| known == flag);
     Ok(Key { inner, parsed, is_rsa, bits, is_testing: has_flag("y"), is_strict: has_flag("s") })
 }
 

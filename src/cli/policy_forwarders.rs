@@ -20,7 +20,7 @@ const NAME: usize = 100;
 /// Propose entries for a list of known forwarders, from the journal
 ///
 /// Looks for clients whose reverse name is confirmed, whose mail fails DMARC, and that carry mail of several author domains: forwarders and
-/// mailing lists look like this. Prints lines to paste into a policy's [lists], with what was seen as comments. It only
+/// mailing lists look like this. Prints lines to paste into a policy's `[lists]`, with what was seen as comments. It only
 /// proposes: a spammer can look the same, so look at each with gatepost explain.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

@@ -128,6 +128,9 @@ pub struct Decided<'a> {
     /// The reply that ended it.
     #[serde(borrow, default)]
     pub reply: Cow<'a, str>,
+    /// What the rule says, where others of the transaction kept it from that.
+    #[serde(default)]
+    pub instead_of: Option<Action>,
 }
 
 impl Decided<'_> {

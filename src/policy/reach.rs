@@ -48,7 +48,7 @@ pub(super) fn check_exception(reader: &mut Reader<'_>, draft: &DraftRule, except
 /// Whether a match always ends the rules of its stage.
 fn settles(rule: &Rule) -> bool {
     let waits = rule.action == Some(RuleAction::Greylist);
-    rule.action.is_some() && !waits && !rule.observe && rule.except.is_none()
+    rule.action.is_some() && !waits && !rule.observe && rule.except.is_none() && rule.share.is_none()
 }
 
 fn hides(earlier: &Rule, rule: &Rule) -> bool {

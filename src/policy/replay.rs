@@ -145,7 +145,7 @@ fn recorded(record: &Recorded<'_>, tried: &Tried<'_>) -> Option<Fate> {
         return None;
     }
     if let Some(own) = &tried.decision {
-        return Some(Fate::of(own.action, &own.rule));
+        return (!own.is_without_rule()).then(|| Fate::of(own.instead_of.unwrap_or(own.action), &own.rule));
     }
     let decision = &record.decision;
     if tried.was_taken() {

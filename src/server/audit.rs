@@ -27,6 +27,11 @@ pub(super) fn refused(path: Option<&Path>) -> Note {
     Note { file: path.display().to_string(), sha256, ..Note::default() }
 }
 
+/// A list of a policy that was read again, or could not be taken.
+pub(super) fn list(path: &Path) -> Note {
+    refused(Some(path))
+}
+
 fn octets(path: &Path) -> Option<Vec<u8>> {
     let mut octets = Vec::new();
     let regular = path.metadata().is_ok_and(|found| found.is_file());

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, ListFile, Policies, Stamp};
+use crate::observe::journal::audit::Event;
 use crate::observe::metrics::label::ReloadOutcome;
 
+use super::audit;
 use super::generation::{Lasting, policies};
 
 /// How often the files are looked at.
@@ -68,7 +70,15 @@ impl ListFiles {
     ) -> Option<Policies> {
         let in_force = config.policies.clone();
         let files = changed.clone();
-        let read = move || in_force.reading_again(&files).map_err(|problems| problems.render(false));
+        let journal = lasting.receiver.journal.clone();
+        let read = move || {
+            let read = in_force.reading_again(&files).map_err(|problems| problems.render(false));
+            let event = if read.is_ok() { Event::Reload } else { Event::Refused };
+            for (journal, file) in journal.iter().flat_map(|journal| files.iter().map(move |file| (journal, file))) {
+                journal.audit(event, audit::list(file));
+            }
+            read
+        };
         let read = tokio::task::spawn_blocking(read).await;
         let named = changed.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
         match read.unwrap_or_else(|error| Err(format!("reading ended in an error of ours: {error}"))) {

@@ -5,3 +5,4 @@ mod delivery;
 mod edit;
 mod judging;
 mod mixed;
+mod postfix;

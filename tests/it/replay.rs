@@ -244,7 +244,7 @@ fn what_a_transaction_that_ended_early_had_not_looked_up_is_unknown() {
     });
     check(
         &rule("r", "connect", "client.name == ''", REJECT),
-        &[unnamed.clone()],
+        std::slice::from_ref(&unnamed),
         &["untold 1: reject (old) -> unknown (r)"],
     );
     let helo = early(&|record| record.facts.helo_check = HeloCheck::default());
@@ -317,6 +317,15 @@ fn each_recipient_is_judged_by_its_own_facts() {
     }
     check_lines(&both, &[old.to_string()], &["change 1: accept () -> reject (address)"]);
     check_lines(&away("postmaster"), &[old.to_string()], &[]);
+}
+
+#[test]
+fn a_refusal_that_became_quarantine_because_of_others_is_what_its_rule_said() {
+    let mut mixed = honest();
+    let own = RecipientDecision { action: Action::Quarantine, rule: "r".into(), instead_of: Some(Action::Reject) };
+    mixed.recipients[0].decision = Some(own);
+    check(&rule("r", "data", "true", REJECT), std::slice::from_ref(&mixed), &[]);
+    check("", &[mixed], &["change 1: reject (r) -> accept ()"]);
 }
 
 #[test]

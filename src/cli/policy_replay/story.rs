@@ -70,7 +70,7 @@ fn rows(out: &mut String, title: &str, rows: &BTreeMap<Change, Row>, coloured: b
         return;
     }
     let mut sorted: Vec<(&Change, &Row)> = rows.iter().collect();
-    sorted.sort_by(|(_, a), (_, b)| b.count.cmp(&a.count));
+    sorted.sort_by_key(|(_, found)| std::cmp::Reverse(found.count));
     out.push('\n');
     if !title.is_empty() {
         let count = sorted.iter().map(|(_, row)| row.count).sum();
@@ -254,7 +254,7 @@ pub(super) fn json<'a>(about: &'a About, report: &'a Report) -> Json<'a> {
                 clients: row.clients.top(NAMES),
             })
             .collect();
-        all.sort_by(|a, b| b.count.cmp(&a.count));
+        all.sort_by_key(|one| std::cmp::Reverse(one.count));
         all
     };
     let sum = |rows: &BTreeMap<Change, Row>| rows.values().map(|row| row.count).sum();

@@ -91,7 +91,7 @@ fn a_decision_says_why_and_what_was_read() {
 #[test]
 fn the_reasons_of_an_earlier_stage_are_not_those_of_a_later_one() {
     let policy = good(
-        "[[rule]]\nname='a'\nat='connect'\nwhen='true'\naction='defer'\nwhy='a client'\n[[rule]]\nname='b'\nat='data'\nwhen='false'\naction='reject'\nwhy='a message'",
+        "[[rule]]\nname='a'\nat='connect'\nwhen='true'\naction='defer'\nwhy='a client'\n[[rule]]\nname='b'\nat='data'\nwhen='client.port == 1'\naction='reject'\nwhy='a message'",
     );
     let mut judgement = Judgement::default();
     policy.judge(Stage::Connect, &Facts::default(), &mut judgement);
@@ -334,7 +334,7 @@ fn scores_and_changes_add_up_across_stages_and_the_last_redirect_counts() {
 #[test]
 fn a_rule_that_does_not_act_changes_nothing() {
     let policy = good(
-        "[[rule]]\nname='a'\nat='data'\nwhen='true'\nobserve=true\ntag_subject='[A] '\n[[rule]]\nname='b'\nat='data'\nwhen='true'\nexcept='true'\ntag_subject='[B] '\n[[rule]]\nname='c'\nat='data'\nwhen='false'\ntag_subject='[C] '",
+        "[[rule]]\nname='a'\nat='data'\nwhen='true'\nobserve=true\ntag_subject='[A] '\n[[rule]]\nname='b'\nat='data'\nwhen='true'\nexcept='size(helo) == 0'\ntag_subject='[B] '\n[[rule]]\nname='c'\nat='data'\nwhen='client.port == 1'\ntag_subject='[C] '",
     );
     let (_, judgement) = judge(&policy, Stage::Data, &Given::new());
     assert_eq!(outcomes(&judgement), ["a: observed", "b: excepted", "c: not matched"]);

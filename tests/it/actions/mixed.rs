@@ -57,11 +57,11 @@ fn site_with(mixed: &str, zone: Zone) -> Site {
     })
 }
 
-fn site(mixed: &str) -> Site {
+pub fn site(mixed: &str) -> Site {
     site_with(mixed, Zone::new())
 }
 
-const QUARANTINE: &str = "mixed = \"quarantine\"";
+pub const QUARANTINE: &str = "mixed = \"quarantine\"";
 
 /// Sends a message of a bad author to these mailboxes at once.
 fn send(site: &Site, to: &[&str]) -> Reply {

@@ -373,12 +373,12 @@ fn a_key_that_can_not_be_kept_stops_no_line_and_shows_no_name() {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig { cases: 200, ..Default::default() })]
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
 
     /// Whatever stands around it: an address that the record knows is in no text of it.
     #[test]
     fn no_known_address_is_left_in_a_text(
-        local in "[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]{1,20}qx7",
+        local in "[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]{1,20}qxl7u",
         before in "[ -~]{0,30}",
         behind in "([ ,;:<>()\"].{0,20})?",
     ) {
@@ -388,7 +388,7 @@ proptest::proptest! {
         quoting.trouble = format!("bank.example/{local}/new: {before}");
         key().veil(&mut quoting);
         let line = serde_json::to_string(&quoting).unwrap();
-        proptest::prop_assert!(!line.to_lowercase().contains("qx7"), "{}", line);
+        proptest::prop_assert!(!line.to_lowercase().contains("qxl7u"), "{}", line);
     }
 
     #[test]

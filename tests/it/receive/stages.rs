@@ -104,7 +104,7 @@ fn a_deferral_is_a_deferral_and_names_the_client_s_words_safely() {
 
 #[test]
 fn a_rule_of_rcpt_refuses_one_recipient_and_not_the_others() {
-    let site = Site::judging(&EARLY.replace("when = \"true\"", "when = \"false\""), Zone::new());
+    let site = Site::judging(&EARLY.replace("when = \"true\"", "when = \"client.port == 1\""), Zone::new());
     let mut client = site.dial();
     client.expect("EHLO client.example", "250");
     client.expect("MAIL FROM:<a@sender.example>", "250");

@@ -42,6 +42,16 @@ fn a_list_whose_file_changes_counts_without_a_signal() {
     server.write("banned.txt", "second.example\n");
     wait_until_counted(&server, "applied", 3.0);
     assert_eq!((answer(&server, "first.example"), answer(&server, "second.example")), (250, 550));
+    wait_for("each is in the audit", || (audited(&server, "reload") == 3).then_some(()));
+}
+
+/// How often the audit tells this of the list.
+fn audited(server: &Server, event: &str) -> usize {
+    let files = std::fs::read_dir(server.path("journal")).unwrap().map(|entry| entry.unwrap().path());
+    let chains = files.filter(|path| path.extension().is_some_and(|extension| extension == "chain"));
+    let text: String = chains.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let event = format!("\"event\":\"{event}\"");
+    text.lines().filter(|line| line.contains(&event) && line.contains("banned.txt")).count()
 }
 
 #[test]
@@ -58,6 +68,7 @@ fn a_list_that_cannot_be_taken_leaves_the_old_one_in_force() {
     }
     std::fs::remove_file(server.path("banned.txt")).unwrap();
     wait_until_counted(&server, "refused", 3.0);
+    wait_for("each is in the audit", || (audited(&server, "refused") == 3).then_some(()));
     assert_eq!(answer(&server, "first.example"), 550);
     server.write("banned.txt", "second.example\n");
     wait_until_counted(&server, "applied", 1.0);

@@ -9,6 +9,7 @@ pub mod dovecot;
 pub mod evaluation;
 pub mod journal_lines;
 pub mod player;
+pub mod postfix;
 pub mod programs;
 pub mod server;
 pub mod site;

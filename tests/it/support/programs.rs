@@ -21,7 +21,8 @@ pub fn program(name: &str) -> Option<PathBuf> {
     let unpacked = unpacked();
     let mut directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
     for tree in [Path::new("/"), &unpacked] {
-        directories.extend(["usr/bin", "usr/sbin", "usr/lib/dovecot"].map(|below| tree.join(below)));
+        directories
+            .extend(["usr/bin", "usr/sbin", "usr/lib/dovecot", "usr/lib/postfix/sbin"].map(|below| tree.join(below)));
     }
     directories.into_iter().map(|directory| directory.join(name)).find(|path| path.is_file())
 }

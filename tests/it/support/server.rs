@@ -50,8 +50,8 @@ pub struct Server {
     dns: SocketAddr,
     tls: bool,
     policy: bool,
-    file_blocks: Option<u64>,
     journal: &'static str,
+    file_blocks: Option<u64>,
     _answering: Answering,
 }
 
@@ -90,8 +90,8 @@ impl Server {
             dns: dns.addr(),
             tls: setup.tls,
             policy: setup.policy.is_some(),
-            file_blocks: setup.file_blocks,
             journal: more.journal,
+            file_blocks: setup.file_blocks,
             _answering: Answering { _server: dns, _runtime: runtime },
         };
         if let Some(policy) = setup.policy {
@@ -207,7 +207,8 @@ impl Server {
                     serve.join(" ")
                 );
                 let mut shell = Command::new("sh");
-                shell.args(["-c", &limited]).current_dir(self.directory.path());
+                // the log is a file, too
+                shell.args(["-c", &limited]).current_dir(self.directory.path()).env("GATEPOST_LOG", "warn");
                 shell
             }
         };
