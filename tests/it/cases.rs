@@ -107,7 +107,7 @@ fn every_shipped_policy_excepts_known_forwarders_wherever_it_looks_at_spf_or_dma
             let broken = ["dmarc.result ==", "spf.mail_from.result == 'fail'", "reverse_mx.mail_from.result == 'fail'"];
             let looks = broken.iter().any(|fact| when.contains(fact));
             let except = rule.get("except").and_then(toml::Value::as_str);
-            assert_eq!(except, looks.then_some("forwarded_by(lists.forwarders)"), "{name}: {rule}");
+            assert_eq!(except, looks.then_some("forwarded_by(lists.forwarders)"), "{name}: {rule:?}");
             held += usize::from(looks);
         }
         assert!(held >= 7, "{name}: {held}");
@@ -177,7 +177,7 @@ fn bad_files_of_cases_are_told_all_at_once_each_at_its_place() {
         "did you mean \"reject\"?",
         "did you mean \"dmarc.policy\"?",
         "zone.toml:1:33: bank.example.MX: this is no MX record",
-        "zone.toml:2:31: mail.bank.example.A: this is no A record",
+        "zone.toml:2:32: mail.bank.example.A: this is no A record",
         "did you mean \"TXT\"?",
         "without-files/case.toml",
     ] {
