@@ -29,7 +29,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use futures_util::future::join;
 use ipnet::IpNet;
-use jiff::Timestamp;
+use jiff::{Timestamp, Zoned};
 
 use crate::authenticate::{AuthenticateError, Authenticator};
 use crate::facts::record::Record;
@@ -129,6 +129,8 @@ pub struct Inquiry {
     transaction: Option<Box<Transaction>>,
     /// A check about the client panicked: what it would have found is missing for the whole session, whose messages get a 451.
     panicked: bool,
+    /// When a rehearsal takes place; `None`: now.
+    moment: Option<Zoned>,
     last: Option<Record>,
 }
 
@@ -153,8 +155,14 @@ impl Inquiry {
             helo_lookups: Lookups::default(),
             transaction: None,
             panicked: false,
+            moment: None,
             last: None,
         }
+    }
+
+    /// A rehearsal takes place at this moment: the time of day is what clocks show in its zone, and signatures are judged by it.
+    pub fn at(&mut self, moment: Zoned) {
+        self.moment = Some(moment);
     }
 
     /// The session is under TLS now: what the client said before is forgotten (RFC 3207 §4.2).
@@ -204,7 +212,7 @@ impl Inquiry {
             policies: self.receiver.policies.load_full(),
             reverse_path,
             smtputf8,
-            facts: Facts { mail_from, clock: Some(reading::clock()), ..self.session.clone() },
+            facts: Facts { mail_from, clock: Some(reading::clock(self.moment.as_ref())), ..self.session.clone() },
             authenticator,
             lookups,
             counted: false,

@@ -1,5 +1,6 @@
 //! The command line: what each subcommand takes (a file each), exit codes, and how people are told of problems.
 
+pub mod cases;
 pub mod config_check;
 pub mod demo;
 pub mod explain;

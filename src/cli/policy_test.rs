@@ -3,56 +3,85 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use super::cases::{self, Bench, Difference, Outcome};
 use super::policy_check::{configuration, source, zones};
-use super::{Exit, counted, print, tell};
+use super::{Exit, complain, counted, print, tell};
 use crate::config::list_reader;
+use crate::observe::escape::shown;
 use crate::policy::{Coverage, Policy, TestReport};
 
-/// Run a policy's own tests and show each
+/// Characters of what a case says of itself, and of what came of it.
+const SHOWN: usize = 1_000;
+
+/// Run a policy's own tests, and cases by example, and show each
 ///
-/// Names the rules that no test holds both ways: once matching, once not.
-/// Exits 1 if a test fails.
+/// Names the rules that neither holds both ways: once matching, once not.
+/// A case is a folder with case.toml (client, helo, mail_from, rcpt, tls, time, [expect]), message.eml and zone.toml (its DNS). It goes
+/// through the stages that serve; docs/policy.md has all of it.
+/// Exits 1 if a test or a case fails, 2 if a case's files are wrong.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:
-  gatepost policy test policies/strict.toml")]
+#[command(after_help = "Examples:
+  gatepost policy test policies/strict.toml
+  gatepost policy test policies/strict.toml --cases cases")]
 pub struct Args {
     /// The policy
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// A configuration: it is checked too, and has the block lists that the policy names
+    /// A folder with a folder for each case
+    #[arg(long, value_name = "DIR")]
+    pub cases: Option<PathBuf>,
+    /// A configuration: it is checked too, has the block lists that the policy names, and the mailboxes of the cases
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
 /// Runs it.
 pub fn run(args: &Args) -> ExitCode {
-    let source = match source(&args.file) {
-        Ok(source) => source,
-        Err(exit) => return exit.into(),
-    };
-    if let Err(exit) = configuration(args.config.as_deref(), &source) {
-        return exit.into();
+    match attempt(args) {
+        Ok(true) => Exit::Fine.into(),
+        Ok(false) => Exit::Failed.into(),
+        Err(exit) => exit.into(),
     }
-    let policy = match Policy::parse_with(&zones(args.config.as_deref()), source, &mut list_reader(&args.file)) {
-        Ok(policy) => policy,
-        Err(problems) => {
-            tell(&problems);
-            return Exit::Failed.into();
-        }
-    };
-    let report = policy.run_tests();
-    print(&story(&report));
-    if report.passed() { Exit::Fine.into() } else { Exit::Failed.into() }
 }
 
-fn story(report: &TestReport) -> String {
+/// Whether all passed.
+fn attempt(args: &Args) -> Result<bool, Exit> {
+    let source = source(&args.file)?;
+    let config = configuration(args.config.as_deref(), &source)?;
+    let policy = Policy::parse_with(&zones(args.config.as_deref()), source, &mut list_reader(&args.file));
+    let policy = policy.map_err(|problems| {
+        tell(&problems);
+        Exit::Failed
+    })?;
+    let bench = Bench { policy: Arc::new(policy), config };
+    let outcomes = match &args.cases {
+        Some(directory) => {
+            let cases = cases::read(directory, &bench).map_err(|problems| tell(&problems))?;
+            cases::run(cases, &bench).map_err(|cause| {
+                complain(&cause);
+                Exit::Usage
+            })?
+        }
+        None => Vec::new(),
+    };
+    let seen: Vec<_> = outcomes.iter().flat_map(|outcome| outcome.rules.iter().cloned()).collect();
+    let report = bench.policy.run_tests_beside(&seen);
+    print(&story(&report, &outcomes));
+    Ok(report.passed() && outcomes.iter().all(|outcome| outcome.differences.is_empty()))
+}
+
+fn story(report: &TestReport, outcomes: &[Outcome]) -> String {
     let mut out = String::new();
     for test in &report.tests {
-        let _ = writeln!(out, "{}  {}", if test.passed { "ok    " } else { "FAILED" }, test.name);
+        let _ = writeln!(out, "{}  {}", word(test.passed), test.name);
         if !test.passed {
             let _ = writeln!(out, "        expected {}\n        got      {}", test.expected, test.got);
         }
+    }
+    for outcome in outcomes {
+        case(&mut out, outcome);
     }
     for Coverage { rule, matched, not_matched } in &report.uncovered {
         let lack = match (matched, not_matched) {
@@ -62,11 +91,34 @@ fn story(report: &TestReport) -> String {
         };
         let _ = writeln!(out, "note    rule {rule:?}: {lack}");
     }
-    let failed = report.tests.iter().filter(|test| !test.passed).count();
-    let all = counted(report.tests.len(), "test", "tests");
+    let failed = report.tests.iter().filter(|test| !test.passed).count()
+        + outcomes.iter().filter(|outcome| !outcome.differences.is_empty()).count();
+    let mut all = counted(report.tests.len(), "test", "tests");
+    if !outcomes.is_empty() {
+        let _ = write!(all, " and {}", counted(outcomes.len(), "case", "cases"));
+    }
     let _ = match failed {
         0 => writeln!(out, "{all}, none failed"),
         failed => writeln!(out, "{all}, {failed} failed"),
     };
     out
+}
+
+fn word(passed: bool) -> &'static str {
+    if passed { "ok    " } else { "FAILED" }
+}
+
+fn case(out: &mut String, Outcome { name, description, differences, .. }: &Outcome) {
+    let description = if description.is_empty() { String::new() } else { format!(": {description}") };
+    let line = shown(&format!("{name}{description}"), SHOWN);
+    let _ = writeln!(out, "{}  {line}", word(differences.is_empty()));
+    for Difference { what, expected, got } in differences {
+        let (expected, got) = (shown(expected, SHOWN), shown(got, SHOWN));
+        let _ = writeln!(
+            out,
+            "        {what}: expected {expected}\n        {:width$}  got      {got}",
+            "",
+            width = what.len()
+        );
+    }
 }

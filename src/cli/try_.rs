@@ -200,7 +200,7 @@ async fn rehearse(receiver: Arc<Receiver>, told: Told, message: Option<&[u8]>, l
 }
 
 /// Brings the message through the framing that a client's octets go through.
-fn send(inquiry: &mut Inquiry, message: &[u8], limit: u64) -> Option<DataDefect> {
+pub(super) fn send(inquiry: &mut Inquiry, message: &[u8], limit: u64) -> Option<DataDefect> {
     let data = stuffed(message);
     let mut framer = Framer::new(limit);
     let mut rest = data.as_slice();
@@ -231,7 +231,7 @@ fn stuffed(message: &[u8]) -> Vec<u8> {
 }
 
 /// The message, with CRLF line ends where it has none of them.
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let mut message = Vec::new();
     let source: Box<dyn Read> = match path.to_str() {
         Some("-") => Box::new(io::stdin()),

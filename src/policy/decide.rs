@@ -4,6 +4,7 @@ use crate::facts::record::RuleRecord;
 use crate::facts::table::{self, FactSource, Value};
 use crate::facts::word::{Action, GreylistResult, Outcome, RuleAction, Stage};
 
+use super::condition::Runner;
 use super::{GREYLIST, Grounds, Judgement, Policy, Rule, Verdict, share};
 
 /// What a condition is taken for that hangs on a fact which is not known.
@@ -17,12 +18,23 @@ pub(super) fn judge(
     so_far: &mut Judgement,
     assume: Assume<'_>,
 ) -> Verdict {
+    judge_by((policy, &policy.runner), stage, facts, so_far, assume)
+}
+
+/// The same, its conditions run by another runner than the policy's own: a test may have lists of its own.
+pub(super) fn judge_by(
+    (policy, runner): (&Policy, &Runner),
+    stage: Stage,
+    facts: &dyn FactSource,
+    so_far: &mut Judgement,
+    assume: Assume<'_>,
+) -> Verdict {
     so_far.grounds = Grounds::default();
     if so_far.accepted {
         return Verdict::Continue;
     }
     for rule in policy.rules.iter().filter(|rule| rule.at == stage) {
-        let outcome = outcome(policy, rule, facts, so_far.score, assume);
+        let outcome = outcome(runner, rule, facts, so_far.score, assume);
         let held_back = matches!(outcome, Outcome::Observed | Outcome::Excepted);
         let action = rule.action().filter(|_| held_back);
         let adds = matches!(outcome, Outcome::Acted | Outcome::Changed | Outcome::Scored);
@@ -46,8 +58,8 @@ pub(super) fn judge(
 }
 
 /// What comes of one rule.
-fn outcome(policy: &Policy, rule: &Rule, facts: &dyn FactSource, score: f64, assume: Assume<'_>) -> Outcome {
-    match policy.runner.holds(&rule.condition, facts, score).map(|held| held.unwrap_or_else(|| assume(rule))) {
+fn outcome(runner: &Runner, rule: &Rule, facts: &dyn FactSource, score: f64, assume: Assume<'_>) -> Outcome {
+    match runner.holds(&rule.condition, facts, score).map(|held| held.unwrap_or_else(|| assume(rule))) {
         Err(_) => return Outcome::Error,
         Ok(false) => return Outcome::NotMatched,
         Ok(true) => {}
@@ -56,7 +68,7 @@ fn outcome(policy: &Policy, rule: &Rule, facts: &dyn FactSource, score: f64, ass
         return Outcome::NotMatched;
     }
     if let Some(except) = &rule.except {
-        match policy.runner.holds(except, facts, score).map(|held| held.unwrap_or_else(|| assume(rule))) {
+        match runner.holds(except, facts, score).map(|held| held.unwrap_or_else(|| assume(rule))) {
             Err(_) => return Outcome::Error,
             Ok(true) => return Outcome::Excepted,
             Ok(false) => {}

@@ -222,7 +222,7 @@ fn expect(reader: &mut Reader<'_>, table: &Table<'_>) -> DraftExpect {
 }
 
 /// `given` by the names of facts: `"spf.helo.result" = "pass"` and `spf.helo.result = "pass"` are the same.
-fn flatten(
+pub(crate) fn flatten(
     reader: &mut Reader<'_>,
     key: &str,
     prefix: &str,

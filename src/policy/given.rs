@@ -1,27 +1,32 @@
-//! What a test gives: values of facts, held to the facts' types and to the block lists of the configuration.
+//! What a test gives: values of facts, held to the facts' types and to the block lists of the configuration; entries of lists.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::facts::table::{self, Given, Mistake, Value};
 use crate::facts::word::Stage;
 use crate::problem::nearest;
 
-use super::condition::wrong_header;
+use super::TestGiven;
+use super::condition::{Known, Lists, wrong_header};
 use super::keys::{Reader, Spot};
+use super::lists::List;
+use super::load::ENTRIES;
 use super::rate;
 use super::zones::Zones;
 
-/// The facts of a test, and its score.
+/// The facts, the score and the lists of a test.
 pub(super) fn given(
     reader: &mut Reader<'_>,
     key: &str,
     at: Stage,
     values: Vec<(Spot<String>, Value<'static>)>,
-    zones: &Zones,
-) -> (Given, f64) {
+    known: Known<'_>,
+) -> TestGiven {
     let key = format!("{key}.given");
+    let zones = known.zones;
     let mut given = Given::new();
-    let mut score = 0.0;
+    let (mut score, mut lists) = (0.0, Lists::new());
     let mut headers: BTreeMap<String, Fields> = BTreeMap::new();
     for (name, value) in values {
         if reader.has_many() {
@@ -31,6 +36,12 @@ pub(super) fn given(
             ("score", Value::Double(n)) if n.is_finite() => score = *n,
             ("score", Value::Int(n)) => score = *n as f64,
             _ => {}
+        }
+        if let Some(list_name) = name.value.strip_prefix("lists.") {
+            if let Some(list) = own_list(reader, &key, known.lists, (&name, list_name, &value)) {
+                lists.insert(list_name.to_owned(), Arc::new(list));
+            }
+            continue;
         }
         if rate::is_rate(&name.value) {
             rate::given(reader, &key, at, &mut given, (&name, value));
@@ -62,10 +73,45 @@ pub(super) fn given(
             let _ = given.set_field("headers", &name, field, value);
         }
     }
-    (given, score)
+    TestGiven { facts: given, score, lists }
 }
 
-fn tell(reader: &mut Reader<'_>, key: &str, name: &Spot<String>, mistake: Mistake) {
+/// The entries that a list has in this test, whatever stands in the policy: `"lists.forwarders" = ["mx.example.net"]`.
+fn own_list(
+    reader: &mut Reader<'_>,
+    key: &str,
+    lists: &Lists,
+    (spot, name, value): (&Spot<String>, &str, &Value<'static>),
+) -> Option<List> {
+    if !lists.contains_key(name) {
+        let mend = match nearest(name, lists.keys().map(String::as_str)) {
+            Some(near) => format!("did you mean \"lists.{near}\"?"),
+            None => format!("add {name} = [] to [lists]"),
+        };
+        reader.problem(spot.span.clone(), key, format!("there is no list \"{name}\""), mend);
+        return None;
+    }
+    let Value::List(entries) = value else {
+        let mend = format!("write \"lists.{name}\" = [\"mx.example.net\"]");
+        reader.problem(spot.span.clone(), key, format!("{}: a test gives a list's entries", spot.value), mend);
+        return None;
+    };
+    let mut list = List::default();
+    for entry in entries {
+        let added = match entry {
+            Value::String(entry) => list.add(entry),
+            _ => Err("an entry is a string"),
+        };
+        if let Err(cause) = added {
+            reader.problem(spot.span.clone(), key, format!("{}: {cause}", spot.value), ENTRIES);
+            return None;
+        }
+    }
+    Some(list)
+}
+
+/// Tells what is wrong with a fact that is given.
+pub(crate) fn tell(reader: &mut Reader<'_>, key: &str, name: &Spot<String>, mistake: Mistake) {
     let mend = mend_for(&mistake);
     let cause = match mistake {
         Mistake::UnknownFact(_) => mistake.to_string(),

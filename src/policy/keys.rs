@@ -12,14 +12,14 @@ use crate::problem::{Problem, Problems, Source, nearest};
 
 /// A value and where it stands in the file.
 #[derive(Debug, Clone)]
-pub(super) struct Spot<T> {
+pub(crate) struct Spot<T> {
     pub value: T,
     pub span: Range<usize>,
 }
 
 /// A table of the file, and how problems name it.
 #[derive(Debug)]
-pub(super) struct Table<'t> {
+pub(crate) struct Table<'t> {
     pub entries: &'t DeTable<'t>,
     pub span: Range<usize>,
     pub key: String,
@@ -35,7 +35,7 @@ impl Table<'_> {
 const MANY: usize = 1000;
 
 /// Reads tables and gathers what is wrong with them.
-pub(super) struct Reader<'r> {
+pub(crate) struct Reader<'r> {
     pub source: &'r Arc<Source>,
     pub problems: &'r mut Problems,
 }
@@ -187,13 +187,13 @@ fn numbered(what: &str, index: usize, table: &DeTable<'_>) -> String {
 }
 
 /// A noun with its article.
-pub(super) fn article(noun: &str) -> String {
+pub(crate) fn article(noun: &str) -> String {
     let vowel = noun.starts_with(['a', 'e', 'i', 'o', 'u']);
     format!("{} {noun}", if vowel { "an" } else { "a" })
 }
 
 /// A TOML value as the value of a fact; `None` for dates and for numbers that are too large.
-pub(super) fn fact_value(value: &DeValue<'_>) -> Option<Value<'static>> {
+pub(crate) fn fact_value(value: &DeValue<'_>) -> Option<Value<'static>> {
     Some(match value {
         DeValue::String(text) => Value::String(Cow::Owned(text.to_string())),
         DeValue::Integer(_) => Value::Int(integer(value)?),

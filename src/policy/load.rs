@@ -31,7 +31,8 @@ const MAX_RULES: usize = 500;
 const MAX_RATES: usize = 32;
 
 /// How an entry of a list is mended.
-const ENTRIES: &str = "an entry is a domain, .domain with its subdomains, an address, an IP address or a network";
+pub(super) const ENTRIES: &str =
+    "an entry is a domain, .domain with its subdomains, an address, an IP address or a network";
 /// The greatest score of one rule, either way: sums stay far from where numbers lose precision.
 const MAX_SCORE: f64 = 1000.0;
 
@@ -51,14 +52,17 @@ pub(super) fn parse(
     let mut literals = Literals::default();
     let lists = lists(&mut reader, draft.lists, read);
     let rules = rules(&mut reader, draft.rules, Known { lists: &lists, zones }, &mut literals);
-    let tests = draft.tests.into_iter().filter_map(|test| self::test(&mut reader, test, &rules, zones));
+    let tests = draft
+        .tests
+        .into_iter()
+        .filter_map(|test| self::test(&mut reader, test, &rules, Known { lists: &lists, zones }));
     let tests: Vec<Test> = tests.collect();
     check_fields(&mut reader, &rules);
     let mut reads = FactSet::default();
     rules.iter().flat_map(|(_, rule)| rule).for_each(|rule| reads.extend(rule.reads()));
     let headers = headers(&mut reader, &rules);
     let named = Named { zones: zones.asked(reads), headers: headers.clone() };
-    let Some(runner) = Runner::new(&lists, named, literals) else {
+    let Some(runner) = Runner::new(&lists, named, Arc::new(literals)) else {
         reader.problem(0..0, "", "this build cannot run conditions", "report it as a bug");
         return Err(problems);
     };
@@ -380,13 +384,13 @@ pub(super) fn take<T>(
     }
 }
 
-fn test(reader: &mut Reader<'_>, draft: DraftTest, rules: &Rules, zones: &Zones) -> Option<Test> {
+fn test(reader: &mut Reader<'_>, draft: DraftTest, rules: &Rules, known: Known<'_>) -> Option<Test> {
     let missing = [("name", "name = \"what it holds\""), ("expect", "expect = { action = \"accept\" }")];
     require(reader, &draft.key, &draft.span, &draft.has, &missing);
     let at = draft.at.map_or(Stage::Data, |at| at.value);
-    let (given, score) = given(reader, &draft.key, at, draft.given, zones);
+    let given = given(reader, &draft.key, at, draft.given, known);
     let expect = draft.expect.map(|expect| self::expect(reader, &draft.key, expect, rules));
-    Some(Test { name: draft.name?.value, at, given, score, expect: expect?, span: draft.span })
+    Some(Test { name: draft.name?.value, at, given, expect: expect?, span: draft.span })
 }
 
 fn expect(reader: &mut Reader<'_>, key: &str, draft: DraftExpect, rules: &Rules) -> Expect {

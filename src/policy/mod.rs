@@ -6,10 +6,10 @@
 mod changes;
 mod condition;
 mod decide;
-mod draft;
+pub(crate) mod draft;
 pub mod forwarders;
-mod given;
-mod keys;
+pub(crate) mod given;
+pub(crate) mod keys;
 mod lists;
 mod load;
 mod place;
@@ -42,7 +42,7 @@ pub use test::{Coverage, TestOutcome, TestReport};
 pub use zones::{Zone, Zones};
 
 use changes::Changes;
-use condition::{Condition, Runner};
+use condition::{Condition, Lists, Runner};
 use template::Template;
 
 /// A policy file, checked whole; immutable.
@@ -152,10 +152,18 @@ impl Rule {
 struct Test {
     name: String,
     at: Stage,
-    given: Given,
-    score: f64,
+    given: TestGiven,
     expect: Expect,
     span: Range<usize>,
+}
+
+/// What a test gives.
+#[derive(Debug, Default)]
+struct TestGiven {
+    facts: Given,
+    score: f64,
+    /// In place of the policy's lists of these names.
+    lists: Lists,
 }
 
 /// What a test expects; what is `None` isn't looked at.
@@ -312,7 +320,12 @@ impl Policy {
 
     /// Runs the tests that stand in the file.
     pub fn run_tests(&self) -> TestReport {
-        test::run(self)
+        test::run(self, &[])
+    }
+
+    /// The same; that these rules did something elsewhere, in cases by example, counts for what the tests hold.
+    pub fn run_tests_beside(&self, seen: &[RuleRecord]) -> TestReport {
+        test::run(self, seen)
     }
 
     fn test_problems(&self) -> Problems {

@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
+use crate::facts::record::RuleRecord;
 use crate::facts::word::Outcome;
 use crate::problem::{Problem, Problems};
 
-use super::{Expect, Judgement, Policy, Test, Verdict};
+use super::decide::judge_by;
+use super::{Expect, Judgement, Policy, Test, TestGiven, Verdict};
 
 /// What came of a policy's tests.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,30 +49,35 @@ pub struct Coverage {
     pub not_matched: bool,
 }
 
-/// Runs all tests.
-pub(super) fn run(policy: &Policy) -> TestReport {
+/// Runs all tests. `seen` is what rules did elsewhere.
+pub(super) fn run(policy: &Policy, seen: &[RuleRecord]) -> TestReport {
     let mut uncovered: Vec<Coverage> = policy
         .rules
         .iter()
         .map(|rule| Coverage { rule: rule.name.clone(), matched: false, not_matched: false })
         .collect();
     let mut tests = Vec::new();
+    note(&mut uncovered, seen);
     for test in &policy.tests {
         let (verdict, after) = judge(policy, test);
-        for record in &after.rules {
-            let Some(coverage) = uncovered.iter_mut().find(|coverage| coverage.rule == record.name) else {
-                continue;
-            };
-            match record.outcome {
-                Outcome::Acted | Outcome::Scored | Outcome::Changed | Outcome::Observed => coverage.matched = true,
-                Outcome::NotMatched => coverage.not_matched = true,
-                Outcome::Excepted | Outcome::Error => {}
-            }
-        }
+        note(&mut uncovered, &after.rules);
         tests.push(outcome(test, &verdict, &after));
     }
     uncovered.retain(|coverage| !(coverage.matched && coverage.not_matched));
     TestReport { tests, uncovered }
+}
+
+fn note(coverages: &mut [Coverage], rules: &[RuleRecord]) {
+    for record in rules {
+        let Some(coverage) = coverages.iter_mut().find(|coverage| coverage.rule == record.name) else {
+            continue;
+        };
+        match record.outcome {
+            Outcome::Acted | Outcome::Scored | Outcome::Changed | Outcome::Observed => coverage.matched = true,
+            Outcome::NotMatched => coverage.not_matched = true,
+            Outcome::Excepted | Outcome::Error => {}
+        }
+    }
 }
 
 /// The failing tests as problems of the file.
@@ -89,8 +96,12 @@ pub(super) fn problems(policy: &Policy) -> Problems {
 }
 
 fn judge(policy: &Policy, test: &Test) -> (Verdict, Judgement) {
-    let mut judgement = Judgement { score: test.score, ..Judgement::default() };
-    let verdict = policy.judge(test.at, &test.given, &mut judgement);
+    let TestGiven { facts, score, lists } = &test.given;
+    let mut judgement = Judgement { score: *score, ..Judgement::default() };
+    // the policy's own could be made, and so can one more of its kind
+    let other = (!lists.is_empty()).then(|| policy.runner.with_lists(lists)).flatten();
+    let by = (policy, other.as_ref().unwrap_or(&policy.runner));
+    let verdict = judge_by(by, test.at, facts, &mut judgement, &mut |_| false);
     (verdict, judgement)
 }
 

@@ -114,7 +114,8 @@ impl Inquiry {
         let began = Instant::now();
         let of_message = self.transaction.as_ref().map(|transaction| transaction.authenticator.clone());
         let Some(authenticator) = of_message else { return Err(Panicked) };
-        let now = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
+        let moment = self.moment.as_ref().map_or_else(Timestamp::now, |moment| moment.timestamp());
+        let now = u64::try_from(moment.as_second()).unwrap_or_default();
         let checks = async { join(authenticator.dkim(signed, now), authenticator.arc(signed, now)).await };
         let (checked, ()) = join(AssertUnwindSafe(checks).catch_unwind(), self.settle()).await;
         match (checked, &mut self.transaction) {

@@ -3,8 +3,8 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 use tokio::sync::Semaphore;
 
 use crate::facts::{Address, Clock, HeaderField, Headers, Message, Mime, Rcpt, Role};
@@ -33,9 +33,12 @@ pub fn read_time_zone() {
     LazyLock::force(&ZONE);
 }
 
-/// The time of day.
-pub(super) fn clock() -> Clock {
-    Clock::at(Timestamp::now(), &ZONE)
+/// The time of day: now, or at a moment that a rehearsal names.
+pub(super) fn clock(moment: Option<&Zoned>) -> Clock {
+    match moment {
+        Some(moment) => Clock::at(moment.timestamp(), moment.time_zone()),
+        None => Clock::at(Timestamp::now(), &ZONE),
+    }
 }
 
 /// The reverse-path.

@@ -13,6 +13,7 @@ mod author;
 mod bad_input;
 mod block_lists;
 mod canonicalization;
+mod cases;
 mod condition;
 mod config;
 mod conformance;

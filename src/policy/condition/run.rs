@@ -24,6 +24,8 @@ use super::{Condition, Lists, Literals, rate};
 pub(in super::super) struct Runner {
     root: Context<'static, 'static>,
     named: Named,
+    lists: Lists,
+    literals: Arc<Literals>,
 }
 
 /// What conditions name of the facts that have records by name: each has a value, found or not.
@@ -50,9 +52,8 @@ impl fmt::Debug for Runner {
 impl Runner {
     /// The scope of a policy. `None` if the library declares functions of these names: its `matches` would compile the pattern on
     /// every call.
-    pub fn new(lists: &Lists, named: Named, literals: Literals) -> Option<Runner> {
+    pub fn new(lists: &Lists, named: Named, literals: Arc<Literals>) -> Option<Runner> {
         let mut root = Context::with_env(Arc::new(Env::stdlib().with_optional_support(false)));
-        let literals = Arc::new(literals);
         let known = Arc::clone(&literals);
         let matches =
             move |This(text): This<Arc<String>>, pattern: Arc<String>| -> Result<cel::Value, ExecutionError> {
@@ -66,7 +67,8 @@ impl Runner {
             holds.map(cel::Value::Bool).ok_or_else(|| not_ready("ip_in"))
         };
         root.add_function("ip_in", ip_in).ok()?;
-        let domain_under = move |name: Arc<String>, parent: Arc<String>| literals.domain_under(&name, &parent);
+        let known = Arc::clone(&literals);
+        let domain_under = move |name: Arc<String>, parent: Arc<String>| known.domain_under(&name, &parent);
         root.add_function("domain_under", domain_under).ok()?;
         let rate = |context: &FunctionContext<'_, '_>, key: Arc<String>, window: Arc<String>| {
             rate::run(context, &key, &window)
@@ -75,7 +77,14 @@ impl Runner {
         for (name, list) in lists {
             root.add_variable_as_val(format!("lists.{name}"), Box::new(NamedList(Arc::clone(list))));
         }
-        Some(Runner { root, named })
+        Some(Runner { root, named, lists: lists.clone(), literals })
+    }
+
+    /// The same, with these lists in place of those of their names.
+    pub fn with_lists(&self, others: &Lists) -> Option<Runner> {
+        let mut lists = self.lists.clone();
+        lists.extend(others.iter().map(|(name, list)| (name.clone(), Arc::clone(list))));
+        Runner::new(&lists, self.named.clone(), Arc::clone(&self.literals))
     }
 
     /// Whether a condition holds; `None` where that hangs on a fact that is not known. What is known decides where it can: `false && x`
