@@ -177,7 +177,7 @@ fn bad_files_of_cases_are_told_all_at_once_each_at_its_place() {
         "did you mean \"reject\"?",
         "did you mean \"dmarc.policy\"?",
         "zone.toml:1:33: bank.example.MX: this is no MX record",
-        "zone.toml:2:31: mail.bank.example.A: this is no A record",
+        "zone.toml:2:32: mail.bank.example.A: this is no A record",
         "did you mean \"TXT\"?",
         "without-files/case.toml",
     ] {

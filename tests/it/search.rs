@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::support::journal_lines::{decided, record, reference, unaligned};
 
 const DAY: u64 = 86_400;
+const DOCS: &str = include_str!("../../docs/explain.md");
 
 /// A journal in ./journal with these records, each in the file of its day.
 fn journal(records: &[Record]) -> TempDir {
@@ -70,6 +71,8 @@ fn the_newest_stand_on_top_a_line_each() {
 ";
     let (code, out, complaint) = said(&gatepost(directory.path(), &["search"]));
     assert_eq!((code, out.as_str(), complaint.as_str()), (Some(0), table, "gatepost: 3 found\n"));
+    let shown: String = table.lines().map(|line| format!("    {line}\n")).collect();
+    assert!(DOCS.contains(&shown), "docs/explain.md shows this table");
     let (_, out, complaint) = said(&gatepost(directory.path(), &["search", "--limit", "1"]));
     assert_eq!((out.lines().count(), out.contains("mx9.evil.example")), (2, true));
     assert_eq!(complaint, "gatepost: 1 found; there may be older ones: --limit, --until\n");
@@ -228,17 +231,19 @@ fn what_was_deferred_and_came_again_is_told() {
     let next_day = attempt(DAY + 5_000, Action::Accept);
     let first = attempt(10, Action::Defer);
     let all = [first.clone(), early, later.clone(), next_day];
+    let told = afterwards(&all);
     assert_eq!(
-        afterwards(&all),
+        told,
         format!(
             "  came again: ref {}, 90 seconds later, deferred\n  came again: ref {}, 16 minutes later, accepted\n",
             reference(100),
             reference(1_000)
         )
     );
-    assert_eq!(afterwards(&[later.clone()]), "", "what was taken is not waited for");
+    assert!(told.lines().all(|line| DOCS.contains(line)), "docs/explain.md shows this");
+    assert_eq!(afterwards(std::slice::from_ref(&later)), "", "what was taken is not waited for");
     let none = "  it has not come again (7 days of the journal were looked through)\n";
-    assert_eq!(afterwards(&[first.clone()]), none);
+    assert_eq!(afterwards(std::slice::from_ref(&first)), none);
     let changes: &[fn(&mut Record)] = &[
         |other| other.facts.client.ip = "198.51.100.1".parse().unwrap(),
         |other| other.facts.mail_from.address = "other@sender.example".into(),

@@ -224,15 +224,16 @@ fn from_lists(record: &Record, read: &Read<'_>) -> Vec<Clause> {
     if !read.has("block_lists") || lists.is_empty() {
         return Vec::new();
     }
+    let ip = record.facts.client.ip;
     let speaks = if record.decision.action == Action::Accept { Speaks::For } else { Speaks::Against };
     let mut clauses: Vec<Clause> = lists
         .iter()
         .filter(|(_, list)| list.listed)
         .map(|(zone, list)| {
-            let what = if list.names.is_empty() {
-                format!("the client {}", record.facts.client.ip)
-            } else {
-                evidence::names(list)
+            let what = match list.names.as_slice() {
+                [] => format!("the client {ip}"),
+                [only] if *only == ip.to_string() => format!("the client {ip}"),
+                _ => evidence::names(list),
             };
             let codes = if list.codes.is_empty() { String::new() } else { format!(" as {}", evidence::codes(list)) };
             (speaks, format!("the list {} has {what}{codes}", fit(zone)))

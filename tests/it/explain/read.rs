@@ -28,7 +28,29 @@ fn check(action: Action, facts: &[&str], change: impl FnOnce(&mut Record), expec
     let mut record = read(forged(), action, facts);
     change(&mut record);
     assert_eq!(summary(&record), expected);
+    shown(&record);
 }
+
+/// The sentences that the documentation shows are said: each is found by a test that says it.
+fn shown(record: &Record) {
+    let told = story(record);
+    let first = told.lines().next().unwrap_or_default();
+    if DOCUMENTED.iter().any(|start| first.starts_with(start)) {
+        assert!(DOCS.contains(&format!("    {first}\n")), "docs/explain.md does not show {first}");
+    }
+}
+
+const DOCS: &str = include_str!("../../../docs/explain.md");
+/// How the sentences there begin.
+const DOCUMENTED: &[&str] = &[
+    "Refused: the author domain bank.example",
+    "Refused: the client 192.0.2.1 has no",
+    "Refused: mailer.example (the domain",
+    "Refused: the list a.example",
+    "Deferred: this sender",
+    "Deferred: 31 transactions",
+    "Quarantined: the score",
+];
 
 const POLICY: &str = r#"
 description = "as the author's domain asks"
@@ -65,6 +87,7 @@ fn a_forgery_is_told_in_one_sentence_as_it_happened() {
             &format!("ref {}, {}, settled at stage data by rule asked-to", record.reference, record.time),
         ]
     );
+    shown(&record);
     assert!(
         story_of_rehearsal(&record).starts_with(
             "Would be refused: the author domain bank.example publishes p=reject, SPF passed only for mailer.example, and no DKIM \

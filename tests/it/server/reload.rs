@@ -64,6 +64,43 @@ fn a_bad_policy_or_configuration_leaves_the_old_ones_in_force() {
     assert!((server.metric("gatepost_reloads_total", &["refused"]) - 3.0).abs() < 0.5);
 }
 
+const KNOWN: &str = r#"
+[lists]
+forwarders = ["127.0.0.0/8"]
+[[rule]]
+name = "all"
+at = "data"
+when = "true"
+except = "forwarded_by(lists.forwarders)"
+action = "reject"
+"#;
+
+/// A known forwarder is let through, over the wire, and the journal says which rule that held back; once it is out of the list, it is not.
+#[test]
+fn the_journal_has_the_override_for_a_known_forwarder_until_a_reload_takes_it_out() {
+    let empty = KNOWN.replace("[\"127.0.0.0/8\"]", "[]");
+    let server = Server::start(Setup { policy: Some(KNOWN), ..Setup::default() });
+    let mut client = server.dial();
+    client.expect("EHLO client.example", 250);
+    begin(&mut client);
+    finish(&mut client, 250);
+    // a test that the list as it stands would fail, with a list of its own: it holds, and the reload is taken
+    let test = "[[test]]\nname = \"x\"\ngiven = { \"lists.forwarders\" = [\"mx.uni.example\"], \"client.name\" = \"mx.uni.example\" }\n\
+                expect = { action = \"accept\", excepted = [\"all\"] }\n";
+    server.write("policy.toml", &format!("{empty}{test}"));
+    reload(&server, APPLIED);
+    begin(&mut client);
+    finish(&mut client, 550);
+    let records = wait_for("two records", || Some(server.journal()).filter(|records| records.len() == 2));
+    let outcomes: Vec<_> =
+        records.iter().map(|record| (&record["rules"][0]["outcome"], &record["rules"][0]["action"])).collect();
+    assert_eq!(outcomes[0], (&"excepted".into(), &"reject".into()), "{outcomes:?}");
+    assert_eq!(outcomes[1].0, &serde_json::Value::from("acted"), "{outcomes:?}");
+    assert_eq!(records[0]["decision"]["action"], "accept");
+    let counted = server.metric("gatepost_rules_total", &["all", "excepted"]);
+    assert!((counted - 1.0).abs() < 0.5, "{counted}");
+}
+
 #[test]
 fn new_sessions_have_the_new_recipients_and_a_session_keeps_its_own() {
     let server = Server::start(Setup { policy: Some(TAKES), ..Setup::default() });
