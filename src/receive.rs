@@ -12,6 +12,7 @@ mod account;
 mod carry_out;
 mod ending;
 mod evidence;
+mod failing;
 mod incoming;
 mod judge;
 mod lookups;

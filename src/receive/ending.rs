@@ -15,6 +15,7 @@ use crate::smtp::reply::{self, Reply};
 
 use super::account::{self, End};
 use super::carry_out::{self, Acknowledged, Carrier, Trace, Trouble};
+use super::failing;
 use super::incoming::Arrived;
 use super::judge::{self, Judged};
 use super::transaction::{Accepted, Refusal, Standing, Transaction};
@@ -238,6 +239,7 @@ impl Inquiry {
     /// Tells the metrics, the log and the journal.
     pub(super) fn account(&mut self, transaction: &Transaction, end: End) {
         let record = account::record(transaction, &end);
+        failing::tell(&record);
         self.receiver.metrics.transaction(&record);
         if !record.delivery.is_empty() {
             self.receiver.metrics.delivered(end.deliver);

@@ -2,7 +2,7 @@
 
 mod connections;
 mod ending;
-mod lists;
+mod policies;
 mod reload;
 mod tls;
 mod trouble;

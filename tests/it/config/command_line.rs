@@ -32,7 +32,7 @@ fn wrong_arguments_exit_2_with_one_line_that_says_where_help_is() {
         (&["serve", "--config"], "'--config <FILE>'", "gatepost serve --help"),
         (&["try"], "--config <FILE> --ip <IP>", "gatepost try --help"),
         (&["try", "--config", "x", "--ip", "1.2.3"], "'1.2.3'", "gatepost try --help"),
-        (&["explain"], "<REF>", "gatepost explain --help"),
+        (&["explain"], "<REF|MESSAGE-ID>", "gatepost explain --help"),
         (&["config"], "no command is given", "gatepost config --help"),
         (&["config", "check"], "<FILE>", "gatepost config check --help"),
         (&["policy", "test", "a", "b"], "'b'", "gatepost policy test --help"),

@@ -1,4 +1,4 @@
-//! Lists of policies whose files change while the real program runs.
+//! Policies in the real program: lists whose files change, and rules that fail.
 
 use crate::support::server::{Server, Setup, code, wait_for};
 
@@ -73,4 +73,25 @@ fn a_list_that_cannot_be_taken_leaves_the_old_one_in_force() {
     server.write("banned.txt", "second.example\n");
     wait_until_counted(&server, "applied", 1.0);
     assert_eq!((answer(&server, "first.example"), answer(&server, "second.example")), (250, 550));
+}
+
+#[test]
+fn a_rule_that_can_not_be_run_costs_its_own_outcome_and_is_logged_once_a_minute() {
+    let policy = "description = \"a rule that fails\"\n[[rule]]\nname = \"divides\"\nat = \"data\"\naction = \"reject\"\n\
+        when = \"1 / (message.bytes - message.bytes) == 1\"\n";
+    let server = Server::start(Setup { policy: Some(policy), ..Setup::default() });
+    for _ in 0..3 {
+        let mut client = server.dial();
+        client.expect("EHLO client.example", 250);
+        client.expect("MAIL FROM:<a@sender.example>", 250);
+        client.expect("RCPT TO:<alice@receiver.example>", 250);
+        client.expect("DATA", 354);
+        client.expect("From: <a@sender.example>\r\n\r\nhello\r\n.", 250);
+    }
+    assert_eq!(server.delivered("alice").len(), 3);
+    assert!((server.metric("gatepost_rules_total", &["divides", "error"]) - 3.0).abs() < 0.5);
+    let told = || server.log().matches("conditions of rules could not be run").count();
+    wait_for("the log tells of it", || (told() > 0).then_some(()));
+    wait_for("the last transaction is logged", || (server.log().matches("action=accept").count() >= 3).then_some(()));
+    assert_eq!(told(), 1, "{}", server.log());
 }
