@@ -217,6 +217,7 @@ impl Inquiry {
             authenticator,
             lookups,
             counted: false,
+            put_off: false,
             accepted: Vec::new(),
             tried: Vec::new(),
             tried_more: 0,

@@ -22,6 +22,8 @@ pub(super) struct End {
     /// The reply that ended it, where there was one.
     pub reply: Option<Reply>,
     pub rules: Vec<RuleRecord>,
+    /// What rules did for other recipients: the record has no place for it, but it counts.
+    pub other_rules: Vec<RuleRecord>,
     pub score: f64,
     /// What rules could read of the recipients.
     pub rcpt: Rcpt,
@@ -49,6 +51,7 @@ impl End {
             grounds: refusal.grounds,
             reply: Some(refusal.reply),
             rules: refusal.rules,
+            other_rules: Vec::new(),
             score: refusal.score,
             rcpt: refusal.rcpt,
             by_recipient: Vec::new(),
@@ -71,6 +74,7 @@ impl End {
             grounds: Grounds::default(),
             reply: None,
             rules: Vec::new(),
+            other_rules: Vec::new(),
             score: 0.0,
             rcpt: Rcpt::default(),
             by_recipient: Vec::new(),

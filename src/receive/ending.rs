@@ -1,7 +1,8 @@
 //! How recipients, messages and transactions end: the reply's last words, and the account of it.
 
 use crate::authenticate::header::{authentication_results, without_ours};
-use crate::facts::record::Recipient;
+use crate::facts::record::{Recipient, RuleRecord};
+use crate::facts::word::GreylistResult;
 use crate::facts::{Rcpt, Role, Stage};
 use crate::message::content::Content;
 use crate::message::header::HeaderDefect;
@@ -60,8 +61,13 @@ impl Inquiry {
         if let Some(transaction) = &mut self.transaction {
             let mut noted = recipient(path, local, &reply);
             noted.decision = refusal.by_rule();
+            let greylist = transaction.facts.greylist.result;
+            transaction.put_off |= local.is_some() && matches!(greylist, GreylistResult::New | GreylistResult::Early);
             transaction.note_recipient(noted);
-            transaction.refused = Some(refusal);
+            if let Some(earlier) = transaction.refused.replace(refusal) {
+                // the record tells of the last one only
+                earlier.rules.iter().for_each(|rule| self.receiver.metrics.rule(rule));
+            }
         }
         reply
     }
@@ -119,7 +125,8 @@ impl Inquiry {
         let policy = judged.first().map_or_else(|| policy_of(transaction), |one| one.policy.record());
         let by_recipient = judge::by_recipient(judged);
         if let Some(refusal) = judge::refusal(judged) {
-            return End { by_recipient, ..End::refused(refusal, policy) };
+            let other_rules = other_rules(judged, &refusal.rules);
+            return End { by_recipient, other_rules, ..End::refused(refusal, policy) };
         }
         let Some(first) = judged.first() else {
             // only a rehearsal gets here without a recipient
@@ -131,6 +138,7 @@ impl Inquiry {
             rule: first.verdict.rule().to_owned(),
             grounds: first.judgement.grounds.clone(),
             rules: first.judgement.rules.clone(),
+            other_rules: other_rules(judged, &first.judgement.rules),
             score: first.judgement.score,
             rcpt: first.rcpt.clone(),
             by_recipient,
@@ -241,6 +249,9 @@ impl Inquiry {
         let record = account::record(transaction, &end);
         failing::tell(&record);
         self.receiver.metrics.transaction(&record);
+        let refused = transaction.refused.iter().filter(|refused| refused.rules != end.rules);
+        let others = refused.flat_map(|refused| &refused.rules).chain(&end.other_rules);
+        others.for_each(|rule| self.receiver.metrics.rule(rule));
         if !record.delivery.is_empty() {
             self.receiver.metrics.delivered(end.deliver);
         }
@@ -256,6 +267,13 @@ impl Inquiry {
             journal.record_veiled(record);
         }
     }
+}
+
+/// What rules did for the recipients that the record does not tell of, once for each standing.
+fn other_rules(judged: &[Judged<'_>], told: &[RuleRecord]) -> Vec<RuleRecord> {
+    let told = judged.iter().position(|one| one.judgement.rules == told);
+    let others = judged.iter().enumerate().filter(|(index, _)| Some(*index) != told);
+    others.flat_map(|(_, one)| one.judgement.rules.iter().cloned()).collect()
 }
 
 /// The policy that is named where no recipient's was asked.

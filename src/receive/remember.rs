@@ -3,13 +3,13 @@
 use crate::facts::rate::{Counted, Rate};
 use crate::facts::table::{self, FactSet};
 use crate::facts::word::Action;
-use crate::facts::{Facts, Greylist, Rcpt, Stage};
+use crate::facts::{Facts, Greylist, Rcpt, Role, Stage};
 use crate::policy::Policy;
 use crate::state::{State, now};
 
 use super::Inquiry;
 use super::account::End;
-use super::transaction::Transaction;
+use super::transaction::{Standing, Transaction};
 
 /// Greylisting's facts.
 const GREYLIST: &str = "greylist";
@@ -100,7 +100,7 @@ impl Inquiry {
         let rates = transaction.policies.rates(Counted::Messages);
         let was_accepted = end.action == Action::Accept && !end.delivery.is_empty();
         let greylists = transaction.greylists_at_data();
-        let learns = was_accepted && transaction.policies.greylist();
+        let learns = was_accepted && vouches(transaction);
         if !(greylists || learns || !rates.is_empty()) {
             return;
         }
@@ -119,11 +119,18 @@ impl Inquiry {
     }
 }
 
-/// The facts of the message as a whole: its recipients have a role where they share it.
+/// Whether an accepted message says that its sender waits when it is asked to: a recipient whose policy greylists took it, and
+/// nobody of the transaction was put off. What postmaster and abuse take says nothing: they take it from everybody.
+fn vouches(transaction: &Transaction) -> bool {
+    let ordinary = |standing: &Standing| standing.role == Role::Ordinary && standing.policy.greylists();
+    !transaction.put_off && transaction.accepted.iter().any(|accepted| ordinary(&accepted.standing))
+}
+
+/// The facts of the message as a whole. Its role is that of any recipient who has one: a report to postmaster must not wait because
+/// somebody else gets it, too.
 fn of_message(transaction: &Transaction) -> Facts {
     let mut roles = transaction.accepted.iter().map(|accepted| accepted.standing.role);
-    let first = roles.next().unwrap_or_default();
-    let role = if roles.all(|role| role == first) { first } else { Default::default() };
+    let role = roles.find(|role| *role != Role::Ordinary).unwrap_or_default();
     Facts { rcpt: Rcpt { role, ..Rcpt::default() }, ..transaction.facts.clone() }
 }
 

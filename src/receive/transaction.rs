@@ -32,8 +32,6 @@ pub struct Policies {
     of: Arc<Assignment>,
     /// What any of them asks to be counted.
     rates: Arc<BTreeSet<Rate>>,
-    /// Whether any of them greylists.
-    greylist: bool,
     mixed: Mixed,
 }
 
@@ -47,18 +45,12 @@ impl Policies {
     ) -> Self {
         let each = || all.iter().copied().chain([&default]);
         let rates = each().flat_map(|policy| policy.rates().iter().copied()).collect();
-        let greylist = each().any(|policy| policy.greylists());
-        Policies { default, of: Arc::new(of), rates: Arc::new(rates), greylist, mixed: Mixed::default() }
+        Policies { default, of: Arc::new(of), rates: Arc::new(rates), mixed: Mixed::default() }
     }
 
     /// The rates that any policy asks for and that count such things.
     pub(super) fn rates(&self, counted: Counted) -> Vec<Rate> {
         self.rates.iter().copied().filter(|rate| rate.counted() == counted).collect()
-    }
-
-    /// Whether any policy greylists.
-    pub(super) fn greylist(&self) -> bool {
-        self.greylist
     }
 
     /// What becomes of transactions whose recipients' policies may answer differently after DATA.
@@ -155,6 +147,8 @@ pub(super) struct Transaction {
     pub lookups: Lookups,
     /// Counted in the rates of transactions.
     pub counted: bool,
+    /// A recipient was refused to whom the sender is new, or too early, to greylisting.
+    pub put_off: bool,
     pub accepted: Vec<Accepted>,
     pub tried: Vec<Recipient>,
     pub tried_more: u64,

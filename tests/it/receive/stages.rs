@@ -120,6 +120,9 @@ fn a_rule_of_rcpt_refuses_one_recipient_and_not_the_others() {
     assert_eq!(told(0), ("local.example", Some(Role::Ordinary), &None));
     assert_eq!(told(1), ("local.example", Some(Role::Ordinary), &Some(refused)));
     assert_eq!(told(2), ("", None, &None), "no rule refused it");
+    // the record tells of alice's rules; bob's count all the same
+    assert_eq!(site.metric("gatepost_rules_total", &["bob-is-away", "acted"]), 1.0);
+    assert_eq!(site.metric("gatepost_rules_total", &["bob-is-away", "not matched"]), 1.0);
     assert_eq!(site.delivered("local.example/alice").len(), 1);
     assert_eq!(site.all_files().len(), 1);
 }

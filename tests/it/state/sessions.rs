@@ -92,6 +92,31 @@ fn a_bounce_to_postmaster_does_not_wait() {
 }
 
 #[test]
+fn what_postmaster_takes_makes_nobody_known() {
+    let policy = AT_RCPT.replace("when = \"", "when = \"rcpt.role == '' && ");
+    let site = site(&policy, SLOW);
+    let mut client = site.dial();
+    for _ in 0..2 {
+        client.begin("x@sender.example", &["postmaster"]);
+        client.expect("RCPT TO:<alice@local.example>", "451 4.7.1");
+        client.data(message("x@sender.example")).is("250");
+        client.expect("MAIL FROM:<x@sender.example>", "250");
+        client.expect("RCPT TO:<alice@local.example>", "451 4.7.1");
+        client.expect("RSET", "250");
+    }
+    site.wait_for_metric("gatepost_state_entries", &["known"], 0.0);
+}
+
+#[test]
+fn a_bounce_to_postmaster_and_others_does_not_wait_at_data() {
+    let site = site(&AT_RCPT.replace("at = \"rcpt\"", "at = \"data\""), SLOW);
+    let mut client = site.dial();
+    client.begin("", &["postmaster"]);
+    client.say("RCPT TO:<alice@local.example>");
+    client.data(message("mailer-daemon@sender.example")).is("250");
+}
+
+#[test]
 fn one_that_only_observes_delays_nobody_and_tells_whom_it_would_have() {
     let policy = AT_RCPT.replace("action = \"defer\"", "action = \"defer\"\nobserve = true");
     let site = site(&policy, SLOW);
