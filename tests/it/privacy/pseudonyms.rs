@@ -285,7 +285,7 @@ fn a_client_can_not_change_what_was_answered_or_which_policy_judged() {
 fn what_a_pseudonym_stands_for_is_not_known_to_a_replay() {
     let facts = ["client.ip", "mail_from.address", "mail_from.local", "mail_from.domain"];
     let mut set = FactSet::default();
-    facts.iter().for_each(|name| drop(set.insert(table::find(name).unwrap())));
+    facts.iter().for_each(|name| set.insert(table::find(name).unwrap()));
     let wanted = Wanted::of(&set);
     let known = |record: &Record| {
         let line = serde_json::to_string(record).unwrap();
