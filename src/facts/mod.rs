@@ -5,6 +5,7 @@
 
 mod clock;
 pub mod header;
+pub mod hidden;
 pub mod rate;
 pub mod record;
 pub mod recorded;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::hidden::{is_hidden, is_pseudonym};
 use super::table::{self, Fact, FactSet, FactSource, Value};
 use super::word::{Action, IprevResult, Role, Stage};
 
@@ -16,12 +17,14 @@ use super::word::{Action, IprevResult, Role, Stage};
 const ALWAYS: &[&str] = &[
     "client.ip",
     "client.name",
+    "client.port",
     "client.trusted",
     "from.domain",
     "helo",
     "helo_check.kind",
     "iprev.name",
     "iprev.result",
+    "mail_from.address",
     "mail_from.domain",
     "reverse_mx.mail_from.domain",
     "reverse_mx.ptr.domain",
@@ -155,6 +158,7 @@ impl Tried<'_> {
     pub fn find(&self, fact: &'static Fact) -> Option<Value<'_>> {
         let (local, domain) = self.address.rsplit_once('@').unwrap_or((&self.address, ""));
         match fact.name {
+            "rcpt.address" | "rcpt.local" if is_hidden(&self.address) => None,
             "rcpt.address" => Some(Value::text(&self.address)),
             "rcpt.local" => Some(Value::String(unquoted(local))),
             "rcpt.domain" if !self.domain.is_empty() => Some(Value::text(&self.domain)),
@@ -213,6 +217,21 @@ impl<'a> Recorded<'a> {
         }
     }
 
+    /// Whether something else stands in the place of a fact: a pseudonym, `~erased`, or the network of a client. Clients may call
+    /// themselves what looks like a pseudonym, but a record without names has no port either.
+    fn is_hidden(&self, fact: &str) -> bool {
+        let sender = self.text("mail_from.address");
+        match fact {
+            "client.ip" => {
+                let mut addresses = self.recipients.iter().map(|tried| tried.address.as_ref()).chain([sender]);
+                let of = |address: &str| is_pseudonym(address.rsplit_once('@').map_or(address, |(local, _)| local));
+                matches!(self.slot("client.port"), Some(Value::Int(0))) && addresses.any(of)
+            }
+            "mail_from.address" | "mail_from.local" => is_hidden(sender),
+            _ => false,
+        }
+    }
+
     fn slot(&self, name: &str) -> Option<&Value<'a>> {
         let slot = *self.wanted.slots.get(table::index(name)?)?;
         self.values.get(slot?)?.as_ref()
@@ -262,7 +281,7 @@ impl FactSource for Recorded<'_> {
     }
 
     fn find<'b>(&'b self, fact: &'static Fact) -> Option<Value<'b>> {
-        self.slot(fact.name).cloned()
+        if self.is_hidden(fact.name) { None } else { self.slot(fact.name).cloned() }
     }
 
     fn is_whole(&self) -> bool {

@@ -70,7 +70,10 @@ fn note(journal: &Journal, erased: &Erased) -> Result<Exit, Exit> {
     let note = Note { lines: Some(erased.changed + erased.removed), ..Note::default() };
     let entry = Entry { at: Timestamp::now(), event: Event::Erase, note };
     match audit::append(&journal.directory, entry, journal.keep_audit) {
-        Ok(_) => Ok(Exit::Fine),
+        Ok(appended) => {
+            appended.trouble.iter().for_each(|trouble| complain(&format!("the address is erased; {trouble}")));
+            Ok(Exit::Fine)
+        }
         Err(error) => {
             complain(&format!("the address is erased, but the audit can't be written: {error}"));
             Err(Exit::Failed)

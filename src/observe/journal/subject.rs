@@ -8,13 +8,12 @@ use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
 
 use super::keys::Spellings;
+pub use crate::facts::hidden::ERASED;
 use crate::facts::record::Record;
-use crate::observe::pseudonym::is_pseudonym;
+use crate::observe::pseudonym::{codes_and_text, is_pseudonym};
 
-/// What stands where an address was taken out.
-pub const ERASED: &str = "~erased";
 /// Fields that hold free text, or that a client fills as it likes: the local-part alone is taken out of them too.
-const FREE: &[&str] = &["reply", "why", "trouble", "headers", "mime", "local", "helo", "policy"];
+const FREE: &[&str] = &["reply", "why", "trouble", "headers", "mime", "local", "helo"];
 
 /// An address that is looked for in lines.
 pub struct Subject {
@@ -124,6 +123,12 @@ impl Subject {
             Value::Array(items) => items.iter_mut().for_each(|item| self.take_out(item, free)),
             Value::Object(fields) => {
                 for (name, item) in fields.iter_mut() {
+                    // a local-part may look like a code
+                    if let ("reply", Value::String(reply)) = (name.as_str(), &mut *item) {
+                        let (codes, text) = codes_and_text(reply);
+                        *reply = format!("{codes}{}", self.without_local(&self.without(text)));
+                        continue;
+                    }
                     self.take_out(item, free || FREE.contains(&name.as_str()));
                 }
             }

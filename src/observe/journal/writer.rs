@@ -21,7 +21,7 @@ const CHUNK_OCTETS: usize = 1024 * 1024;
 pub fn run(shared: &Shared) {
     begin(shared);
     let mut files = Files { shared, open: None, newest: None };
-    let mut audit = Audit { shared, waiting: VecDeque::new(), failing: false };
+    let mut audit = Audit { shared, waiting: VecDeque::new(), failing: false, troubled: false };
     while let Some((mut batch, notes)) = take(shared, audit.failing) {
         audit.write(notes);
         while let Err(error) = files.write(&mut batch) {
@@ -74,6 +74,8 @@ struct Audit<'a> {
     shared: &'a Shared,
     waiting: VecDeque<audit::Entry>,
     failing: bool,
+    /// Whether something beside the last line did not work, which is said once.
+    troubled: bool,
 }
 
 impl Audit<'_> {
@@ -82,8 +84,14 @@ impl Audit<'_> {
         while let Some(entry) = self.waiting.front() {
             let event = entry.event;
             match audit::append(&self.shared.directory, entry.clone(), self.shared.keep_audit) {
-                Ok(sha256) => {
+                Ok(audit::Appended { sha256, trouble }) => {
                     self.waiting.pop_front();
+                    let troubled = !trouble.is_empty();
+                    self.shared.counters.audit_errors.fetch_add(u64::from(troubled), Ordering::Relaxed);
+                    if troubled && !self.troubled {
+                        tracing::warn!(trouble = trouble.join("; "), "the audit is written, but not all beside it");
+                    }
+                    self.troubled = troubled;
                     self.shared.counters.audit_written.fetch_add(1, Ordering::Relaxed);
                     if std::mem::take(&mut self.failing) {
                         tracing::info!("the audit is written again");

@@ -14,14 +14,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use aws_lc_rs::hmac;
 use unicode_normalization::UnicodeNormalization;
 
+use crate::facts::hidden::{CHARACTERS, DIGITS};
+pub use crate::facts::hidden::{MARK, is_pseudonym};
 pub use host::spelled;
-
-/// What every pseudonym begins with.
-pub const MARK: &str = "~k";
-/// Characters of a pseudonym behind its mark: 80 bits.
-const CHARACTERS: usize = 16;
-/// Crockford's base32 in lower case.
-const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+pub use text::codes_and_text;
 
 /// A week's key. Its secret is never shown.
 pub struct Key {
@@ -111,12 +107,6 @@ pub fn network(ip: IpAddr) -> IpAddr {
         IpAddr::V4(ip) => IpAddr::V4(Ipv4Addr::from(u32::from(ip) & 0xffff_ff00)),
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from(u128::from(ip) & !((1 << 80) - 1))),
     }
-}
-
-/// Whether a local-part is a pseudonym of ours.
-pub fn is_pseudonym(local: &str) -> bool {
-    let rest = local.strip_prefix(MARK);
-    rest.is_some_and(|rest| rest.len() == CHARACTERS && rest.bytes().all(|octet| DIGITS.contains(&octet)))
 }
 
 /// The address in an address literal of RFC 5321 §4.1.3.

@@ -35,6 +35,22 @@ impl Key {
     }
 }
 
+/// A reply's codes with the space behind them, and its text: three digits (RFC 5321 §4.2), and an enhanced code (RFC 3463 §2) if there is
+/// one. Nobody's name is in the codes, whatever a client calls itself.
+pub fn codes_and_text(reply: &str) -> (&str, &str) {
+    let is_code = |word: &str| word.len() == 3 && word.bytes().all(|octet| octet.is_ascii_digit());
+    let is_number = |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|octet| octet.is_ascii_digit());
+    let is_enhanced = |word: &str| word.split('.').count() == 3 && word.split('.').all(is_number);
+    let behind = |from: usize, fits: &dyn Fn(&str) -> bool| {
+        let rest = reply.get(from..)?;
+        let end = rest.find([' ', '-']).unwrap_or(rest.len());
+        fits(rest.get(..end)?).then(|| (from + end + 1).min(reply.len()))
+    };
+    let Some(code) = behind(0, &is_code) else { return ("", reply) };
+    let end = behind(code, &is_enhanced).unwrap_or(code);
+    reply.split_at_checked(end).unwrap_or(("", reply))
+}
+
 /// Where the local-part begins that ends at the text's end.
 fn local_start(text: &str) -> usize {
     if text.ends_with('"') && text.len() > 1 {

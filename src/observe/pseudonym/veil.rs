@@ -1,14 +1,14 @@
 //! A decision record without names: every field of it is here, as what it is.
 //!
 //! Structs are taken apart by name, so that a new field cannot be forgotten. It is one of these: *clear* (words of closed sets,
-//! numbers, domains of mail, names of rules), an *address*, a *host* (clear, unless it spells the client's address), a *path* below the
+//! numbers, domains of mail, names of rules and of policies' files), an *address*, a *host* (clear, unless it spells the client's address), a *path* below the
 //! Maildir root, or *text*, in which every name that the record knows from elsewhere, every address and every host's address is
 //! replaced. In doubt it is text.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::{Key, MARK, is_name, network};
+use super::{Key, MARK, codes_and_text, is_name, network};
 use crate::facts::record::{
     DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, RecipientDecision, Record, RuleRecord,
 };
@@ -49,8 +49,8 @@ const MAILBOXES: &[&str] = &[
 const IDENTIFIERS: &[&str] = &["content-id", "in-reply-to", "message-id", "references", "resent-message-id"];
 /// How much of a fact's value a reply holds, in characters.
 const IN_A_REPLY: usize = 100;
-/// Texts that are longer than this, in octets, may end in the middle of a value.
-const LONG_REPLY: usize = 440;
+/// Texts that are longer than this, in octets and without a reply's codes, may end in the middle of a value.
+const LONG_REPLY: usize = 425;
 
 impl Key {
     /// Takes the names out of a record.
@@ -222,6 +222,14 @@ impl Veil<'_> {
         self.memo.insert(before, text.clone());
     }
 
+    /// A reply keeps its codes: a client whose local-part looks like one must not change what was answered.
+    fn reply(&mut self, reply: &mut String) {
+        let (codes, text) = codes_and_text(reply);
+        let (codes, mut text) = (codes.to_owned(), text.to_owned());
+        self.text(&mut text);
+        *reply = codes + &text;
+    }
+
     fn texts(&mut self, texts: &mut [String]) {
         texts.iter_mut().for_each(|text| self.text(text));
     }
@@ -236,17 +244,18 @@ impl Veil<'_> {
             recipients,
             recipients_more: _,
             rules,
-            policy: PolicyRecord { file, sha256: _ },
+            policy: PolicyRecord { file: _, sha256: _ },
             decision: DecisionRecord { action: _, rule: _, reply, why, read: _ },
             delivery,
             trouble,
             timings_us: _,
         } = record;
         // texts first, while `known` is all that is needed of the rest
-        [file, reply, why, trouble].into_iter().for_each(|text| self.text(text));
+        self.reply(reply);
+        [why, trouble].into_iter().for_each(|text| self.text(text));
         for RuleRecord { name: _, at: _, outcome: _, action: _, score: _ } in rules {}
         for Recipient { address, mailboxes, reply, domain, role: _, decision } in recipients {
-            self.text(reply);
+            self.reply(reply);
             self.host(domain);
             if let Some(RecipientDecision { action: _, rule: _, instead_of: _ }) = decision {}
             self.address(address);

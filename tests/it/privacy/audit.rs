@@ -23,7 +23,7 @@ fn note(file: &str) -> Note {
 }
 
 fn add(directory: &Path, file: &str) -> String {
-    append(directory, Entry { at: Timestamp::now(), event: Event::Reload, note: note(file) }, YEAR).unwrap()
+    append(directory, Entry { at: Timestamp::now(), event: Event::Reload, note: note(file) }, YEAR).unwrap().sha256
 }
 
 fn chain(directory: &Path) -> PathBuf {
@@ -155,6 +155,44 @@ fn a_crash_between_a_line_and_the_note_of_it_is_no_harm() {
     add(directory.path(), "b");
     fs::write(directory.path().join("audit.head"), head).unwrap();
     assert!(matches!(verify(directory.path(), None).unwrap(), Verdict::Whole { lines: 2, .. }));
+}
+
+#[test]
+fn what_knows_the_last_line_is_never_more_than_one_behind() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path();
+    add(path, "a");
+    // the note of the last line can't be written any more
+    let in_the_way = path.join(".audit.head.tmp");
+    fs::create_dir(&in_the_way).unwrap();
+    let try_one = |file| append(path, Entry { at: Timestamp::now(), event: Event::Reload, note: note(file) }, YEAR);
+    let second = try_one("b").unwrap();
+    assert!(second.trouble.len() == 1 && second.trouble[0].contains("audit.head"), "{second:?}");
+    for _ in 0..3 {
+        assert!(try_one("c").is_err());
+        assert_eq!(lines(path).len(), 2, "a line that is tried again is not added again");
+        assert!(matches!(verify(path, None).unwrap(), Verdict::Whole { lines: 2, .. }));
+    }
+    fs::remove_dir(&in_the_way).unwrap();
+    assert!(try_one("c").unwrap().trouble.is_empty());
+    assert!(matches!(verify(path, None).unwrap(), Verdict::Whole { lines: 3, .. }));
+}
+
+#[test]
+fn a_month_whose_time_is_over_is_retired_once() {
+    let directory = four();
+    let old = directory.path().join("audit-2020-01.chain");
+    fs::rename(chain(directory.path()), &old).unwrap();
+    let aside = directory.path().join("aside");
+    fs::copy(&old, &aside).unwrap();
+    add(directory.path(), "e");
+    // as if it could not be removed
+    fs::rename(&aside, &old).unwrap();
+    add(directory.path(), "f");
+    assert!(!old.exists());
+    let retired = lines(directory.path()).iter().filter(|line| line.contains("\"event\":\"retired\"")).count();
+    assert_eq!((retired, lines(directory.path()).len()), (1, 3));
+    assert!(matches!(verify(directory.path(), None).unwrap(), Verdict::Whole { lines: 3, first: 5, .. }));
 }
 
 #[test]

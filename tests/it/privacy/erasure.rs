@@ -61,6 +61,24 @@ fn ways() -> Vec<(&'static str, Put)> {
 }
 
 #[test]
+fn the_codes_of_a_reply_and_the_name_of_a_policy_are_nobodys() {
+    for local in ["250", "2.1.5", "default"] {
+        let directory = TempDir::new().unwrap();
+        let mut about = stranger("2026-11-22T10:00:00.000Z", 1);
+        about.facts.mail_from.address = format!("{local}@example.com");
+        about.decision.reply = format!("250 2.1.5 for {local}");
+        about.policy.file = "policies/default.toml".into();
+        write(directory.path(), [about.clone()]);
+        let subject = subject(directory.path(), &format!("{local}@example.com"));
+        assert_eq!(erase(directory.path(), &subject, false).unwrap().changed, 1);
+        let left = gatepost::observe::journal::find(directory.path(), &about.reference).unwrap().unwrap();
+        assert_eq!(left.facts.mail_from.address, "~erased@example.com");
+        assert_eq!(left.decision.reply, "250 2.1.5 for ~erased");
+        assert_eq!(left.policy.file, "policies/default.toml");
+    }
+}
+
+#[test]
 fn every_trace_goes_and_nothing_else() {
     for (way, put) in ways() {
         let directory = TempDir::new().unwrap();

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use gatepost::facts::record::Record;
+use gatepost::facts::recorded::{Recorded, Wanted};
+use gatepost::facts::table::{self, FactSet, FactSource};
 use gatepost::facts::{Attachment, BlockList, Dkim, Facts, HeaderField, Mime, Tls};
 use gatepost::observe::journal::{Journal, Settings, Spellings, find};
 use gatepost::observe::pseudonym::{Key, is_pseudonym, network, spelled};
@@ -173,6 +175,7 @@ const CLEAR: &[&str] = &[
     "rules.name",
     "rules.at",
     "rules.outcome",
+    "policy.file",
     "policy.sha256",
     "decision.action",
     "decision.rule",
@@ -249,7 +252,6 @@ fn texts_lose_what_the_record_knows_from_elsewhere() {
     quoting.decision.reply =
         format!("550 5.7.1 NO: {cut} via h-192-0-2-1.isp.example, no.bank.example, alice ref=01ABC");
     quoting.decision.why = format!("{} longlongauth", "x".repeat(790));
-    quoting.policy.file = "policies/alice.toml".into();
     key().veil(&mut quoting);
     let reply = &quoting.decision.reply;
     for gone in ["longlong", "192-0-2-1", "alice", "NO:"] {
@@ -257,11 +259,53 @@ fn texts_lose_what_the_record_knows_from_elsewhere() {
     }
     assert!(reply.contains("no.bank.example") && reply.ends_with("ref=01ABC"), "{reply}");
     assert!(!quoting.decision.why.contains("longlong"), "{}", quoting.decision.why);
-    assert!(
-        !quoting.policy.file.contains("alice") && quoting.policy.file.ends_with(".toml"),
-        "{}",
-        quoting.policy.file
-    );
+}
+
+#[test]
+fn a_client_can_not_change_what_was_answered_or_which_policy_judged() {
+    for (local, reply) in [("250", "250 2.1.5 Recipient OK"), ("2.1.5", "250 2.1.5 OK"), ("550", "550 no 550 there")] {
+        let mut one = full();
+        one.facts.mail_from.address = format!("{local}@bank.example");
+        one.decision.reply = reply.into();
+        one.recipients[0].reply = reply.into();
+        key().veil(&mut one);
+        let codes: String = reply.chars().take_while(|c| !c.is_ascii_alphabetic()).collect();
+        assert!(one.decision.reply.starts_with(&codes), "{}", one.decision.reply);
+        assert!(one.recipients[0].reply.starts_with(&codes), "{}", one.recipients[0].reply);
+        assert!(!one.decision.reply[codes.len()..].contains(local), "{}", one.decision.reply);
+    }
+    let mut one = full();
+    one.facts.mail_from.address = "default@bank.example".into();
+    one.policy.file = "policies/default.toml".into();
+    key().veil(&mut one);
+    assert_eq!(one.policy.file, "policies/default.toml");
+}
+
+#[test]
+fn what_a_pseudonym_stands_for_is_not_known_to_a_replay() {
+    let facts = ["client.ip", "mail_from.address", "mail_from.local", "mail_from.domain"];
+    let mut set = FactSet::default();
+    facts.iter().for_each(|name| set.insert(table::find(name).unwrap()));
+    let wanted = Wanted::of(&set);
+    let known = |record: &Record| {
+        let line = serde_json::to_string(record).unwrap();
+        let recorded = Recorded::read(line.as_bytes(), &wanted).unwrap();
+        let known = |name: &&&str| recorded.find(table::find(name).unwrap()).is_some();
+        let known: Vec<String> = facts.iter().filter(known).map(|name| (*name).to_owned()).collect();
+        let rcpt = ["rcpt.address", "rcpt.local", "rcpt.domain"]
+            .map(|name| recorded.recipients[0].find(table::find(name).unwrap()).is_some());
+        (known, rcpt)
+    };
+    let mut clear = full();
+    clear.facts.client.port = 0;
+    assert_eq!(known(&clear), (facts.map(String::from).to_vec(), [true; 3]));
+    let mut veiled = full();
+    key().veil(&mut veiled);
+    assert_eq!(known(&veiled), (vec!["mail_from.domain".into()], [false, false, true]));
+    // a client that calls itself so hides no address of its own
+    let mut forged = full();
+    (forged.facts.client.port, forged.facts.mail_from.address) = (4_711, veiled.facts.mail_from.address.clone());
+    assert_eq!(known(&forged).0, ["client.ip", "mail_from.domain"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 mod verify;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::search::read_line;
 use super::{day, lock};
 use crate::facts::record::PolicyRecord;
 
@@ -106,14 +107,26 @@ struct Head {
     sha256: String,
 }
 
-/// Appends a line, durably, and removes files whose time is over. Gives the line's digest.
+/// A line that is durable.
+#[derive(Debug)]
+pub struct Appended {
+    /// Its digest.
+    pub sha256: String,
+    /// What did not work beside it, a sentence each: `audit.head` is one line behind, or a file whose time is over is still there.
+    pub trouble: Vec<String>,
+}
+
+/// Appends a line, durably, and removes files whose time is over.
 ///
 /// # Errors
-/// The file can't be written or read, or another program holds it for too long.
-pub fn append(directory: &Path, entry: Entry, keep: Duration) -> io::Result<String> {
+/// The file can't be written or read, `audit.head` can't be brought up to the line before, or another program holds the directory for
+/// too long. No line was added then that a second try would add again.
+pub fn append(directory: &Path, entry: Entry, keep: Duration) -> io::Result<Appended> {
     let _held = lock::directory(directory)?;
-    retire(directory, Timestamp::now(), keep)?;
-    write(directory, entry)
+    let mut trouble = retire(directory, Timestamp::now(), keep)?;
+    let appended = write(directory, entry)?;
+    trouble.extend(appended.trouble);
+    Ok(Appended { trouble, ..appended })
 }
 
 /// The digest of a line or a file, in hex.
@@ -122,10 +135,13 @@ pub fn sha256(octets: &[u8]) -> String {
     digest.as_ref().iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
-fn write(directory: &Path, Entry { at, event, note }: Entry) -> io::Result<String> {
+fn write(directory: &Path, Entry { at, event, note }: Entry) -> io::Result<Appended> {
     // a line that had to wait for the disk goes behind those that are there
     let path = directory.join(name(day::of(Timestamp::now())));
     let tail = tail(directory)?;
+    if let Some((last, digest)) = &tail.last {
+        catch_up(directory, last.n, digest)?;
+    }
     let (n, prev) = tail.last.map_or((1, ANCHOR.to_owned()), |(line, digest)| (line.n.saturating_add(1), digest));
     let line = Line {
         prev,
@@ -152,8 +168,23 @@ fn write(directory: &Path, Entry { at, event, note }: Entry) -> io::Result<Strin
     octets.push(b'\n');
     file.write_all(&octets)?;
     file.sync_all()?;
-    note_head(directory, &Head { n, sha256: digest.clone() })?;
-    Ok(digest)
+    // the line is there: an error now would make the caller write it again
+    let noted = note_head(directory, &Head { n, sha256: digest.clone() });
+    let behind = |error| format!("{HEAD} can't be written and is one line behind: {error}");
+    Ok(Appended { sha256: digest, trouble: noted.err().map(behind).into_iter().collect() })
+}
+
+/// Brings `audit.head` up to the last line where a failure has left it behind: it must never lack more than one.
+fn catch_up(directory: &Path, n: u64, digest: &str) -> io::Result<()> {
+    let known: Option<Head> = match fs::read(directory.join(HEAD)) {
+        Ok(octets) => serde_json::from_slice(&octets).ok(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    if known.is_some_and(|head| head.n >= n) {
+        return Ok(());
+    }
+    note_head(directory, &Head { n, sha256: digest.to_owned() })
 }
 
 /// What the next line goes on from.
@@ -250,10 +281,12 @@ fn files(directory: &Path) -> io::Result<Vec<String>> {
     Ok(files)
 }
 
-/// Removes the files of months that ended before `keep`, seen from `now`; the chain says where it begins from then on.
-fn retire(directory: &Path, now: Timestamp, keep: Duration) -> io::Result<()> {
+/// Removes the files of months that ended before `keep`, seen from `now`; the chain says where it begins from then on. Gives what could
+/// not be removed: that file and those behind it stay, since the chain must have no hole.
+fn retire(directory: &Path, now: Timestamp, keep: Duration) -> io::Result<Vec<String>> {
+    let mut trouble = Vec::new();
     let first_kept = jiff::SignedDuration::try_from(keep).ok().and_then(|keep| now.checked_sub(keep).ok());
-    let Some(first_kept) = first_kept.map(day::of) else { return Ok(()) };
+    let Some(first_kept) = first_kept.map(day::of) else { return Ok(trouble) };
     let this_month = name(day::of(now));
     let over = |file: &str| {
         let end = month_of(file).and_then(|first| day::neighbour(first.last_of_month(), 1));
@@ -266,8 +299,29 @@ fn retire(directory: &Path, now: Timestamp, keep: Duration) -> io::Result<()> {
             octets.split(|octet| *octet == b'\n').rev().find(|line| serde_json::from_slice::<Line>(line).is_ok());
         let digest = last.map(sha256).unwrap_or_default();
         let note = Note { file, sha256: digest, ..Note::default() };
-        write(directory, Entry { at: now, event: Event::Retired, note })?;
-        fs::remove_file(path)?;
+        if !is_retired(directory, &note)? {
+            let retired = Entry { at: now, event: Event::Retired, note };
+            trouble.extend(write(directory, retired)?.trouble);
+        }
+        if let Err(error) = fs::remove_file(&path) {
+            trouble.push(format!("{} can't be removed, though its time is over: {error}", path.display()));
+            break;
+        }
     }
-    Ok(())
+    Ok(trouble)
+}
+
+/// Whether the chain says already that a file's time was over.
+fn is_retired(directory: &Path, note: &Note) -> io::Result<bool> {
+    for file in files(directory)? {
+        let mut reader = BufReader::new(File::open(directory.join(file))?);
+        let mut raw = Vec::new();
+        while read_line(&mut reader, &mut raw)? {
+            let line = serde_json::from_slice::<Line>(&raw);
+            if line.is_ok_and(|line| line.event == Event::Retired && line.note == *note) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
