@@ -111,7 +111,7 @@ fn written(put: &Put<'_>, tags: &[&str]) -> Vec<u8> {
 fn missing<'a>(subject: &str, tags: &[&'a str]) -> Vec<&'a str> {
     let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (subject, plain_tags) = (plain(subject), tags.iter().map(|tag| plain(tag)).collect::<Vec<_>>());
-    let lacks = |tag: &&(&'a str, &String)| !begins_with(&subject, tag.1, &plain_tags);
+    let lacks = |tag: &(&'a str, &String)| !begins_with(&subject, tag.1, &plain_tags);
     tags.iter().copied().zip(&plain_tags).filter(lacks).map(|(tag, _)| tag).collect()
 }
 

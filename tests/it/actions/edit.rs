@@ -81,7 +81,12 @@ fn a_tag_stands_in_front_of_the_subject_once() {
         "Subject: [EXTERNAL] =?utf-8?q?gr=C3=BC=C3=9Fe?=\r\n",
     );
     check("From: a@b.example\r\n", one.clone(), "Subject: [EXTERNAL]\r\n", "From: a@b.example\r\n");
-    check("Subject: one\r\nSubject: two\r\n", one.clone(), "", "Subject: [EXTERNAL] one\r\nSubject: [EXTERNAL] two\r\n");
+    check(
+        "Subject: one\r\nSubject: two\r\n",
+        one.clone(),
+        "",
+        "Subject: [EXTERNAL] one\r\nSubject: [EXTERNAL] two\r\n",
+    );
     check(
         "Subject: [EXTERNAL] one\r\nsubject: two\r\n",
         one.clone(),
