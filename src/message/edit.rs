@@ -11,6 +11,10 @@ use super::unstructured::{self, encoded, needs_encoding};
 const MOST_OCTETS: usize = 998;
 /// Where lines are folded if they can be.
 const LINE: usize = 78;
+/// What an answer or a passed-on message has in front of its subject.
+const REPLIES: [&str; 6] = ["re:", "fwd:", "fw:", "aw:", "wg:", "sv:"];
+/// Octets of such, and of others' tags in brackets, that may stand before a tag.
+const MOST_BEFORE: usize = 64;
 
 /// What is to be changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,7 +23,7 @@ pub struct Edit<'a> {
     pub remove: Vec<&'a str>,
     /// Fields to put in.
     pub put: Vec<Put<'a>>,
-    /// Tags for the subject; each is put in front of it unless it has it already.
+    /// Tags for the subject; each is put in front of every one of them unless it begins with it already.
     pub tags: Vec<&'a str>,
 }
 
@@ -54,7 +58,7 @@ impl Edit<'_> {
         let has = |name: &str| header.fields().any(|field| field.is(name));
         let (in_place, above): (Vec<&Put<'_>>, Vec<&Put<'_>>) =
             self.put.iter().partition(|put| put.replaces && has(put.name));
-        let mut tags = self.tags.clone();
+        let mut untagged = !self.tags.is_empty();
         let mut replaced: Vec<&str> = Vec::new();
         let edited = header.rewritten(|field| {
             let here: Vec<&&Put<'_>> = in_place.iter().filter(|put| field.is(put.name)).collect();
@@ -63,19 +67,23 @@ impl Edit<'_> {
                     return Rewrite::Drop;
                 }
                 replaced.push(first.name);
-                return Rewrite::Put(here.iter().flat_map(|put| written(put, &mut tags)).collect());
+                untagged &= !field.is("subject");
+                return Rewrite::Put(here.iter().flat_map(|put| written(put, &self.tags)).collect());
             }
             if self.removes(field) {
                 return Rewrite::Drop;
             }
-            if field.is("subject") && !tags.is_empty() {
-                return tagged(&std::mem::take(&mut tags), field).map_or(Rewrite::Keep, Rewrite::Put);
+            // who reads it may be shown any of several
+            if field.is("subject") && !self.tags.is_empty() {
+                untagged = false;
+                return tagged(&self.tags, field).map_or(Rewrite::Keep, Rewrite::Put);
             }
             Rewrite::Keep
         });
-        let mut fields: Vec<u8> = above.into_iter().flat_map(|put| written(put, &mut tags)).collect();
-        if !tags.is_empty() {
-            fields.extend(unstructured::field("Subject", tags.concat().trim_end()));
+        untagged &= !above.iter().any(|put| put.name.eq_ignore_ascii_case("subject"));
+        let mut fields: Vec<u8> = above.into_iter().flat_map(|put| written(put, &self.tags)).collect();
+        if untagged {
+            fields.extend(unstructured::field("Subject", self.tags.concat().trim_end()));
         }
         Edited { above: fields, header: edited }
     }
@@ -92,25 +100,62 @@ impl Edit<'_> {
 }
 
 /// A field as it is put in; the tags of the subject go with a subject.
-fn written(put: &Put<'_>, tags: &mut Vec<&str>) -> Vec<u8> {
+fn written(put: &Put<'_>, tags: &[&str]) -> Vec<u8> {
     if put.name.eq_ignore_ascii_case("subject") {
-        let missing: Vec<&str> = std::mem::take(tags).into_iter().filter(|tag| !has_tag(put.text, tag)).collect();
-        return unstructured::field(put.name, &format!("{}{}", missing.concat(), put.text));
+        return unstructured::field(put.name, &format!("{}{}", missing(put.text, tags).concat(), put.text));
     }
     unstructured::field(put.name, put.text)
 }
 
-/// Whether a subject has a tag, wherever it stands: an answer has `Re:` in front of it.
-fn has_tag(subject: &str, tag: &str) -> bool {
+/// Those of the tags that a subject does not begin with.
+fn missing<'a>(subject: &str, tags: &[&'a str]) -> Vec<&'a str> {
     let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    plain(subject).contains(&plain(tag))
+    let (subject, plain_tags) = (plain(subject), tags.iter().map(|tag| plain(tag)).collect::<Vec<_>>());
+    let lacks = |tag: &(&'a str, &String)| !begins_with(&subject, tag.1, &plain_tags);
+    tags.iter().copied().zip(&plain_tags).filter(lacks).map(|(tag, _)| tag).collect()
+}
+
+/// Whether a subject has a tag where it is seen: in front, or behind nothing but our other tags, marks of an answer, and a few
+/// tags in brackets. A sender who writes it anywhere else has not tagged the message.
+fn begins_with(subject: &str, tag: &str, ours: &[String]) -> bool {
+    let mut rest = subject;
+    let mut unseen: Vec<&String> = ours.iter().filter(|other| !other.is_empty() && *other != tag).collect();
+    let mut before = 0;
+    while before <= MOST_BEFORE {
+        if rest.starts_with(tag) {
+            return true;
+        }
+        let own = unseen.iter().position(|other| rest.starts_with(other.as_str()));
+        let length = match own {
+            Some(at) => unseen.swap_remove(at).len(),
+            None => before_subject(rest),
+        };
+        if length == 0 {
+            return false;
+        }
+        if own.is_none() {
+            before += length;
+        }
+        rest = rest.get(length..).unwrap_or_default().trim_start();
+    }
+    false
+}
+
+/// Octets of the mark of an answer, or of the tag in brackets, that a subject begins with.
+fn before_subject(subject: &str) -> usize {
+    let begins = |mark: &&str| subject.get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark));
+    if let Some(mark) = REPLIES.iter().find(|mark| begins(mark)) {
+        return mark.len();
+    }
+    let in_brackets = subject.strip_prefix('[').and_then(|rest| rest.find([']', '[']).map(|end| rest.split_at(end)));
+    in_brackets.filter(|(_, end)| end.starts_with(']')).map_or(0, |(text, _)| text.len() + 2)
 }
 
 /// The subject with the tags that it lacks in front; `None` where it lacks none.
 fn tagged(tags: &[&str], field: FieldRef<'_>) -> Option<Vec<u8>> {
     // the parser has panicked in past releases: a subject that it can't read has no tag
     let subject = catch_unwind(AssertUnwindSafe(|| decoded(field))).unwrap_or_default();
-    let missing: Vec<&str> = tags.iter().filter(|tag| !has_tag(&subject, tag)).copied().collect();
+    let missing = missing(&subject, tags);
     if missing.is_empty() {
         return None;
     }

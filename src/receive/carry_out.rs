@@ -7,7 +7,7 @@ use crate::deliver::{Copy, DeliverError, Delivery, Folder, Payload, Stored, Writ
 use crate::facts::record::DeliveryRecord;
 use crate::facts::word::Action;
 use crate::message::content::Content;
-use crate::message::edit::{Edit, Put};
+use crate::message::edit::{Edit, Edited, Put};
 use crate::message::header::{Header, HeaderDefect};
 use crate::message::trace;
 use crate::policy::Edits;
@@ -15,6 +15,11 @@ use crate::recipients::MailboxName;
 use crate::smtp::reply::{self, Reply};
 
 use super::judge::Judged;
+
+/// Octets of headers, changed for some recipients each, that one transaction may hold.
+const MOST_CHANGED: usize = 32 * 1024 * 1024;
+/// Octets of header to change, over all groups of recipients, beyond which other sessions would wait for it.
+const HEAVY: usize = 64 * 1024;
 
 /// Where copies go.
 #[derive(Clone)]
@@ -66,6 +71,10 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
+    fn of_changing(cause: &str, reply: Reply) -> Self {
+        Trouble { reply, cause: cause.to_owned() }
+    }
+
     pub(super) fn of_storing(error: &DeliverError) -> Self {
         match error {
             DeliverError::Full(_) => Trouble { reply: reply::disk_full(), cause: error.to_string() },
@@ -114,12 +123,13 @@ fn would_be(copy: &Copy) -> DeliveryRecord {
     DeliveryRecord { mailbox, folder, file: String::new() }
 }
 
-/// The copies that the verdicts ask for: one a mailbox, however many forward-paths lead there. `redirected` gives the mailboxes of an
-/// address that a rule names; `cleaned` is the header without the fields that only we may write.
+/// The copies that the verdicts ask for: one a mailbox, however many forward-paths lead there. A mailbox's own comes before one that
+/// a rule redirects to it. `redirected` gives the mailboxes of an address that a rule names; `cleaned` is the header without the
+/// fields that only we may write.
 ///
 /// # Errors
-/// What `redirected` says.
-pub(super) fn copies(
+/// What `redirected` says, or the changed headers would be more than a transaction may hold.
+pub(super) async fn copies(
     content: &Content,
     cleaned: &[u8],
     trace: &Trace<'_>,
@@ -128,30 +138,76 @@ pub(super) fn copies(
 ) -> Result<Vec<Copy>, Trouble> {
     let mut copies = Vec::new();
     let mut served = HashSet::new();
-    for one in judged.iter().filter(|one| one.verdict.action() != Action::Discard) {
+    let mut changing = Changing::of(cleaned, judged);
+    let kept = judged.iter().filter(|one| one.verdict.action() != Action::Discard);
+    let (own, others): (Vec<_>, Vec<_>) = kept.partition(|one| one.judgement.edits.redirect.is_empty());
+    for one in own.into_iter().chain(others) {
         let edits = &one.judgement.edits;
         let elsewhere =
             Some(edits.redirect.as_str()).filter(|address| !address.is_empty()).map(&redirected).transpose()?;
+        let mut to = Vec::new();
+        for member in &one.members {
+            let mailboxes = elsewhere.as_ref().unwrap_or(&member.mailboxes);
+            to.extend(mailboxes.iter().filter(|name| served.insert((*name).clone())).map(|name| (member, name)));
+        }
+        if to.is_empty() {
+            continue;
+        }
         let (folder, decision) = placed(one, trace);
-        let edited = edit_of(edits).map(|edit| edit.apply(&Header::parse(cleaned.to_vec())));
-        let (above, header) = match edited {
+        let (above, header) = match changing.edited(edits, to.len()).await? {
             Some(edited) => (edited.above, Some(Arc::new(ended(edited.header, content)))),
             None => (Vec::new(), None),
         };
-        for member in &one.members {
-            for mailbox in elsewhere.as_ref().unwrap_or(&member.mailboxes) {
-                if !served.insert(mailbox.clone()) {
-                    continue;
-                }
-                let delivered_to = trace::delivered_to(&member.path);
-                let fields = [&trace.return_path, &delivered_to, &decision, &trace.received, &trace.results];
-                let mut prefix = fields.map(String::as_bytes).concat();
-                prefix.extend_from_slice(&above);
-                copies.push(Copy { mailbox: mailbox.clone(), folder: folder.clone(), prefix, header: header.clone() });
-            }
+        for (member, mailbox) in to {
+            let delivered_to = trace::delivered_to(&member.path);
+            let fields = [&trace.return_path, &delivered_to, &decision, &trace.received, &trace.results];
+            let mut prefix = fields.map(String::as_bytes).concat();
+            prefix.extend_from_slice(&above);
+            copies.push(Copy { mailbox: mailbox.clone(), folder: folder.clone(), prefix, header: header.clone() });
         }
     }
     Ok(copies)
+}
+
+/// The changes of one message's header, for group after group of its recipients.
+struct Changing {
+    cleaned: Arc<[u8]>,
+    header: Option<Arc<Header>>,
+    is_heavy: bool,
+    held: usize,
+}
+
+impl Changing {
+    fn of(cleaned: &[u8], judged: &[Judged<'_>]) -> Self {
+        let groups = judged.iter().filter(|one| edit_of(&one.judgement.edits).is_some()).count();
+        let is_heavy = cleaned.len().saturating_mul(groups) > HEAVY;
+        Changing { cleaned: cleaned.into(), header: None, is_heavy, held: 0 }
+    }
+
+    /// The header as these rules change it, on a thread for such work where it is large; `None` where they leave it as it came.
+    async fn edited(&mut self, edits: &Edits, copies: usize) -> Result<Option<Edited>, Trouble> {
+        if edit_of(edits).is_none() {
+            return Ok(None);
+        }
+        let (cleaned, header, edits) = (Arc::clone(&self.cleaned), self.header.clone(), edits.clone());
+        let work = move || {
+            let header = header.unwrap_or_else(|| Arc::new(Header::parse(cleaned.to_vec())));
+            let edited = edit_of(&edits).map(|edit| edit.apply(&header)).unwrap_or_default();
+            (header, edited)
+        };
+        let done = if self.is_heavy { tokio::task::spawn_blocking(work).await } else { Ok(work()) };
+        let Ok((header, edited)) = done else {
+            return Err(Trouble::of_changing("the header could not be changed", reply::io_error()));
+        };
+        self.header = Some(header);
+        // the fields above stand in every copy, the header is shared by the group's
+        self.held += edited.header.len() + edited.above.len().saturating_mul(copies);
+        if self.held > MOST_CHANGED {
+            let cause = "the rules change a large header for too many recipients, each in another way";
+            return Err(Trouble::of_changing(cause, reply::disk_full()));
+        }
+        Ok(Some(edited))
+    }
 }
 
 /// The folder of the copies, and the field that says why they are there.

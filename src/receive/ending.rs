@@ -163,7 +163,8 @@ impl Inquiry {
         let trace = self.trace(transaction);
         let directory = &self.receiver.directory;
         let cleaned = without_ours(&content.header, &self.receiver.authserv_id).await;
-        let plan = carry_out::copies(&content, &cleaned, &trace, judged, |address| redirected(directory, address))?;
+        let redirected = |address: &str| redirected(directory, address);
+        let plan = carry_out::copies(&content, &cleaned, &trace, judged, redirected).await?;
         let stored = carry_out::store(&self.receiver.carrier, content, cleaned, plan).await;
         stored.map_err(|error| {
             let mut record = account::record(transaction, end);

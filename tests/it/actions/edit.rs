@@ -81,12 +81,50 @@ fn a_tag_stands_in_front_of_the_subject_once() {
         "Subject: [EXTERNAL] =?utf-8?q?gr=C3=BC=C3=9Fe?=\r\n",
     );
     check("From: a@b.example\r\n", one.clone(), "Subject: [EXTERNAL]\r\n", "From: a@b.example\r\n");
-    check("Subject: one\r\nSubject: two\r\n", one.clone(), "", "Subject: [EXTERNAL] one\r\nSubject: two\r\n");
+    check(
+        "Subject: one\r\nSubject: two\r\n",
+        one.clone(),
+        "",
+        "Subject: [EXTERNAL] one\r\nSubject: [EXTERNAL] two\r\n",
+    );
+    check(
+        "Subject: [EXTERNAL] one\r\nsubject: two\r\n",
+        one.clone(),
+        "",
+        "Subject: [EXTERNAL] one\r\nSubject: [EXTERNAL] two\r\n",
+    );
     let long = "x".repeat(80);
     check(&format!("Subject: {long}\r\n"), one, "", &format!("Subject: [EXTERNAL]\r\n {long}\r\n"));
     check("Subject: [A] hi\r\n", tag(&["[A] ", "[B] "]), "", "Subject: [B] [A] hi\r\n");
     check("Subject: hi\r\n", tag(&["[A] ", "[B] "]), "", "Subject: [A] [B] hi\r\n");
     check("Subject: hi\r\n", tag(&["SPAM:"]), "", "Subject: SPAM:hi\r\n");
+}
+
+/// A sender who writes the tag where nobody sees it has not tagged the message.
+#[test]
+fn a_tag_counts_only_where_it_is_seen() {
+    let edit = Edit { tags: vec!["[EXTERNAL] ", "SPAM: "], ..Edit::default() };
+    let tagged = |subject: &str| edited(&format!("Subject: {subject}\r\n"), &edit).1.replace("\r\n ", " ");
+    for subject in [
+        "SPAM: [EXTERNAL] hi",
+        "[EXTERNAL] SPAM: hi",
+        "RE: fwd: [EXTERNAL] AW:WG: SPAM: hi",
+        "Sv: [some-list] Fw: [EXTERNAL]SPAM: hi",
+    ] {
+        assert_eq!(tagged(subject), format!("Subject: {subject}\r\n"));
+    }
+    let far = "x".repeat(200);
+    for subject in [
+        format!("Urgent {far} [EXTERNAL] SPAM:"),
+        format!("[{far}] [EXTERNAL] SPAM: hi"),
+        format!("{}[EXTERNAL] SPAM: hi", "Re: ".repeat(50)),
+        "hi [EXTERNAL] SPAM:".to_owned(),
+        "Regarding: [EXTERNAL] SPAM: hi".to_owned(),
+        "[open [EXTERNAL] SPAM: hi".to_owned(),
+        "\u{fc}: [EXTERNAL] SPAM: hi".to_owned(),
+    ] {
+        assert_eq!(tagged(&subject), format!("Subject: [EXTERNAL] SPAM: {subject}\r\n"));
+    }
 }
 
 #[test]

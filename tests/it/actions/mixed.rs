@@ -196,3 +196,58 @@ fn what_is_wrong_with_the_key_is_told() {
     assert!(told("\"quarantin\"").unwrap().contains("did you mean \"quarantine\"?"));
     assert!(told("true").unwrap().contains("policy.mixed"));
 }
+
+/// A policy whose every copy is another, because it names the recipient.
+const FOR_EACH: &str =
+    "[[rule]]\nname = 'each'\nat = 'rcpt'\nwhen = 'true'\nadd_headers = { 'X-For' = '{rcpt.address}' }\n";
+
+/// The answer to a message with a header of 200 kB for so many recipients, whose copies each have a field of their own.
+fn large_for(recipients: usize) -> (Site, Reply) {
+    let names: Vec<String> = (0..recipients).map(|at| format!("\"box{at}\"")).collect();
+    let domains = format!("[domains.\"local.example\"]\nmailboxes = [\"alice\", {}]\n", names.join(", "));
+    let site = Site::start(Setup { policy: FOR_EACH, domains: &domains, ..Setup::default() });
+    let mut client = site.dial();
+    let to: Vec<String> = (0..recipients).map(|at| format!("box{at}@local.example")).collect();
+    client.begin("a@sender.example", &to.iter().map(String::as_str).collect::<Vec<_>>());
+    let line = format!("X-Long: {}\r\n", "x".repeat(892));
+    let reply = client.data(format!("{}{}", line.repeat(222), message("a@sender.example")));
+    (site, reply)
+}
+
+/// 32 MiB of changed headers are what a transaction may hold: 167 of 200 kB.
+#[test]
+fn a_large_header_that_is_changed_for_each_of_many_recipients_is_deferred() {
+    let (site, reply) = large_for(180);
+    reply.is("452 4.3.1");
+    assert_eq!(site.all_files().len(), 0, "nothing of it is stored");
+    assert!(site.record(&reply).trouble.contains("too many recipients"), "{:?}", site.record(&reply).trouble);
+    let (site, reply) = large_for(20);
+    reply.is("250");
+    assert_eq!(site.all_files().len(), 20);
+    for at in [0, 19] {
+        let file = site.only(&format!("local.example/box{at}"));
+        assert!(file.contains(&format!("\nX-For: box{at}@local.example\n")), "each has its own");
+    }
+}
+
+#[test]
+fn the_own_copy_of_a_mailbox_comes_before_one_that_is_redirected_to_it() {
+    let domains = "[domains.\"local.example\"]\nmailboxes = [\"alice\", \"bob\"]\n[domains.\"local.example\".mailbox.\"alice\"]\npolicy = \"alice.toml\"\n[domains.\"local.example\".mailbox.\"bob\"]\npolicy = \"bob.toml\"\n";
+    for to in [["bob@local.example", "alice@local.example"], ["alice@local.example", "bob@local.example"]] {
+        let site = Site::start(Setup {
+            policy: OPEN,
+            domains,
+            files: &[
+                ("alice.toml", &rule("alice-files", "action = \"quarantine\"")),
+                ("bob.toml", &rule("bob-redirects", "redirect = \"alice@local.example\"")),
+            ],
+            ..Setup::default()
+        });
+        let mut client = site.dial();
+        client.begin("a@bad.example", &to);
+        client.data(message("a@bad.example")).is("250");
+        let file = site.only("local.example/alice/.Junk");
+        assert!(file.contains("\nDelivered-To: alice@local.example\n"), "{file}");
+        assert_eq!(site.all_files().len(), 1);
+    }
+}
