@@ -27,9 +27,16 @@ pub struct List {
     /// The prefix lengths that occur: no other network can hold an address.
     lengths_v4: BTreeSet<u8>,
     lengths_v6: BTreeSet<u8>,
+    /// It stands in a file: what it holds can change by itself, and says nothing about the rules that look into it.
+    pub(super) is_from_file: bool,
 }
 
 impl List {
+    /// An empty one, whose entries come from a file.
+    pub fn of_a_file() -> List {
+        List { is_from_file: true, ..List::default() }
+    }
+
     /// Adds an entry.
     ///
     /// # Errors

@@ -163,7 +163,7 @@ fn file_list(
     file: Spot<String>,
     read: &mut dyn FnMut(&str) -> Result<String, String>,
 ) -> List {
-    let mut list = List::default();
+    let mut list = List::of_a_file();
     let text = match read(&file.value) {
         Ok(text) => text,
         Err(cause) => {

@@ -13,7 +13,7 @@ use super::generation::Lasting;
 /// How often lists are probed.
 const PROBING: Duration = Duration::from_secs(600);
 /// How often those are probed that gave reason to doubt.
-const DOUBTING: Duration = Duration::from_secs(60);
+const DOUBTING: Duration = Duration::from_secs(15);
 
 /// The lists of a configuration.
 pub fn block_lists(config: &Config) -> Vec<ListSetup> {

@@ -580,3 +580,13 @@ fn a_policy_names_at_most_64_header_fields() {
     let problems = Policy::parse(source, &mut no_files).expect_err("too many").render(false);
     assert!(problems.contains("the rules name 65 header fields; 64 are the most"), "{problems}");
 }
+
+#[test]
+fn what_a_list_file_holds_today_makes_no_rule_a_mistake() {
+    let text = "[lists]\nbanned = { file = \"banned.txt\" }\n[[rule]]\nname = \"banned\"\nat = \"mail\"\naction = \"reject\"\n\
+        when = \"client.ip in lists.banned || mail_from.domain in lists.banned\"\n";
+    for holds in ["", "evil.example\n", "192.0.2.0/24\n", "evil.example\n192.0.2.1\n"] {
+        let loaded = Policy::load(source("policy.toml", text), &mut |_| Ok(holds.to_owned()));
+        assert!(loaded.is_ok(), "{holds:?}: {}", loaded.unwrap_err());
+    }
+}

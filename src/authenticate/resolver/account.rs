@@ -4,7 +4,7 @@
 //! share that the others leave alone, and nobody can have what speaks against him go unasked by being asked for something else first.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use hickory_resolver::proto::rr::{Name, RecordType};
 
@@ -47,6 +47,8 @@ pub(super) struct Account {
     lists: usize,
     /// What the session asked counts for each of its messages.
     session: Option<Arc<Account>>,
+    /// A session's newest message: what the two ask at the same time must not add up to more.
+    message: Mutex<Weak<Account>>,
     outage: AtomicBool,
 }
 
@@ -73,24 +75,32 @@ pub(super) enum Admission {
 impl Account {
     /// The account of a session, or of a message within one. `lists`: how often its block lists may have to be asked.
     pub fn within(session: Option<Arc<Account>>, lists: usize) -> Arc<Account> {
-        Arc::new(Account { session, lists: lists.min(KEPT_FOR_LISTS), ..Account::default() })
+        let account = Arc::new(Account { session, lists: lists.min(KEPT_FOR_LISTS), ..Account::default() });
+        if let Some(session) = &account.session {
+            *session.message.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&account);
+        }
+        account
     }
 
     /// Whether this may be asked; it is counted then. `what` is a hash of name and type.
     pub fn admits(&self, what: u64, share: Share, name: &Name, record_type: RecordType) -> Admission {
         let mut counts = [0; 4];
-        if let Some(session) = &self.session {
-            let asked = session.locked();
-            if let Some(known) = known(&asked, what, name, record_type) {
+        // held until this one is counted; always the session's before the message's
+        let of_session = self.session.as_ref().map(|session| session.locked());
+        if let Some(asked) = &of_session {
+            if let Some(known) = known(asked, what, name, record_type) {
                 return known;
             }
-            count(&asked, &mut counts);
+            count(asked, &mut counts);
         }
         let mut asked = self.locked();
         if let Some(known) = known(&asked, what, name, record_type) {
             return known;
         }
         count(&asked, &mut counts);
+        if let Some(message) = self.newest_message() {
+            count(&message.locked(), &mut counts);
+        }
         if !self.has_room(share, counts) {
             return Admission::Refused;
         }
@@ -103,6 +113,10 @@ impl Account {
         if let Some(asked) = self.locked().iter_mut().find(|asked| asked.what == what) {
             asked.told = Some(Arc::new(told));
         }
+    }
+
+    fn newest_message(&self) -> Option<Arc<Account>> {
+        self.message.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
     }
 
     fn locked(&self) -> MutexGuard<'_, Vec<Asked>> {

@@ -45,6 +45,13 @@ impl Subject {
     /// It is no address; one line.
     pub fn new(address: &str, spellings: &Spellings) -> Result<Subject, String> {
         let wrong = || format!("{address:?} is no address: it is written local-part@domain");
+        // as people paste it; what is looked for with a space too many would be found nowhere
+        let address = address.trim();
+        let address = address.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(address);
+        let is_quoted = address.starts_with('"');
+        if !is_quoted && address.contains([' ', '\t', '<', '>', ',', ';']) || address.starts_with("*@") {
+            return Err(wrong());
+        }
         let (local, domain) = address.rsplit_once('@').ok_or_else(wrong)?;
         if local.is_empty() || domain.is_empty() || address.len() > 1_000 || address.contains(['\n', '\r']) {
             return Err(wrong());

@@ -437,9 +437,11 @@ impl<'a> Checker<'a> {
         let Some(list) = self.named_list(b, &name) else { return };
         if !matches!(ka, Kind::Text | Kind::Address | Kind::Unknown) {
             self.fault(a, format!("{} is never in a list of names", ka.describe()), "look up a name or an address");
-        } else if ka == Kind::Address && !list.is_empty() && !list.has_networks() {
+        } else if list.is_from_file || list.is_empty() {
+            // nothing can be told from what it holds today
+        } else if ka == Kind::Address && !list.has_networks() {
             self.fault(whole, format!("the list \"{name}\" holds no networks"), "look up a name in it, as client.name");
-        } else if ka == Kind::Text && !list.is_empty() && !list.has_names() {
+        } else if ka == Kind::Text && !list.has_names() {
             self.fault(whole, format!("the list \"{name}\" holds only networks"), "look up client.ip in it");
         }
     }

@@ -77,7 +77,7 @@ fn site() -> Site {
     site
 }
 
-/// The next probe would be a minute off, which is longer than a test waits.
+/// The next probe of all would be ten minutes off.
 #[test]
 fn lists_that_could_not_be_probed_in_an_outage_are_probed_as_it_ends() {
     let zone = || zone().a("66.0.0.127.zen.example", [127, 0, 0, 2]);

@@ -265,3 +265,23 @@ fn the_commands_say_what_they_did() {
     let (code, _, said) = run(&["journal", "export", "--address", "alice@example.com"]);
     assert!(code == 2 && said.contains("--config FILE"), "{said}");
 }
+
+#[test]
+fn an_address_is_taken_as_people_paste_it_or_refused() {
+    let directory = TempDir::new().unwrap();
+    let spellings = Spellings::read(directory.path()).unwrap();
+    for pasted in ["<alice@example.com>", " alice@example.com ", "alice@example.com\t"] {
+        assert!(Subject::new(pasted, &spellings).is_ok(), "{pasted:?}");
+    }
+    for refused in ["Alice <alice@example.com>", "*@example.com", "alice@example.com, bob@example.com", "alice", "<>"] {
+        assert!(Subject::new(refused, &spellings).is_err(), "{refused:?}: it would be found nowhere");
+    }
+    let mut one = record("2026-11-24T10:00:00.000Z", 1);
+    one.facts.mail_from.address = "alice@example.com".to_owned();
+    fs::write(directory.path().join("2026-11-24.jsonl"), format!("{}\n", serde_json::to_string(&one).unwrap()))
+        .unwrap();
+    let subject = Subject::new(" <alice@example.com> ", &spellings).unwrap();
+    let mut found = Vec::new();
+    export(directory.path(), &subject, &mut found).unwrap();
+    assert!(String::from_utf8(found).unwrap().contains("alice@example.com"));
+}
