@@ -18,7 +18,7 @@ const SHOWN: usize = 1_000;
 /// Run a policy's own tests, and cases by example, and show each
 ///
 /// Names the rules that neither holds both ways: once matching, once not.
-/// A case is a folder with case.toml (client, helo, mail_from, rcpt, tls, time, [expect]), message.eml and zone.toml (its DNS). It goes
+/// A case is a folder with case.toml (client, helo, mail_from, rcpt, tls, time, `[expect]`), message.eml and zone.toml (its DNS). It goes
 /// through the stages that serve; docs/policy.md has all of it.
 /// Exits 1 if a test or a case fails, 2 if a case's files are wrong.
 #[derive(Debug, clap::Args)]
