@@ -18,7 +18,7 @@ const CONDITIONS: &[&str] = &[
     "iprev.result in ['fail', 'permerror'] && spf.mail_from.result != 'pass'",
     "client.name in lists.forwarders && dmarc.result == 'fail'",
     "client.ip in lists.networks || ip_in(client.ip, '203.0.113.0/24')",
-    "helo.matches('^(\\\\[|[0-9]+[.-][0-9]+[.-][0-9]+)') && helo_check.result != 'pass'",
+    "helo.matches('^[0-9]+[.-][0-9]+[.-][0-9]+') && helo_check.result != 'pass'",
     "domain_under(client.name, 'dynamic.example') || domain_under(mail_from.domain, 'bulk.example')",
     "size(from.defects) > 0 && !(mail_from.address == '' && from.defects.all(x, x == 'no-address'))",
     "forwarded_by(lists.forwarders) && arc.result == 'fail'",
