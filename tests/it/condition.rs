@@ -86,9 +86,11 @@ fn any_value(ty: Type) -> BoxedStrategy<Value<'static>> {
         Type::Bool => any::<bool>().prop_map(Value::Bool).boxed(),
         Type::Int => any::<i64>().prop_map(Value::Int).boxed(),
         Type::Double => (-10.0..10.0f64).prop_map(Value::Double).boxed(),
-        Type::String => prop_oneof!["[ -~]{0,20}", ".{0,20}", Just(String::new())]
-            .prop_map(|text| Value::String(text.into()))
-            .boxed(),
+        Type::String => {
+            prop_oneof!["[ -~]{0,20}", ".{0,20}", "[a-c]", Just(String::new()), Just("x.a.example".to_owned())]
+                .prop_map(|text| Value::String(text.into()))
+                .boxed()
+        }
         Type::Address => any::<std::net::IpAddr>().prop_map(|ip| Value::String(ip.to_string().into())).boxed(),
         Type::Word(set) => words(set).boxed(),
         Type::StringList => proptest::collection::vec(any_value(Type::String), 0..4).prop_map(Value::List).boxed(),
@@ -201,6 +203,60 @@ impl FactSource for Asked<'_> {
     fn value<'a>(&'a self, fact: &'static Fact) -> Value<'a> {
         self.1.lock().unwrap().insert(fact.name);
         self.0.value(fact)
+    }
+}
+
+/// Facts of which some are not known, as those of an older record.
+struct Lacking<'a>(&'a Given, BTreeSet<&'static str>);
+
+impl FactSource for Lacking<'_> {
+    fn value<'a>(&'a self, fact: &'static Fact) -> Value<'a> {
+        self.0.value(fact)
+    }
+
+    fn find<'a>(&'a self, fact: &'static Fact) -> Option<Value<'a>> {
+        (!self.1.contains(fact.name)).then(|| self.value(fact))
+    }
+
+    fn is_whole(&self) -> bool {
+        self.1.is_empty()
+    }
+}
+
+/// Facts that a record can lack.
+fn any_lack() -> impl Strategy<Value = BTreeSet<&'static str>> {
+    let names: Vec<&'static str> = table::names().collect();
+    let some = proptest::sample::subsequence(names.clone(), 0..=names.len());
+    prop_oneof![Just(BTreeSet::new()), some.prop_map(|names| names.into_iter().collect())]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Most of a condition is run without CEL; held against `true`, all of it is run by CEL.
+    #[test]
+    fn a_condition_comes_to_what_cel_says_of_it(
+        condition in any_condition(), facts in any_given(), lacking in any_lack(), division in any::<bool>()
+    ) {
+        // which fails, and is decided by the other side or by nothing
+        let condition = if division { format!("({condition}) || 1 / message.bytes == 7") } else { condition };
+        let lists = "[lists]\nnames = ['a.example', '192.0.2.1']\nnetworks = ['192.0.2.0/24']\n";
+        let rule = |name: &str, when: &str| {
+            format!("[[rule]]\nname = '{name}'\nat = 'data'\nscore = 0.0\nwhen = \'\'\'\n{when}\'\'\'\n")
+        };
+        let rules = [
+            rule("holds", &condition),
+            rule("holds-by-cel", &format!("({condition}) == true")),
+            rule("fails", &format!("!({condition})")),
+            rule("fails-by-cel", &format!("({condition}) == false")),
+        ];
+        let loaded = load(&format!("{lists}{}", rules.concat()));
+        prop_assume!(!matches!(&loaded, Err(problems) if problems.to_string().contains("nests deeper")));
+        let policy = loaded.unwrap_or_else(|problems| panic!("{problems}"));
+        let mut judgement = Judgement::default();
+        policy.judge(Stage::Data, &Lacking(&facts, lacking), &mut judgement);
+        let outcomes: Vec<Outcome> = judgement.rules.iter().map(|rule| rule.outcome).collect();
+        prop_assert_eq!((outcomes[0], outcomes[2]), (outcomes[1], outcomes[3]), "{}", condition);
     }
 }
 

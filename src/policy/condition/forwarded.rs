@@ -57,19 +57,18 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// Puts what it means in place of each call. To be run on what was checked.
-pub(super) fn expand(expression: &mut Expression, at: Stage) {
+/// Puts what it means in place of each call, as this environment parses it. To be run on what was checked.
+pub(super) fn expand(expression: &mut Expression, by: &Env, at: Stage) {
     match &mut expression.expr {
         Expr::Call(call) if call.func_name == NAME && call.target.is_none() => {
             let meant = list(&call.args).map(|list| meaning(&list, at));
-            let parser = Env::stdlib().with_optional_support(false);
-            if let Some(meant) = meant.and_then(|text| parser.parser().parse(&text).ok()) {
+            if let Some(meant) = meant.and_then(|text| by.parser().parse(&text).ok()) {
                 *expression = meant;
             }
         }
         Expr::Call(call) => {
-            call.target.iter_mut().for_each(|target| expand(target, at));
-            call.args.iter_mut().for_each(|argument| expand(argument, at));
+            call.target.iter_mut().for_each(|target| expand(target, by, at));
+            call.args.iter_mut().for_each(|argument| expand(argument, by, at));
         }
         // It stands within no comprehension, list or selection: the check sees to that.
         _ => {}

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use regex::{Regex, RegexBuilder};
@@ -16,7 +17,7 @@ const MAX_PATTERNS: usize = 200;
 /// Each by the text that stands in the condition.
 #[derive(Debug, Default)]
 pub(in super::super) struct Literals {
-    patterns: HashMap<String, Regex>,
+    patterns: HashMap<String, Arc<Regex>>,
     networks: HashMap<String, IpNet>,
     domains: HashMap<String, String>,
 }
@@ -38,7 +39,7 @@ impl Literals {
             let last = said.lines().last().unwrap_or_default().trim_start_matches("error: ");
             (format!("this is not a pattern: {last}"), "see https://docs.rs/regex/#syntax")
         })?;
-        self.patterns.insert(pattern.to_owned(), regex);
+        self.patterns.insert(pattern.to_owned(), Arc::new(regex));
         Ok(())
     }
 
@@ -85,18 +86,37 @@ impl Literals {
         Some(address.parse::<IpAddr>().is_ok_and(|ip| network.contains(&ip.to_canonical())))
     }
 
-    /// Whether a name is `parent` or below it, a trailing dot and case aside. What is written out for a parent was folded; a parent
-    /// that is a fact is taken as it is. Nothing is under an empty parent, and an empty name is under none.
-    pub fn domain_under(&self, name: &str, parent: &str) -> bool {
-        let parent = self.domains.get(parent).map_or(parent, String::as_str);
-        let (name, parent) = (name.strip_suffix('.').unwrap_or(name), parent.strip_suffix('.').unwrap_or(parent));
-        if parent.is_empty() {
-            return false;
-        }
-        let Some(above) = name.len().checked_sub(parent.len()) else { return false };
-        let (Some(below), Some(end)) = (name.as_bytes().get(..above), name.as_bytes().get(above..)) else {
-            return false;
-        };
-        end.eq_ignore_ascii_case(parent.as_bytes()) && (below.is_empty() || (below.len() > 1 && below.ends_with(b".")))
+    /// A compiled pattern.
+    pub fn pattern(&self, text: &str) -> Option<Arc<Regex>> {
+        self.patterns.get(text).cloned()
     }
+
+    /// A network.
+    pub fn network(&self, text: &str) -> Option<IpNet> {
+        self.networks.get(text).copied()
+    }
+
+    /// A folded domain.
+    pub fn domain(&self, text: &str) -> Option<&str> {
+        self.domains.get(text).map(String::as_str)
+    }
+
+    /// [`is_under`], for what is written out for a parent as it was folded; a parent that is a fact is taken as it is.
+    pub fn domain_under(&self, name: &str, parent: &str) -> bool {
+        is_under(name, self.domains.get(parent).map_or(parent, String::as_str))
+    }
+}
+
+/// Whether a name is `parent` or below it, a trailing dot and case aside. Nothing is under an empty parent, and an empty name is under
+/// none.
+pub(super) fn is_under(name: &str, parent: &str) -> bool {
+    let (name, parent) = (name.strip_suffix('.').unwrap_or(name), parent.strip_suffix('.').unwrap_or(parent));
+    if parent.is_empty() {
+        return false;
+    }
+    let Some(above) = name.len().checked_sub(parent.len()) else { return false };
+    let (Some(below), Some(end)) = (name.as_bytes().get(..above), name.as_bytes().get(above..)) else {
+        return false;
+    };
+    end.eq_ignore_ascii_case(parent.as_bytes()) && (below.is_empty() || (below.len() > 1 && below.ends_with(b".")))
 }

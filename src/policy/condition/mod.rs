@@ -11,6 +11,8 @@ mod header;
 mod kind;
 mod literals;
 mod outline;
+mod plan;
+mod predicate;
 mod range;
 mod rate;
 mod run;
@@ -21,7 +23,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use cel::Env;
-use cel::parser::{Expression, ParseErrors};
+use cel::parser::ParseErrors;
 
 use crate::facts::rate::Rate;
 use crate::facts::table::FactSet;
@@ -30,6 +32,7 @@ use crate::facts::word::Stage;
 use super::lists::List;
 use super::place::Fault;
 use super::zones::Zones;
+use plan::Plan;
 
 pub(super) use header::{MAX_HEADERS, wrong_name as wrong_header};
 pub(super) use literals::Literals;
@@ -60,7 +63,7 @@ pub(super) struct Reads {
 /// A condition that was checked and is ready to run.
 #[derive(Debug)]
 pub(super) struct Condition {
-    expression: Expression,
+    plan: Plan,
     reads: Reads,
     outline: Outline,
 }
@@ -81,14 +84,15 @@ impl Condition {
         shape::measure(text).map_err(|fault| vec![fault])?;
         // As written, for the checker; then with macros expanded, for running.
         let plain = Env::default().with_optional_support(false).with_stdlib();
-        let (written, info) =
+        let (mut written, info) =
             plain.parser().parse_with_source_info(text).map_err(|errors| syntax_faults(text, &errors))?;
         let reads = check::check(&written, text, &info, at, known, literals)?;
         let running = Env::stdlib().with_optional_support(false);
         let mut expression = running.parser().parse(text).map_err(|errors| syntax_faults(text, &errors))?;
-        forwarded::expand(&mut expression, at);
         let outline = Outline::of(&written, reads.facts.contains("score"));
-        Ok(Condition { expression, reads, outline })
+        forwarded::expand(&mut written, &plain, at);
+        forwarded::expand(&mut expression, &running, at);
+        Ok(Condition { plan: Plan::of(&written, &expression, literals), reads, outline })
     }
 
     /// What of it can be told without facts.

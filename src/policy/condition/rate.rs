@@ -73,11 +73,20 @@ pub(super) fn run(context: &FunctionContext<'_, '_>, key: &str, window: &str) ->
 
 /// The variable that [`run`] asks for; `None` where it is another, or where the rate is not known.
 pub(super) fn variable(name: &str, facts: &dyn FactSource) -> Option<CelInt> {
-    let name = name.strip_prefix(PREFIX)?;
+    count(name.strip_prefix(PREFIX)?, facts).map(CelInt::from)
+}
+
+/// The name in the record of what a call of `rate` asks for.
+pub(super) fn name(key: &str, window: &str) -> Option<String> {
+    Rate::parse(key, window).ok().map(|rate| rate.to_string())
+}
+
+/// A rate by its name in the record; `None` where it is not known.
+pub(super) fn count(name: &str, facts: &dyn FactSource) -> Option<i64> {
     let Value::Map(counts) = facts.find(table::find("rates")?)? else { return None };
     let count = counts.iter().find_map(|(known, count)| match count {
         Value::Int(n) if known == name => Some(*n),
         _ => None,
     });
-    count.or_else(|| facts.is_whole().then_some(0)).map(CelInt::from)
+    count.or_else(|| facts.is_whole().then_some(0))
 }

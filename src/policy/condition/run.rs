@@ -1,5 +1,5 @@
-//! Running conditions: one root scope a policy, and for each condition an inner scope that asks for facts as they are named, so
-//! that nothing is built that is not read.
+//! Running conditions. For what CEL runs of them there is one root scope a policy, and each time an inner scope that asks for facts as
+//! they are named, so that nothing is built that is not read.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -12,12 +12,14 @@ use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey,
 use cel::common::value::{CowVal, StaticVal, Val};
 use cel::context::VariableResolver;
 use cel::extractors::This;
+use cel::parser::Expression;
 use cel::{Context, Env, ExecutionError, FunctionContext};
 
 use crate::facts::table::{self, FactSource, Type as FactType, Value};
 use crate::facts::value::empty_record;
 
 use super::super::lists::List;
+use super::plan::{Ground, Stop};
 use super::{Condition, Lists, Literals, rate};
 
 /// What conditions run on: the functions, the patterns and the lists of a policy.
@@ -87,8 +89,7 @@ impl Runner {
         Runner::new(&lists, self.named.clone(), Arc::clone(&self.literals))
     }
 
-    /// Whether a condition holds; `None` where that hangs on a fact that is not known. What is known decides where it can: `false && x`
-    /// and `x && false` are false whatever x is, and so is `true || x` true.
+    /// Whether a condition holds; `None` where that hangs on a fact that is not known.
     ///
     /// # Errors
     /// What a checked condition can still run into: a division by zero, an overflow.
@@ -98,16 +99,30 @@ impl Runner {
         facts: &dyn FactSource,
         score: f64,
     ) -> Result<Option<bool>, ExecutionError> {
+        let cel = |expression: &Expression| self.run(expression, facts, score);
+        let ground = Ground { facts, score, lists: &self.lists, cel: &cel };
+        match condition.plan.holds(&ground, None) {
+            Ok(holds) => Ok(Some(holds)),
+            Err(Stop::Unknown) if !facts.is_whole() => Ok(None),
+            Err(Stop::Unknown) => Err(ExecutionError::function_error("condition", "it lacks a fact")),
+            Err(Stop::Error(error)) => Err(error),
+        }
+    }
+
+    /// Has CEL run an expression.
+    fn run(&self, expression: &Expression, facts: &dyn FactSource, score: f64) -> Result<bool, Stop> {
         let known = Known { facts, score, named: &self.named };
         let root: &Context<'_, '_> = &self.root;
         let mut scope = root.new_inner_scope();
         scope.set_variable_resolver(&known);
-        match cel::Value::resolve(&condition.expression, &scope) {
-            Ok(cel::Value::Bool(holds)) => Ok(Some(holds)),
+        match cel::Value::resolve(expression, &scope) {
+            Ok(cel::Value::Bool(holds)) => Ok(holds),
             // a checked condition names nothing else that could be missing
-            Err(ExecutionError::UndeclaredReference(_) | ExecutionError::NoSuchKey(_)) if !facts.is_whole() => Ok(None),
-            Err(error) => Err(error),
-            Ok(_) => Err(ExecutionError::function_error("condition", "it gives no bool")),
+            Err(ExecutionError::UndeclaredReference(_) | ExecutionError::NoSuchKey(_)) if !facts.is_whole() => {
+                Err(Stop::Unknown)
+            }
+            Err(error) => Err(Stop::Error(error)),
+            Ok(_) => Err(Stop::Error(ExecutionError::function_error("condition", "it gives no bool"))),
         }
     }
 }
