@@ -184,6 +184,11 @@ fn any_condition() -> BoxedStrategy<String> {
             .prop_map(|(f, text)| format!("dkim.{f}(d, d.domain == {text} && d.result != 'none')")),
         any_text().prop_map(|text| format!("from.addresses.exists(x, x.endsWith({text}))")),
         Just("size(from.defects.filter(x, x == 'group')) > 0".to_owned()),
+        Just("headers['zen.example'].present || headers['list-id'].count > 2".to_owned()),
+        Just("headers['dbl.example'].value.contains('a') != headers['zen.example'].present".to_owned()),
+        (2..90i64).prop_map(|n| format!("rate('client', '10m') >= {n} || {n} > rate('client', '1h')")),
+        Just("dkim.all(d, d.secure || d.domain in lists.names || d.domain == from.domain)".to_owned()),
+        Just("'group' in from.defects".to_owned()),
     ];
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![

@@ -8,7 +8,7 @@ use cel::parser::Expression;
 
 use crate::facts::table::{FactSource, Value};
 
-use super::predicate::Predicate;
+use super::predicate::{Entry, Predicate};
 use super::{Lists, Literals};
 
 /// A condition that is ready to run.
@@ -64,9 +64,9 @@ impl Plan {
         })
     }
 
-    /// Of an expression of which nothing is left to CEL; `None` where something would be. `entry` is the name of the entry that
-    /// `exists` and `all` go over.
-    pub fn natively(written: &Expression, entry: Option<&str>, literals: &Literals) -> Option<Plan> {
+    /// Of an expression of which nothing is left to CEL; `None` where something would be. `entry` is what `exists` and
+    /// `all` go over.
+    pub fn natively(written: &Expression, entry: Option<Entry<'_>>, literals: &Literals) -> Option<Plan> {
         if let Expr::Literal(LiteralValue::Boolean(truth)) = &written.expr {
             return Some(Plan::Always(*truth.inner()));
         }

@@ -36,7 +36,7 @@ enum Operand {
         ty: Type,
     },
     /// The entry that `exists` and `all` go over, or a field of it.
-    Entry(Option<String>),
+    Entry(Option<&'static str>),
     /// `rate('client', '10m')`, by its name in the record.
     Rate(String),
 }
@@ -118,16 +118,23 @@ impl Order {
     }
 }
 
-/// What reading a condition needs besides it: the name of the entry that a comprehension goes over, and what is written out.
+/// The entry that a comprehension goes over: its name, and its fields where it is a record.
+#[derive(Clone, Copy)]
+pub(super) struct Entry<'a> {
+    name: &'a str,
+    fields: &'static [(&'static str, Type)],
+}
+
+/// What reading a condition needs besides it.
 #[derive(Clone, Copy)]
 struct Reader<'a> {
-    entry: Option<&'a str>,
+    entry: Option<Entry<'a>>,
     literals: &'a Literals,
 }
 
 impl Predicate {
     /// Of an expression that was checked; `None` where it is none of these tests. `entry` is as in [`Plan::natively`].
-    pub fn of(expression: &Expression, entry: Option<&str>, literals: &Literals) -> Option<Predicate> {
+    pub fn of(expression: &Expression, entry: Option<Entry<'_>>, literals: &Literals) -> Option<Predicate> {
         Reader { entry, literals }.predicate(expression)
     }
 
@@ -244,8 +251,10 @@ impl Reader<'_> {
             },
             ("exists" | "all", Some(list), [variable, body]) if self.entry.is_none() => {
                 let Expr::Ident(variable) = &variable.expr else { return None };
-                let body = Plan::natively(body, Some(variable), self.literals)?;
-                Some(Predicate { of: self.operand(list)?.0, is: Is::Each(name == "exists", body) })
+                let (of, ty) = self.operand(list)?;
+                let fields = if let Type::RecordList(fields) = ty { fields } else { &[] };
+                let body = Plan::natively(body, Some(Entry { name: variable, fields }), self.literals)?;
+                Some(Predicate { of, is: Is::Each(name == "exists", body) })
             }
             _ => None,
         }
@@ -309,9 +318,10 @@ impl Reader<'_> {
         }
         let Some(path) = path(expression) else { return self.named(expression) };
         match (path.as_slice(), self.entry) {
-            ([first], Some(entry)) if *first == entry => Some((Operand::Entry(None), Type::String)),
-            ([first, field], Some(entry)) if *first == entry => {
-                Some((Operand::Entry(Some((*field).to_owned())), field_type(field)?))
+            ([first], Some(entry)) if *first == entry.name => Some((Operand::Entry(None), Type::String)),
+            ([first, field], Some(entry)) if *first == entry.name => {
+                let (field, ty) = *entry.fields.iter().find(|(name, _)| name == field)?;
+                Some((Operand::Entry(Some(field)), ty))
             }
             _ => {
                 let fact = table::find(&path.join("."))?;
@@ -330,15 +340,6 @@ impl Reader<'_> {
         let (field, ty) = *fields.iter().find(|(name, _)| *name == select.field)?;
         Some((Operand::Named { fact, key: string_literal(key)?.to_owned(), field, ty }, ty))
     }
-}
-
-/// The type of a field of the records that a list can hold. No two lists have a field of one name and different types.
-fn field_type(field: &str) -> Option<Type> {
-    let records = table::TABLE.iter().filter_map(|fact| match fact.ty {
-        Type::RecordList(fields) => Some(fields),
-        _ => None,
-    });
-    records.flatten().find(|(name, _)| *name == field).map(|(_, ty)| *ty)
 }
 
 /// What `size(x)` or `x.size()` is of.
