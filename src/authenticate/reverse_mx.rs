@@ -79,35 +79,46 @@ impl Check<'_> {
             return (ReverseMxResult::None, Mx::Null);
         }
         exchangers.sort_by_key(|exchanger| exchanger.preference);
-        let mut seen = HashSet::new();
-        exchangers.retain(|exchanger| seen.insert(exchanger.name.clone()));
+        if exchangers.len() > 1 {
+            let mut seen = HashSet::new();
+            exchangers.retain(|exchanger| seen.insert(exchanger.name.clone()));
+        }
         let too_many = exchangers.len() > EXCHANGERS;
         exchangers.truncate(EXCHANGERS);
 
         // RFC 5321 §5.1: an exchanger is a name. An address in its place looks like one and leads nowhere.
         let names = exchangers.into_iter().map(|exchanger| exchanger.name);
         let (addresses, names): (Vec<DnsName>, Vec<DnsName>) = names.partition(|name| name.as_address().is_some());
-        let mut answers = stream::iter(names)
-            .map(async |name| self.in_time(self.resolver.addresses(&name, self.ip)).await)
-            .buffer_unordered(SIDE_BY_SIDE);
-        let mut trouble = false;
-        while let Some(answer) = answers.next().await {
-            match answer {
-                Answer::Found(addresses) if addresses.contains(&self.ip) => {
-                    return (ReverseMxResult::Pass, Mx::Explicit);
-                }
-                Answer::Trouble(_) => trouble = true,
-                Answer::Found(_) | Answer::NoData | Answer::NxDomain => {}
-            }
-        }
-        let result = if trouble {
-            ReverseMxResult::TempError
-        } else if too_many || !addresses.is_empty() {
-            ReverseMxResult::PermError
-        } else {
-            ReverseMxResult::Fail
+        let result = match self.any_is_the_client(names).await {
+            Ok(true) => ReverseMxResult::Pass,
+            Err(_) => ReverseMxResult::TempError,
+            Ok(false) if too_many || !addresses.is_empty() => ReverseMxResult::PermError,
+            Ok(false) => ReverseMxResult::Fail,
         };
         (result, Mx::Explicit)
+    }
+
+    /// Whether one of these has the client's address; else whether there was trouble.
+    async fn any_is_the_client(&self, names: Vec<DnsName>) -> Result<bool, Trouble> {
+        let is_client = async |name: DnsName| {
+            let addresses = self.in_time(self.resolver.addresses(&name, self.ip)).await.records()?;
+            Ok(addresses.contains(&self.ip))
+        };
+        // Most have one, which needs nobody to look after it.
+        let names = match <[DnsName; 1]>::try_from(names) {
+            Ok([only]) => return is_client(only).await,
+            Err(names) => names,
+        };
+        let mut answers = stream::iter(names).map(is_client).buffer_unordered(SIDE_BY_SIDE);
+        let mut outcome = Ok(false);
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(true) => return answer,
+                Ok(false) => {}
+                Err(_) => outcome = answer,
+            }
+        }
+        outcome
     }
 
     /// A look-up that is given up at the check's deadline.

@@ -42,15 +42,17 @@ impl<'a> TagList<'a> {
     fn read(text: &'a [u8], may_be_empty: bool) -> Result<TagList<'a>, TagListError> {
         let mut tags: Vec<Tag<'a>> = Vec::new();
         let mut start = 0;
-        let last = text.split(|octet| *octet == b';').count() - 1;
-        for (index, spec) in text.split(|octet| *octet == b';').enumerate() {
-            let spec_start = start;
-            start += spec.len() + 1;
+        let mut ends = memchr::memchr_iter(b';', text).chain([text.len()]).peekable();
+        let mut index = 0;
+        while let Some(end) = ends.next() {
+            let (spec, is_last) = (text.get(start..end).unwrap_or_default(), ends.peek().is_none());
+            let spec_start = std::mem::replace(&mut start, end + 1);
+            index += 1;
             // A list of nothing lacks whatever is required of it.
-            if spec.iter().all(|octet| is_white(*octet)) && (index == last || (may_be_empty && index > 0)) {
+            if spec.iter().all(|octet| is_white(*octet)) && (is_last || (may_be_empty && index > 1)) {
                 continue;
             }
-            let equals = spec.iter().position(|octet| *octet == b'=').ok_or(TagListError::Syntax)?;
+            let equals = memchr::memchr(b'=', spec).ok_or(TagListError::Syntax)?;
             let (name, value) = spec.split_at_checked(equals).ok_or(TagListError::Syntax)?;
             let (name, value) = (trim(name), value.get(1..).unwrap_or_default());
             // Without an early end, so that the compiler makes vector instructions of it.
@@ -84,7 +86,7 @@ impl<'a> TagList<'a> {
 
     /// A tag's value without any white space, as base64 and lists of names allow it in between.
     pub(super) fn compact(&self, name: &str) -> Option<Vec<u8>> {
-        self.get(name).map(|value| value.iter().copied().filter(|octet| !is_white(*octet)).collect())
+        self.get(name).map(|value| value.split(|octet| is_white(*octet)).collect::<Vec<_>>().concat())
     }
 
     /// The elements of a colon-separated value, lower-case, without the white space around them.
@@ -129,7 +131,9 @@ pub(super) fn domain_of(text: &[u8]) -> String {
 /// Octets that base64 decodes to; `None` where it is empty or no base64 (RFC 4648 §4).
 pub(super) fn base64(compact: &[u8]) -> Option<Vec<u8>> {
     let unpadded = compact.strip_suffix(b"==").or_else(|| compact.strip_suffix(b"=")).unwrap_or(compact);
-    let digits = unpadded.iter().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/'));
+    // Without an early end, as above.
+    let is_digit = |octet: &u8| matches!(octet, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'+' | b'/');
+    let digits = unpadded.iter().fold(true, |digits, octet| digits & is_digit(octet));
     if unpadded.is_empty() || !digits || unpadded.len() % 4 == 1 {
         return None;
     }

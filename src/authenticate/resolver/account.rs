@@ -6,8 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use hickory_resolver::proto::rr::{Name, RecordType};
-
+use super::question::Question;
 use super::told::Told;
 
 /// Names and types that are asked for a message at most, those for its client and its HELO included.
@@ -82,19 +81,19 @@ impl Account {
         account
     }
 
-    /// Whether this may be asked; it is counted then. `what` is a hash of name and type.
-    pub fn admits(&self, what: u64, share: Share, name: &Name, record_type: RecordType) -> Admission {
+    /// Whether this may be asked; it is counted then.
+    pub fn admits(&self, question: &Question<'_>, share: Share) -> Admission {
         let mut counts = [0; 4];
         // held until this one is counted; always the session's before the message's
         let of_session = self.session.as_ref().map(|session| session.locked());
         if let Some(asked) = &of_session {
-            if let Some(known) = known(asked, what, name, record_type) {
+            if let Some(known) = known(asked, question) {
                 return known;
             }
             count(asked, &mut counts);
         }
         let mut asked = self.locked();
-        if let Some(known) = known(&asked, what, name, record_type) {
+        if let Some(known) = known(&asked, question) {
             return known;
         }
         count(&asked, &mut counts);
@@ -104,13 +103,13 @@ impl Account {
         if !self.has_room(share, counts) {
             return Admission::Refused;
         }
-        asked.push(Asked { what, share, told: None });
+        asked.push(Asked { what: question.digest, share, told: None });
         Admission::Granted
     }
 
     /// Keeps what was told.
-    pub fn keep(&self, what: u64, told: Told) {
-        if let Some(asked) = self.locked().iter_mut().find(|asked| asked.what == what) {
+    pub fn keep(&self, question: &Question<'_>, told: Told) {
+        if let Some(asked) = self.locked().iter_mut().find(|asked| asked.what == question.digest) {
             asked.told = Some(Arc::new(told));
         }
     }
@@ -162,9 +161,9 @@ impl Account {
 }
 
 /// What comes of asking again; `None` where it is new.
-fn known(asked: &[Asked], what: u64, name: &Name, record_type: RecordType) -> Option<Admission> {
-    let asked = asked.iter().find(|asked| asked.what == what)?;
-    let told = asked.told.as_ref().filter(|told| told.holds_for(name, record_type));
+fn known(asked: &[Asked], question: &Question<'_>) -> Option<Admission> {
+    let asked = asked.iter().find(|asked| asked.what == question.digest)?;
+    let told = asked.told.as_ref().filter(|told| told.holds_for(question));
     Some(told.map_or(Admission::Granted, |told| Admission::Told(Arc::clone(told))))
 }
 

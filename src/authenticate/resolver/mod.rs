@@ -10,12 +10,12 @@ mod answer;
 mod health;
 mod name;
 mod options;
+mod question;
 mod server;
 mod told;
 mod upstream;
 
 use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -43,6 +43,7 @@ use absent::Absences;
 use account::{Account, Admission};
 use answer::Read;
 use health::Health;
+use question::Question;
 use told::Told;
 use upstream::Upstream;
 
@@ -347,12 +348,11 @@ impl Resolver {
     }
 
     async fn ask<T>(&self, name: &DnsName, record_type: RecordType, read: impl Fn(&RData) -> Option<T>) -> Answer<T> {
-        let name = &name.0;
-        let what = self.shared.hasher.hash_one((name, record_type));
-        let read = match self.admits(what, name, record_type) {
+        let question = Question::new(&name.0, record_type, &self.shared.hasher);
+        let read = match self.admits(&question) {
             Admission::Refused => Read::refused(Trouble::Budget),
             Admission::Told(told) => Read::of_records(told.records(), read),
-            Admission::Granted => self.look_up(what, name, record_type, read).await,
+            Admission::Granted => self.look_up(&question, read).await,
         };
         self.end(read)
     }
@@ -363,8 +363,7 @@ impl Resolver {
         record_type: RecordType,
         read: impl Fn(&RData) -> Option<T>,
     ) -> Answer<T> {
-        let what = self.shared.hasher.hash_one((&name, record_type));
-        if matches!(self.admits(what, &name, record_type), Admission::Refused) {
+        if matches!(self.admits(&Question::new(&name, record_type, &self.shared.hasher)), Admission::Refused) {
             return self.end(Read::refused(Trouble::Budget));
         }
         let mut responses = self.shared.servers.lookup(Query::query(name, record_type), options::of_request());
@@ -376,13 +375,8 @@ impl Resolver {
     }
 
     /// Asks, or finds it in the caches.
-    async fn look_up<T>(
-        &self,
-        what: u64,
-        name: &Name,
-        record_type: RecordType,
-        read: impl Fn(&RData) -> Option<T>,
-    ) -> Read<T> {
+    async fn look_up<T>(&self, question: &Question<'_>, read: impl Fn(&RData) -> Option<T>) -> Read<T> {
+        let Question { name, record_type, .. } = *question;
         let absences = self.shared.absences.as_ref();
         if let Some(absent) = absences.and_then(|absences| absences.find(name, record_type)) {
             return absent;
@@ -392,21 +386,21 @@ impl Resolver {
         if let (Some(absences), Err(error)) = (absences, &found) {
             absences.note(name, record_type, error);
         }
-        self.keep(what, name, record_type, &found);
+        self.keep(question, &found);
         Read::looked_up(found, read)
     }
 
-    fn admits(&self, what: u64, name: &Name, record_type: RecordType) -> Admission {
-        let admits = |account: &Arc<Account>| account.admits(what, self.share, name, record_type);
+    fn admits(&self, question: &Question<'_>) -> Admission {
+        let admits = |account: &Arc<Account>| account.admits(question, self.share);
         self.account.as_ref().map_or(Admission::Granted, admits)
     }
 
     /// Keeps what was found for the other checks of the message.
-    fn keep(&self, what: u64, name: &Name, record_type: RecordType, found: &Result<Lookup, NetError>) {
+    fn keep(&self, question: &Question<'_>, found: &Result<Lookup, NetError>) {
         if let (Some(account), Ok(found)) = (&self.account, found)
-            && let Some(told) = Told::of(name, record_type, found)
+            && let Some(told) = Told::of(question, found)
         {
-            account.keep(what, told);
+            account.keep(question, told);
         }
     }
 

@@ -6,7 +6,9 @@
 use std::time::Instant;
 
 use hickory_resolver::lookup::Lookup;
-use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use hickory_resolver::proto::rr::{RData, Record, RecordType};
+
+use super::question::Question;
 
 /// Records of an answer that is kept: with [`TXT_OCTETS`] it bounds what a message can make us hold.
 const RECORDS: usize = 8;
@@ -16,7 +18,7 @@ const TXT_OCTETS: usize = 1024;
 /// Records, and how long they are valid.
 #[derive(Debug)]
 pub(super) struct Told {
-    name: Name,
+    name: Box<[u8]>,
     record_type: RecordType,
     records: Vec<Record>,
     until: Instant,
@@ -24,21 +26,24 @@ pub(super) struct Told {
 
 impl Told {
     /// What a look-up for this found; `None` where there is too much of it.
-    pub fn of(name: &Name, record_type: RecordType, found: &Lookup) -> Option<Told> {
+    pub fn of(question: &Question, found: &Lookup) -> Option<Told> {
         let records = found.answers();
         let text = |record: &Record| match &record.data {
             RData::TXT(txt) => txt.txt_data.iter().map(|text| text.len()).sum(),
             _ => 0,
         };
         let is_small = records.len() <= RECORDS && records.iter().map(text).sum::<usize>() <= TXT_OCTETS;
-        let of_these =
-            || Told { name: name.clone(), record_type, records: records.to_vec(), until: found.valid_until() };
-        is_small.then(of_these)
+        is_small.then(|| Told {
+            name: question.octets().into(),
+            record_type: question.record_type,
+            records: records.to_vec(),
+            until: found.valid_until(),
+        })
     }
 
     /// Whether it still is the answer to this.
-    pub fn holds_for(&self, name: &Name, record_type: RecordType) -> bool {
-        self.record_type == record_type && self.name == *name && Instant::now() < self.until
+    pub fn holds_for(&self, question: &Question) -> bool {
+        self.record_type == question.record_type && *self.name == *question.octets() && Instant::now() < self.until
     }
 
     /// The records.
