@@ -74,7 +74,8 @@ impl Subject {
             format!("(?:{d})/(?:{l})"),
         ];
         if !hidden.is_empty() {
-            all.push(any(&hidden));
+            let detail = if detail.is_empty() { "" } else { r"(?:\+~k[0-9a-z]{16})?" };
+            all.push(format!("(?:{}){detail}", any(&hidden)));
         }
         let built = |pattern: &str| RegexBuilder::new(pattern).case_insensitive(true).build().map_err(|_| wrong());
         Ok(Subject { quick: built(&any(&quick))?, whole: built(&all.join("|"))?, alone: built(&l)?, domains })

@@ -38,6 +38,14 @@ fn one_address_has_one_pseudonym_under_a_key_and_another_under_another() {
     assert_eq!(again, format!("{local}@example.com"));
     assert_ne!(key().address("alice@example.net", ip("192.0.2.1")), format!("{local}@example.net"));
     assert_ne!(Key::new(&[8; 32]).address("alice@example.com", ip("192.0.2.1")), again);
+    assert_eq!(key().address("\"alice\"@example.com", ip("192.0.2.1")), again, "quoted it is the same mailbox");
+    // a detail has a word of its own behind that of the address without it
+    let detailed = ["alice+news@example.com", "ALICE+news@example.com", "alice+shop@example.com"]
+        .map(|one| key().local(one.split_once('@').unwrap().0, "example.com"));
+    assert!(detailed.iter().all(|one| is_pseudonym(one) && one.starts_with(&format!("{local}+~k"))), "{detailed:?}");
+    assert!(detailed[0] == detailed[1] && detailed[1] != detailed[2], "{detailed:?}");
+    assert!(is_pseudonym(&key().local("+news", "example.com")));
+    assert!(!is_pseudonym(&format!("{local}+news")) && !is_pseudonym(&format!("{local}+{local}+{local}")));
     // composed and decomposed, A-labels and U-labels
     let spellings = ["J\u{f6}rg@b\u{fc}cher.example", "jo\u{308}rg@xn--bcher-kva.example"];
     let locals = spellings.map(|one| key().address(one, ip("192.0.2.1")).split_once('@').unwrap().0.to_owned());
