@@ -184,6 +184,13 @@ impl Journal {
     pub fn open_with(directory: &Path, settings: Settings) -> io::Result<Journal> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         day::try_to_write(directory)?;
+        if settings.pseudonymise {
+            // lines under a key that is not kept could never be given out or erased
+            Keys::check(directory).map_err(|problem| {
+                let place = problem.source.as_ref().map_or("", |source| source.name.as_str());
+                io::Error::new(io::ErrorKind::InvalidData, format!("{place}: {}", problem.cause))
+            })?;
+        }
         Ok(Journal {
             shared: Arc::new(Shared {
                 directory: directory.to_path_buf(),
