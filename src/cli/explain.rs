@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use super::search::{journal_of, json_lines, listing, newest, passed_over, spellings, unreadable};
 use super::table::number;
-use super::{Exit, complain, print};
+use super::{Exit, complain, print, tell};
 use crate::facts::record::Record;
 use crate::observe::explain::story;
 use crate::observe::journal::{self, Found, MessageId, Query};
@@ -70,6 +70,9 @@ fn explain(args: &Args) -> Result<String, Exit> {
 
 fn by_ref(args: &Args, directory: &Path, reference: &str) -> Result<String, Exit> {
     let search = journal::search(directory, reference).map_err(|error| unreadable(directory, &error))?;
+    if !search.problems.is_empty() {
+        tell(&search.problems);
+    }
     let Some(record) = search.record else {
         let skipped = match search.skipped {
             0 => String::new(),

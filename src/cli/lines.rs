@@ -1,7 +1,8 @@
 //! Reading the journal, or files of it, with all cores: one thread reads, the others take the lines. However long the journal is, a few
 //! blocks of it are in memory at a time.
 
-use std::io::{self, ErrorKind};
+use std::fs::File;
+use std::io;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -13,10 +14,12 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::progress::Progress;
+use super::search::unreadable;
 use super::{Exit, complain, configuration, tell};
 use crate::config::Config;
 use crate::config::value::parse_duration;
-use crate::observe::journal::{Block, Blocks, files_since};
+use crate::observe::journal::{Block, Blocks, files_since, odd_since};
+use crate::problem::Problems;
 
 /// Blocks that wait for a thread to take them.
 const WAITING: usize = 4;
@@ -30,6 +33,8 @@ pub struct Lines {
     pub files: Vec<PathBuf>,
     /// Older records are not wanted; `None`: all are.
     pub since: Option<Timestamp>,
+    /// Whether they are the journal's own, and so regular files.
+    pub ours: bool,
 }
 
 impl Lines {
@@ -39,19 +44,32 @@ impl Lines {
     /// What is wrong was told.
     pub fn find(files: &[PathBuf], since: Option<Timestamp>, config: Option<&Config>) -> Result<Lines, Exit> {
         let Some(config) = config.filter(|_| files.is_empty()) else {
-            return Ok(Lines { files: files.to_vec(), since });
+            return Ok(Lines { files: files.to_vec(), since, ours: false });
         };
-        let directory = &config.journal.directory;
-        let files = files_since(directory, since).map_err(|error| {
-            let mend = match error.kind() {
-                ErrorKind::NotFound => "; name the configuration that says where the journal is: --config FILE",
-                ErrorKind::PermissionDenied => "; ask as root, or as the user in [security]",
-                _ => "",
-            };
-            complain(&format!("the journal in {} cannot be read: {error}{mend}", directory.display()));
-            Exit::Usage
-        })?;
-        Ok(Lines { files, since })
+        Lines::of_journal(&config.journal.directory, since, |_| true)
+    }
+
+    /// The lines of those days of a journal that are `wanted`. What is no regular file there is told.
+    ///
+    /// # Errors
+    /// The directory can't be read, which was told.
+    pub fn of_journal(
+        directory: &Path,
+        since: Option<Timestamp>,
+        wanted: impl Fn(&Path) -> bool,
+    ) -> Result<Lines, Exit> {
+        let mut files = files_since(directory, since).map_err(|error| unreadable(directory, &error))?;
+        files.retain(|file| wanted(file));
+        let mut problems = Problems::new();
+        for problem in odd_since(directory, since).map_err(|error| unreadable(directory, &error))?.iter() {
+            if problem.source.as_ref().is_some_and(|source| wanted(Path::new(&source.name))) {
+                problems.push(problem.clone());
+            }
+        }
+        if !problems.is_empty() {
+            tell(&problems);
+        }
+        Ok(Lines { files, since, ours: true })
     }
 
     /// Since when, as records write it; empty for all.
@@ -140,7 +158,8 @@ impl Lines {
             // where all of them have ended nobody would take a block
             drop(receiver);
             let mut skipped = 0;
-            let read = read(files, progress, |block| {
+            let open = if self.ours { Blocks::open_day } else { Blocks::open };
+            let read = read(files, open, progress, |block| {
                 skipped += block.skipped;
                 sender.send(block).is_ok()
             });
@@ -163,12 +182,13 @@ impl Lines {
 /// Reads block after block until `take` wants no more.
 fn read(
     files: &[PathBuf],
+    open: fn(&Path) -> io::Result<Blocks<File>>,
     progress: &mut Progress,
     mut take: impl FnMut(Block) -> bool,
 ) -> Result<(), (PathBuf, io::Error)> {
     for path in files {
         let at = |error| (path.clone(), error);
-        let mut blocks = Blocks::open(path).map_err(at)?;
+        let mut blocks = open(path).map_err(at)?;
         while let Some(block) = blocks.next_block().map_err(at)? {
             progress.advance(block.text.len() as u64);
             if !take(block) {

@@ -122,12 +122,11 @@ pub(super) fn newest(
     limit: usize,
     with_lines: bool,
 ) -> Result<Newest, Exit> {
-    let mut files =
-        crate::observe::journal::files_since(directory, since).map_err(|error| unreadable(directory, &error))?;
     let last = query.until.get(..10).unwrap_or_default();
-    files.retain(|file| last.is_empty() || file.file_stem().is_some_and(|day| day.to_string_lossy().as_ref() <= last));
+    let lines = Lines::of_journal(directory, since, |file| {
+        last.is_empty() || file.file_stem().is_some_and(|day| day.to_string_lossy().as_ref() <= last)
+    })?;
     let mut newest = Newest::of(limit, with_lines);
-    let lines = Lines { files, since };
     let begin = || Newest::of(limit, with_lines);
     lines.newest_first(
         begin,

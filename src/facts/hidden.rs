@@ -9,9 +9,16 @@ pub const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// What stands where an address was taken out.
 pub const ERASED: &str = "~erased";
 
-/// Whether a local-part is a pseudonym of ours.
+/// Whether a local-part is a pseudonym of ours: one word, or two with `+` between them where the local-part had a detail (RFC 5233).
 pub fn is_pseudonym(local: &str) -> bool {
-    let rest = local.strip_prefix(MARK);
+    match local.split_once('+') {
+        Some((base, whole)) => is_word(base) && is_word(whole),
+        None => is_word(local),
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    let rest = text.strip_prefix(MARK);
     rest.is_some_and(|rest| rest.len() == CHARACTERS && rest.bytes().all(|octet| DIGITS.contains(&octet)))
 }
 

@@ -17,7 +17,7 @@ pub(super) fn taken(config: &Config) -> Note {
         others.sort_by(|a, b| a.file.cmp(&b.file));
     }
     let (file, sha256) = (config.source.name.clone(), sha256(config.source.text.as_bytes()));
-    Note { file, sha256, policies, lines: None }
+    Note { file, sha256, policies, ..Note::default() }
 }
 
 /// A configuration that was not taken: it can be wrong in any way, or not be readable at all.

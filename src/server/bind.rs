@@ -6,7 +6,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
 use crate::deliver::{RootProblem, check_host_name, check_root};
-use crate::observe::journal::{Journal, Settings};
+use crate::observe::journal::{Journal, Keys, Settings};
 use crate::problem::Problems;
 
 use super::listener;
@@ -76,6 +76,9 @@ pub fn bind(config: &Config) -> Result<Bound, StartError> {
     let host = nix::unistd::gethostname().map_err(machine)?;
     check_host_name(&host.to_string_lossy()).map_err(machine)?;
     let path = &config.journal.directory;
+    if config.journal.pseudonymise {
+        Keys::check(path).map_err(|problem| StartError::Problems(problem.into()))?;
+    }
     let journal = Journal::open_with(path, settings(config)).map_err(|error| match error.kind() {
         std::io::ErrorKind::PermissionDenied => not_ours(config, "journal.directory", path),
         _ => StartError::Machine(format!(

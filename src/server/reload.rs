@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::observe::journal::Journal;
 use crate::observe::journal::audit::Event;
+use crate::observe::journal::{Journal, Keys};
 use crate::observe::metrics::label::ReloadOutcome;
+use crate::problem::Problems;
 use crate::receive::Receiver;
 
 use super::audit;
@@ -62,6 +63,10 @@ impl Reload {
         let config = loaded.map_err(|problems| problems.render(false))?;
         if !self.force {
             guard(old, &config)?;
+        }
+        let journal = &self.started.journal;
+        if journal.pseudonymise {
+            Keys::check(&journal.directory).map_err(|problem| Problems::from(problem).render(false))?;
         }
         let acceptor = certificates(&config).map_err(|error| match error {
             StartError::Problems(problems) => problems.render(false),

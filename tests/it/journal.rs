@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use gatepost::facts::Facts;
 use gatepost::facts::record::{DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, Record, RuleRecord, Timings};
 use gatepost::facts::word::{Action, Outcome, Stage};
-use gatepost::observe::journal::{Journal, LINE_OCTETS, QUEUE_LINES, STRING_CHARACTERS, find, normalise, search};
+use gatepost::observe::journal::{
+    Clock, Journal, LINE_OCTETS, QUEUE_LINES, STRING_CHARACTERS, find, normalise, remove_older, search,
+};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -140,23 +142,116 @@ fn a_file_in_place_of_the_directory_is_an_error_at_once() {
 }
 
 #[test]
-fn rotation_removes_files_of_which_every_line_is_too_old_and_nothing_else() {
+fn the_time_of_a_record_removes_nothing() {
     let directory = TempDir::new().unwrap();
-    for name in ["2090-01-01.jsonl", "2090-01-02.jsonl", "2090-01-1.jsonl", "2090-01-01.json", "notes.txt"] {
-        fs::write(directory.path().join(name), "{}\n").unwrap();
-    }
-    let journal = Journal::open(directory.path(), Duration::from_secs(2 * 86_400)).unwrap();
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let kept = directory.path().join(format!("{today}.jsonl"));
+    fs::write(&kept, "{}\n").unwrap();
+    let journal = open(&directory);
     journal.start().unwrap();
-    journal.record(record("2090-01-03T23:00:00.000Z", 1));
-    journal.record(record("2090-01-04T00:00:00.000Z", 2));
+    for time in ["2089-01-01T00:00:00.000Z", "2090-01-01T00:00:00.000Z", "9998-01-01T00:00:00.000Z"] {
+        journal.record(record(time, 1));
+    }
     assert_eq!(journal.close(PATIENCE), 0);
+    assert!(kept.exists(), "a record from the future must not end today's time");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 4);
+}
+
+/// The moment at the start of a day.
+fn at(day: &str) -> jiff::Timestamp {
+    format!("{day}T00:00:00Z").parse().unwrap()
+}
+
+#[test]
+fn days_go_by_their_name_and_the_clock_and_nothing_else_does() {
+    let directory = TempDir::new().unwrap();
+    for name in [
+        "2025-01-01.jsonl",
+        "2025-01-02.jsonl",
+        "2025-01-03.jsonl",
+        "2025-01-1.jsonl",
+        "2025-01-01.json",
+        "notes.txt",
+        // of a clock that was wrong: the one was last written long ago
+        "2090-01-01.jsonl",
+        "2090-01-02.jsonl",
+    ] {
+        let file = fs::File::create(directory.path().join(name)).unwrap();
+        if name == "2090-01-01.jsonl" {
+            file.set_modified(at("2024-12-01").into()).unwrap();
+        }
+    }
+    let removed = remove_older(directory.path(), at("2025-01-04"), Duration::from_secs(2 * 86_400)).unwrap();
+    assert_eq!((removed.removed, removed.refused.len(), removed.future.len()), (2, 0, 1));
     let mut names: Vec<String> =
         fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(
-        names,
-        ["2090-01-01.json", "2090-01-02.jsonl", "2090-01-03.jsonl", "2090-01-04.jsonl", "2090-01-1.jsonl", "notes.txt"]
-    );
+    let left = ["2025-01-01.json", "2025-01-02.jsonl", "2025-01-03.jsonl", "2025-01-1.jsonl", "2090-01-02.jsonl"];
+    assert_eq!(names, [&left[..], &["notes.txt"]].concat());
+}
+
+#[test]
+fn a_day_that_can_not_be_removed_hinders_no_other() {
+    let directory = TempDir::new().unwrap();
+    fs::create_dir(directory.path().join("2025-01-01.jsonl")).unwrap();
+    fs::write(directory.path().join("2025-01-02.jsonl"), "{}\n").unwrap();
+    let removed = remove_older(directory.path(), at("2025-02-01"), TWO_WEEKS).unwrap();
+    assert_eq!(removed.removed, 1);
+    assert!(removed.refused.len() == 1 && removed.refused[0].contains("2025-01-01.jsonl"), "{removed:?}");
+}
+
+#[test]
+fn a_clock_that_leaps_removes_nothing_for_a_day() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    // (what the clock says, how many hours the process has run, whether it is believed)
+    let ways: &[&[(&str, u64, bool)]] = &[
+        // as time goes
+        &[("2026-11-22", 0, true), ("2026-11-23", 24, true), ("2026-12-23", 31 * 24, true)],
+        // a summer's hour, or a day asleep
+        &[("2026-11-22", 0, true), ("2026-11-23", 1, true)],
+        // forward, and it stays
+        &[("2026-11-22", 0, true), ("2090-01-01", 1, false), ("2090-01-01", 24, false), ("2090-01-02", 25, true)],
+        // forward and back
+        &[("2026-11-22", 0, true), ("2090-01-01", 1, false), ("2026-11-22", 2, false), ("2026-11-23", 25, true)],
+        // back: nothing is removed too early by that
+        &[("2026-11-22", 0, true), ("2020-01-01", 1, true)],
+        // forward twice
+        &[("2026-11-22", 0, true), ("2090-01-01", 1, false), ("2091-01-01", 24, false), ("2091-01-02", 47, false)],
+    ];
+    for way in ways {
+        let mut clock = Clock::since(None);
+        for (now, run, believed) in *way {
+            assert_eq!(clock.is_believed(at(now), hours(*run) + Duration::from_secs(1)), *believed, "{way:?}: {now}");
+            assert_eq!(clock.leapt_from(), (!believed).then(|| at("2026-11-22")), "{way:?}: {now}");
+        }
+    }
+    // a journal that was last written two days ago, or long ago
+    for (now, believed) in [("2026-11-24", true), ("2026-12-24", false)] {
+        assert_eq!(
+            Clock::since(Some(at("2026-11-22"))).is_believed(at(now), Duration::from_millis(1)),
+            believed,
+            "{now}"
+        );
+    }
+}
+
+#[test]
+fn a_start_long_after_the_last_line_removes_nothing_yet_nor_does_the_next_start() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("2001-01-01.jsonl");
+    let file = fs::File::create(&path).unwrap();
+    file.set_modified(at("2001-01-01").into()).unwrap();
+    let today = jiff::Timestamp::now();
+    for n in 1..3 {
+        // the lines of the first make the journal look fresh to the second
+        write(&directory, [record(&format!("{today:.3}"), n)]);
+        assert!(path.exists(), "start {n}: the clock may have leapt");
+    }
+    // once the clock was believed nothing of that is left
+    fs::remove_file(directory.path().join(".clock-leapt")).unwrap();
+    write(&directory, []);
+    assert!(!path.exists());
+    assert!(!directory.path().join(".clock-leapt").exists());
 }
 
 #[test]

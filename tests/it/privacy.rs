@@ -2,5 +2,6 @@
 
 mod audit;
 mod erasure;
+mod odd_files;
 mod pseudonyms;
 mod sessions;

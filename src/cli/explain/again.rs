@@ -6,10 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::Exit;
 use crate::cli::lines::Lines;
-use crate::cli::search::unreadable;
 use crate::facts::record::Record;
 use crate::observe::explain::again;
-use crate::observe::journal::{Brief, Returns, files_since};
+use crate::observe::journal::{Brief, Returns};
 
 /// How many days of the journal are looked through: clients try for five at most, as RFC 5321 §4.5.4.1 has it.
 const DAYS: u64 = 7;
@@ -19,13 +18,13 @@ pub fn told(directory: &Path, record: &Record) -> Result<String, Exit> {
     let (Some(returns), Ok(time)) = (Returns::of(record), record.time.parse::<Timestamp>()) else {
         return Ok(String::new());
     };
-    let mut files = files_since(directory, Some(time)).map_err(|error| unreadable(directory, &error))?;
     let end = time.checked_add(SignedDuration::from_hours(24 * DAYS as i64)).unwrap_or(time);
     let last = format!("{end}");
     let last = last.get(..10).unwrap_or_default();
-    files.retain(|file| file.file_stem().is_some_and(|day| day.to_string_lossy().as_ref() <= last));
+    let lines = Lines::of_journal(directory, Some(time), |file| {
+        file.file_stem().is_some_and(|day| day.to_string_lossy().as_ref() <= last)
+    })?;
     let mut found: Vec<Brief> = Vec::new();
-    let lines = Lines { files, since: Some(time) };
     lines.oldest_first(
         Vec::new,
         |line, part| returns.take(line, part),

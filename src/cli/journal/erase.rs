@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 
 use super::{Of, journal_of, passed_over, subject, unusable};
-use crate::cli::{Exit, complain, print};
+use crate::cli::{Exit, complain, print, tell};
 use crate::config::Journal;
 use crate::observe::journal::audit::{self, Entry, Event, Note};
 use crate::observe::journal::{self, ERASED, Erased};
@@ -45,7 +45,14 @@ fn erase(args: &Args) -> Result<Exit, Exit> {
     } else {
         print(&words(&erased, args.dry_run));
     }
-    if args.dry_run { Ok(Exit::Fine) } else { note(&journal, &erased) }
+    let failed = erased.days_failed > 0;
+    if !erased.problems.is_empty() {
+        tell(&erased.problems);
+    }
+    if !args.dry_run {
+        note(&journal, &erased)?;
+    }
+    Ok(if failed { Exit::Failed } else { Exit::Fine })
 }
 
 fn words(erased: &Erased, dry_run: bool) -> String {
@@ -66,16 +73,19 @@ fn words(erased: &Erased, dry_run: bool) -> String {
 }
 
 /// The audit says that there was an erasure.
-fn note(journal: &Journal, erased: &Erased) -> Result<Exit, Exit> {
-    let note = Note { lines: Some(erased.changed + erased.removed), ..Note::default() };
+fn note(journal: &Journal, erased: &Erased) -> Result<(), Exit> {
+    let failed = Some(erased.days_failed).filter(|days| *days > 0);
+    let note = Note { lines: Some(erased.changed + erased.removed), days_failed: failed, ..Note::default() };
     let entry = Entry { at: Timestamp::now(), event: Event::Erase, note };
-    match audit::append(&journal.directory, entry, journal.keep_audit) {
+    let done = if failed.is_some() { "the address is erased but for the days above" } else { "the address is erased" };
+    // months whose time is over are the server's to remove: it knows whether the clock leapt
+    match audit::append(&journal.directory, entry, None) {
         Ok(appended) => {
-            appended.trouble.iter().for_each(|trouble| complain(&format!("the address is erased; {trouble}")));
-            Ok(Exit::Fine)
+            appended.trouble.iter().for_each(|trouble| complain(&format!("{done}; {trouble}")));
+            Ok(())
         }
         Err(error) => {
-            complain(&format!("the address is erased, but the audit can't be written: {error}"));
+            complain(&format!("{done}, but the audit can't be written: {error}"));
             Err(Exit::Failed)
         }
     }

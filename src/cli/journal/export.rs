@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, ErrorKind};
 use std::process::ExitCode;
 
 use super::{Of, journal_of, passed_over, subject, unusable};
-use crate::cli::{Exit, complain};
+use crate::cli::{Exit, complain, tell};
 use crate::observe::journal;
 
 /// Print every record in which an address stands
@@ -36,6 +36,9 @@ fn export(args: &Args) -> Result<Exit, Exit> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Exit::Fine),
         Err(error) => return Err(unusable(&journal.directory, &error)),
     };
+    if !exported.problems.is_empty() {
+        tell(&exported.problems);
+    }
     let rest = passed_over(exported.skipped);
     let rest = if rest.is_empty() { rest } else { format!("; {rest}") };
     complain(&format!("{} of {} records in {} days{rest}", exported.found, exported.records, exported.days));

@@ -5,7 +5,11 @@ use std::process::ExitCode;
 
 use super::{journal_of, unusable};
 use crate::cli::{Exit, complain, counted, print};
+use crate::observe::escape::shown;
 use crate::observe::journal::audit::{self, Verdict};
+
+/// Characters of a time or digest that are shown.
+const CELL: usize = 64;
 
 /// Check that nobody has changed the audit of loads
 ///
@@ -36,6 +40,8 @@ fn verify(args: &Args) -> Result<Exit, Exit> {
     match verdict {
         Verdict::Whole { lines, first, times: (from, to), head, torn } => {
             let lines = counted(usize::try_from(lines).unwrap_or(usize::MAX), "line", "lines");
+            // what stands in the lines is not ours to trust
+            let [from, to, head] = [from, to, head].map(|text| shown(&text, CELL));
             let mut words =
                 format!("the audit in {place} is whole: {lines}, {from} to {to}\nlast line: sha256 {head}\n");
             if first > 1 {

@@ -4,13 +4,11 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
-use super::keys;
 use crate::facts::record::Record;
 
 /// The day a record belongs to, by its own time; today where that can't be read.
@@ -54,28 +52,6 @@ pub fn list(directory: &Path) -> io::Result<Vec<Date>> {
     }
     days.sort_unstable();
     Ok(days)
-}
-
-/// Removes the files of which every line is older than `keep`, seen from `now`, and the keys of their pseudonyms. Other people's files are left alone.
-pub fn remove_older(directory: &Path, now: Timestamp, keep: Duration) -> io::Result<usize> {
-    let Ok(keep) = jiff::SignedDuration::try_from(keep) else { return Ok(0) };
-    let Ok(oldest_kept) = now.checked_sub(keep) else { return Ok(0) };
-    let first_day = of(oldest_kept);
-    let mut removed = 0;
-    for day in list(directory)?.into_iter().filter(|day| *day < first_day) {
-        match fs::remove_file(path(directory, day)) {
-            Ok(()) => removed += 1,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    keys::remove_older(directory, first_day)?;
-    Ok(removed)
-}
-
-/// The start of a day.
-pub fn start(day: Date) -> Option<Timestamp> {
-    day.to_zoned(TimeZone::UTC).ok().map(|start| start.timestamp())
 }
 
 /// The day after or before.

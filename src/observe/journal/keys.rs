@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 
-use super::day;
+use super::{day, lock, regular};
 use crate::observe::pseudonym::{Key, network};
+use crate::problem::Problem;
 
 /// Octets of a secret.
 const SECRET: usize = 32;
@@ -48,6 +49,22 @@ impl Keys {
         let keys = Keys { directory: directory.to_owned(), state: Mutex::default() };
         keys.prepare(day::of(Timestamp::now()));
         keys
+    }
+
+    /// Whether the keys that a journal in `directory` would begin with, where they are there, can be read.
+    ///
+    /// # Errors
+    /// The first that can't: place, cause and mend.
+    pub fn check(directory: &Path) -> Result<(), Problem> {
+        let today = day::of(Timestamp::now());
+        for day in [Some(today), day::neighbour(today, 7)].into_iter().flatten() {
+            let path = path(directory, week(day));
+            match read(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unreadable(&path, &error)),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Makes the keys of a day's week and of the week after it, so that no session waits for one; tries to write those that could
@@ -115,26 +132,38 @@ impl Keys {
         match read(&path(&self.directory, week)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let secret = chance();
-                self.save(week, &secret)?;
-                // another process may have been faster
+                match self.save(week, &secret) {
+                    // another process was faster
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    other => other?,
+                }
                 read(&path(&self.directory, week))
             }
             other => other,
         }
     }
 
-    /// Writes a secret, whole or not at all, unless the week has one.
+    /// Writes a secret, whole or not at all. Where the week has another it stays, and that is an error.
     fn save(&self, week: Date, secret: &[u8; SECRET]) -> io::Result<()> {
         let path = path(&self.directory, week);
         let temporary = self.directory.join(format!(".pseudonyms-{}.tmp", std::process::id()));
         let written = || {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(true).mode(0o600).custom_flags(regular::FLAGS);
+            let mut file = options.open(&temporary)?;
+            // who cleans up leaves what its maker still holds
+            let _held = lock::at_once(file.try_clone()?)?;
             let mut text: String = secret.iter().map(|octet| format!("{octet:02x}")).collect();
             text.push('\n');
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             match fs::hard_link(&temporary, &path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    if read(&path)? != *secret {
+                        let why = format!("{} holds another key", path.display());
+                        return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+                    }
+                }
                 other => other?,
             }
             File::open(&self.directory)?.sync_all()
@@ -173,7 +202,7 @@ fn of_name(name: &str) -> Option<Date> {
 
 fn read(path: &Path) -> io::Result<[u8; SECRET]> {
     let mut text = String::new();
-    File::open(path)?.take(1_000).read_to_string(&mut text)?;
+    regular::required(path)?.take(1_000).read_to_string(&mut text)?;
     let text = text.trim_ascii();
     let mut secret = [0; SECRET];
     let wrong =
@@ -186,6 +215,17 @@ fn read(path: &Path) -> io::Result<[u8; SECRET]> {
         *octet = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
     }
     Ok(secret)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Problem {
+    let cause = format!("this key of the journal's pseudonyms can't be read: {error}");
+    let mend = match error.kind() {
+        io::ErrorKind::PermissionDenied => "give it to the user that the server runs as, in mode 0600",
+        _ => {
+            "put it back from where you keep copies, or take it away: a new one is made then, and nobody finds names in this week's earlier lines"
+        }
+    };
+    Problem::with_file(&path.display().to_string(), "journal.pseudonymise", cause, mend)
 }
 
 /// Removes the keys of weeks that ended before a day: no line that they made is left.

@@ -14,10 +14,13 @@ mod day;
 mod erase;
 mod keys;
 mod line;
+mod lines;
 mod lock;
 mod newest;
 mod query;
 mod read;
+mod regular;
+mod retention;
 mod search;
 mod subject;
 mod writer;
@@ -42,7 +45,8 @@ pub use keys::{Keys, Spellings};
 pub use line::{LINE_OCTETS, STRING_CHARACTERS};
 pub use newest::{Found, Newest};
 pub use query::{Match, MessageId, Party, Query, Who};
-pub use read::{BLOCK, Block, Blocks, files_since};
+pub use read::{BLOCK, Block, Blocks, files_since, odd_since};
+pub use retention::{Clock, Removed, remove_older};
 pub use search::{Search, find, normalise, search};
 pub use subject::{ERASED, Subject};
 
@@ -168,7 +172,7 @@ impl Journal {
     /// is written and no thread runs before [`Journal::start`]; lines that come earlier wait.
     ///
     /// # Errors
-    /// The directory can't be made, is none, or can't be written.
+    /// The directory can't be made, is none, or can't be written; a key of its pseudonyms can't be read.
     pub fn open(directory: &Path, keep: Duration) -> io::Result<Journal> {
         Journal::open_with(directory, Settings { keep, keep_audit: audit::KEEP, pseudonymise: false })
     }
@@ -180,6 +184,13 @@ impl Journal {
     pub fn open_with(directory: &Path, settings: Settings) -> io::Result<Journal> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         day::try_to_write(directory)?;
+        if settings.pseudonymise {
+            // lines under a key that is not kept could never be given out or erased
+            Keys::check(directory).map_err(|problem| {
+                let place = problem.source.as_ref().map_or("", |source| source.name.as_str());
+                io::Error::new(io::ErrorKind::InvalidData, format!("{place}: {}", problem.cause))
+            })?;
+        }
         Ok(Journal {
             shared: Arc::new(Shared {
                 directory: directory.to_path_buf(),

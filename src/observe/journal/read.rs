@@ -7,18 +7,40 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::day;
+use super::regular::{self, Opened};
+use crate::problem::Problems;
 
 /// How many octets are read at once; a longer line is none of ours.
 pub const BLOCK: usize = 1 << 20;
 
-/// The files of the days from a moment on, oldest first.
+/// The files of the days from a moment on, oldest first. What has a day's name and is no regular file is none of them, see [`odd_since`].
 ///
 /// # Errors
 /// The directory can't be read.
 pub fn files_since(directory: &Path, since: Option<Timestamp>) -> io::Result<Vec<PathBuf>> {
+    let is_file = |path: &PathBuf| path.symlink_metadata().is_ok_and(|found| found.is_file());
+    Ok(days_since(directory, since)?.filter(is_file).collect())
+}
+
+/// What stands where files of the days from a moment on should be, and is no regular file: a problem each.
+///
+/// # Errors
+/// The directory can't be read.
+pub fn odd_since(directory: &Path, since: Option<Timestamp>) -> io::Result<Problems> {
+    let mut problems = Problems::new();
+    for path in days_since(directory, since)? {
+        if let Ok(Opened::Odd(problem)) = regular::open(&path) {
+            problems.push(problem);
+        }
+    }
+    Ok(problems)
+}
+
+fn days_since(directory: &Path, since: Option<Timestamp>) -> io::Result<impl Iterator<Item = PathBuf>> {
     let first = since.map(day::of);
-    let days = day::list(directory)?.into_iter().filter(|day| first.is_none_or(|first| *day >= first));
-    Ok(days.map(|day| day::path(directory, day)).filter(|path| path.is_file()).collect())
+    let days = day::list(directory)?.into_iter().filter(move |day| first.is_none_or(|first| *day >= first));
+    let directory = directory.to_owned();
+    Ok(days.map(move |day| day::path(&directory, day)))
 }
 
 /// Some lines as they stand in a file.
@@ -57,12 +79,20 @@ pub struct Blocks<R> {
 }
 
 impl Blocks<File> {
-    /// Opens a file.
+    /// Opens a file that somebody names, who may mean a pipe.
     ///
     /// # Errors
     /// It can't be opened.
     pub fn open(path: &Path) -> io::Result<Blocks<File>> {
         File::open(path).map(Blocks::of)
+    }
+
+    /// Opens a day's file, which is a regular one.
+    ///
+    /// # Errors
+    /// It can't be opened, or is something else.
+    pub fn open_day(path: &Path) -> io::Result<Blocks<File>> {
+        regular::required(path).map(Blocks::of)
     }
 }
 

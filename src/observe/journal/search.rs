@@ -1,14 +1,15 @@
 //! Finding one record again.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use super::regular::{self, Opened};
 use super::{LINE_OCTETS, day};
 use crate::facts::record::Record;
+use crate::problem::Problems;
 
 /// What a search came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +18,8 @@ pub struct Search {
     pub record: Option<Record>,
     /// Lines that were passed over because they are torn or not ours.
     pub skipped: u64,
+    /// What was passed over because it is no regular file.
+    pub problems: Problems,
 }
 
 /// The record of a ref, `None` if the journal in `directory` does not have it.
@@ -33,16 +36,17 @@ pub fn find(directory: &Path, reference: &str) -> io::Result<Option<Record>> {
 /// # Errors
 /// The directory or a file that may hold it can't be read.
 pub fn search(directory: &Path, reference: &str) -> io::Result<Search> {
-    let mut found = Search { record: None, skipped: 0 };
+    let mut found = Search { record: None, skipped: 0, problems: Problems::new() };
     let days = day::list(directory)?;
     let Some(reference) = normalise(reference) else { return Ok(found) };
     for day in order(days, day_of(&reference)) {
-        let file = match File::open(day::path(directory, day)) {
-            Ok(file) if file.metadata()?.is_file() => file,
-            Ok(_) => continue,
-            // Rotation may take a file away meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
+        let file = match regular::open(&day::path(directory, day))? {
+            Opened::File(file) => file,
+            Opened::Gone => continue,
+            Opened::Odd(problem) => {
+                found.problems.push(problem);
+                continue;
+            }
         };
         scan(BufReader::with_capacity(256 * 1024, file), &reference, &mut found)?;
         if found.record.is_some() {

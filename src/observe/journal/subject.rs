@@ -74,7 +74,8 @@ impl Subject {
             format!("(?:{d})/(?:{l})"),
         ];
         if !hidden.is_empty() {
-            all.push(any(&hidden));
+            let detail = if detail.is_empty() { "" } else { r"(?:\+~k[0-9a-z]{16})?" };
+            all.push(format!("(?:{}){detail}", any(&hidden)));
         }
         let built = |pattern: &str| RegexBuilder::new(pattern).case_insensitive(true).build().map_err(|_| wrong());
         Ok(Subject { quick: built(&any(&quick))?, whole: built(&all.join("|"))?, alone: built(&l)?, domains })
@@ -116,7 +117,13 @@ impl Subject {
     }
 
     fn is_in(&self, text: &str) -> bool {
-        self.whole.find_iter(text).any(|found| stands_alone(text, found.range()))
+        self.is_within(text, 0..text.len())
+    }
+
+    /// Whether the address stands in these octets of a text; what is beyond them is only there to tell what it is a part of.
+    pub fn is_within(&self, text: &str, octets: std::ops::Range<usize>) -> bool {
+        let inside = |found: &std::ops::Range<usize>| found.start >= octets.start && found.end <= octets.end;
+        self.whole.find_iter(text).map(|found| found.range()).any(|found| inside(&found) && stands_alone(text, found))
     }
 
     fn take_out(&self, value: &mut Value, free: bool) {

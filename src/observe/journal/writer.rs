@@ -3,13 +3,16 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use jiff::civil::Date;
+use nix::fcntl::OFlag;
 
+use super::retention::{self, Clock};
 use super::{Entry, Shared, audit, day, erase, lock};
 
 /// How long the writer waits after a failure before it tries again.
@@ -19,11 +22,12 @@ const CHUNK_OCTETS: usize = 1024 * 1024;
 
 /// Writes until the journal is closed.
 pub fn run(shared: &Shared) {
-    begin(shared);
+    let mut retention = Retention::begin(shared);
     let mut files = Files { shared, open: None, newest: None };
     let mut audit = Audit { shared, waiting: VecDeque::new(), failing: false, troubled: false };
     while let Some((mut batch, notes)) = take(shared, audit.failing) {
-        audit.write(notes);
+        retention.look();
+        audit.write(notes, retention.may_remove);
         while let Err(error) = files.write(&mut batch) {
             files.open = None;
             fail(shared, &mut batch, &error);
@@ -37,18 +41,70 @@ pub fn run(shared: &Shared) {
         // Whoever closes the journal expects its lines on disk; if this fails the kernel still has them.
         let _ = file.sync_data();
     }
-    audit.end();
+    audit.end(retention.may_remove);
     shared.lock().ended = true;
     shared.ended.notify_all();
 }
 
-/// What a crash has left, and what is too old, goes.
-fn begin(shared: &Shared) {
-    match lock::directory(&shared.directory) {
-        Ok(_held) => remove_older(shared, jiff::Timestamp::now()),
-        Err(error) => tracing::warn!(%error, "old files of the journal cannot be removed"),
+/// What goes when its time is over: looked at at the start, and with the first line of each day of the host's clock.
+struct Retention<'a> {
+    shared: &'a Shared,
+    begun: Instant,
+    clock: Clock,
+    day: Date,
+    may_remove: bool,
+    /// Whether it was said that there are days that have not come yet.
+    said: bool,
+}
+
+impl<'a> Retention<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        // what a crash has left
+        erase::clean(&shared.directory);
+        let now = Timestamp::now();
+        let clock = Clock::since(retention::last_written(&shared.directory));
+        let mut retention =
+            Retention { shared, begun: Instant::now(), clock, day: day::of(now), may_remove: false, said: false };
+        retention.ask(now);
+        if retention.may_remove {
+            retention.remove(now);
+        }
+        retention
     }
-    erase::clean(&shared.directory);
+
+    fn ask(&mut self, now: Timestamp) {
+        let could = self.may_remove;
+        self.may_remove = self.clock.is_believed(now, self.begun.elapsed());
+        if !could || !self.may_remove {
+            retention::note_leap(&self.shared.directory, self.clock.leapt_from());
+        }
+    }
+
+    fn look(&mut self) {
+        let now = Timestamp::now();
+        let could = self.may_remove;
+        self.ask(now);
+        let is_new = day::of(now) != self.day;
+        if self.may_remove && (is_new || !could) {
+            self.day = day::of(now);
+            self.remove(now);
+        }
+    }
+
+    fn remove(&mut self, now: Timestamp) {
+        let removed = lock::directory(&self.shared.directory)
+            .and_then(|_held| retention::remove_older(&self.shared.directory, now, self.shared.keep));
+        match removed {
+            Ok(removed) => {
+                removed.refused.iter().for_each(|why| tracing::warn!("{why}"));
+                if let (Some(day), false) = (removed.future.first(), self.said) {
+                    self.said = true;
+                    tracing::warn!(%day, "the journal has days that have not come yet, of a clock that was wrong: they go by when they were last written");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "old files of the journal cannot be removed"),
+        }
+    }
 }
 
 /// All lines that wait, of the decisions and of the audit, as soon as there is one; `None` at the end. Where the audit has to be tried
@@ -79,11 +135,12 @@ struct Audit<'a> {
 }
 
 impl Audit<'_> {
-    fn write(&mut self, notes: VecDeque<audit::Entry>) {
+    fn write(&mut self, notes: VecDeque<audit::Entry>, may_remove: bool) {
         self.waiting.extend(notes);
+        let keep = may_remove.then_some(self.shared.keep_audit);
         while let Some(entry) = self.waiting.front() {
             let event = entry.event;
-            match audit::append(&self.shared.directory, entry.clone(), self.shared.keep_audit) {
+            match audit::append(&self.shared.directory, entry.clone(), keep) {
                 Ok(audit::Appended { sha256, trouble }) => {
                     self.waiting.pop_front();
                     let troubled = !trouble.is_empty();
@@ -110,8 +167,8 @@ impl Audit<'_> {
         }
     }
 
-    fn end(mut self) {
-        self.write(VecDeque::new());
+    fn end(mut self, may_remove: bool) {
+        self.write(VecDeque::new(), may_remove);
         let lost = self.waiting.len();
         if lost > 0 {
             tracing::error!(lost, "lines of the audit could not be written");
@@ -143,7 +200,7 @@ fn recover(shared: &Shared) {
         let dropped = shared.counters.dropped.load(Ordering::Relaxed);
         tracing::info!(dropped, "the journal is written again");
         if let Some(keys) = &shared.keys {
-            keys.prepare(day::of(jiff::Timestamp::now()));
+            keys.prepare(day::of(Timestamp::now()));
         }
     }
 }
@@ -186,17 +243,11 @@ fn copy_of(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), error.to_string())
 }
 
-fn remove_older(shared: &Shared, now: jiff::Timestamp) {
-    if let Err(error) = day::remove_older(&shared.directory, now, shared.keep) {
-        tracing::warn!(%error, "old files of the journal cannot be removed");
-    }
-}
-
 /// The file of the day that is being written.
 struct Files<'a> {
     shared: &'a Shared,
     open: Option<OpenFile>,
-    /// The newest day so far: only a newer one is a rotation, not a late line of yesterday's.
+    /// The newest day so far: only a newer one may need a key, not a late line of yesterday's.
     newest: Option<Date>,
 }
 
@@ -277,16 +328,19 @@ impl Files<'_> {
         if let Some(OpenFile { file, .. }) = self.open.take() {
             file.sync_data()?;
         }
-        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).mode(0o600).custom_flags(OFlag::O_NONBLOCK.bits());
+        let mut file = options.open(&path)?;
+        if file.metadata()?.file_type().is_fifo() {
+            // a pipe keeps nothing
+            return Err(io::Error::other(format!("{}: this is a FIFO; take it away", path.display())));
+        }
         end_torn_line(&mut file)?;
         self.open = Some(OpenFile { day, file, entry_durable: false });
         if self.newest.is_none_or(|newest| day > newest) {
-            let rotated = self.newest.replace(day).is_some();
+            self.newest = Some(day);
             if let Some(keys) = &self.shared.keys {
                 keys.prepare(day);
-            }
-            if let (true, Some(start)) = (rotated, day::start(day)) {
-                remove_older(self.shared, start);
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Pseudonyms: what stands for a person in a journal and a log that are kept without names.
 //!
 //! A local-part becomes `~k` and 16 characters, an HMAC-SHA-256 of the whole address under a key that is changed every week and
-//! thrown away with the last line that it made. Within a week the same address has the same pseudonym, so that decisions can still be
+//! thrown away with the last line that it made; one with a `+detail` becomes two such words, the first that of the address without it. Within a week the same address has the same pseudonym, so that decisions can still be
 //! counted, searched and replayed; without the key it leads nowhere. Domains stay clear. Addresses of hosts are cut to their /24 or
 //! /48, and a host's name that spells its address loses the labels that do.
 
@@ -55,9 +55,15 @@ impl Key {
         }
     }
 
-    /// What stands for the local-part of an address.
+    /// What stands for the local-part of an address. One with a detail, `alice+news` (RFC 5233), has two words: that of `alice`, so that
+    /// who is asked for is found with every detail, and that of the whole.
     pub fn local(&self, local: &str, domain: &str) -> String {
-        self.opaque(&format!("{local}@{}", canonical(domain)))
+        let (local, domain) = (unquoted(local), canonical(domain));
+        let whole = self.opaque(&format!("{local}@{domain}"));
+        match local.split_once('+') {
+            Some((base, _)) if !base.is_empty() => format!("{}+{whole}", self.opaque(&format!("{base}@{domain}"))),
+            _ => whole,
+        }
     }
 
     /// A domain or host: clear, unless it is an address literal, an address, or spells the client's address.
@@ -120,6 +126,12 @@ fn literal(text: &str) -> Option<IpAddr> {
 fn is_name(text: &str) -> bool {
     let fine = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
     !text.is_empty() && text.chars().all(fine) && text.parse::<IpAddr>().is_err()
+}
+
+/// A local-part without its quotes (RFC 5321 §4.1.2): `"alice"@` and `alice@` are one mailbox.
+fn unquoted(local: &str) -> &str {
+    let inner = local.strip_prefix('"').and_then(|local| local.strip_suffix('"'));
+    inner.filter(|inner| !inner.is_empty()).unwrap_or(local)
 }
 
 /// What spellings of one address have in common: NFC, lower case.

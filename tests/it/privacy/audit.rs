@@ -138,6 +138,91 @@ fn half_a_line_of_a_crash_is_known_to_the_next() {
 }
 
 #[test]
+fn several_crashes_in_a_row_leave_a_chain_that_goes_on() {
+    let directory = four();
+    for torn in ["{\"prev\":\"12", "\n{\"prev\":\"1234", "\n\0\0\0\0"] {
+        OpenOptions::new().append(true).open(chain(directory.path())).unwrap().write_all(torn.as_bytes()).unwrap();
+    }
+    assert!(matches!(verify(directory.path(), None).unwrap(), Verdict::Truncated { .. }));
+    add(directory.path(), "e");
+    let verdict = verify(directory.path(), None).unwrap();
+    assert!(matches!(verdict, Verdict::Whole { lines: 5, torn: 3, .. }), "{verdict:?}");
+    // none can be taken away or put in later
+    let whole = lines(directory.path());
+    for change in
+        [|lines: &mut Vec<String>| drop(lines.remove(5)), |lines: &mut Vec<String>| lines.insert(5, "one more".into())]
+    {
+        let mut changed = whole.clone();
+        change(&mut changed);
+        put(directory.path(), &changed);
+        assert!(matches!(verify(directory.path(), None).unwrap(), Verdict::Broken { .. }));
+    }
+}
+
+#[test]
+fn half_lines_of_any_length_hide_no_line_from_the_next() {
+    let directory = four();
+    let torn = "x".repeat(1 << 20);
+    OpenOptions::new().append(true).open(chain(directory.path())).unwrap().write_all(torn.as_bytes()).unwrap();
+    add(directory.path(), "e");
+    let verdict = verify(directory.path(), None).unwrap();
+    assert!(matches!(verdict, Verdict::Whole { lines: 5, torn: 1, .. }), "{verdict:?}");
+}
+
+#[test]
+fn a_clock_that_was_set_back_a_month_breaks_no_chain() {
+    let directory = four();
+    let next = Timestamp::now() + jiff::SignedDuration::from_hours(24 * 31);
+    let month = next.to_zoned(jiff::tz::TimeZone::UTC).strftime("audit-%Y-%m.chain").to_string();
+    fs::rename(chain(directory.path()), directory.path().join(&month)).unwrap();
+    // as if without its end
+    let text = fs::read_to_string(chain(directory.path())).unwrap();
+    fs::write(chain(directory.path()), text.trim_end()).unwrap();
+    add(directory.path(), "e");
+    add(directory.path(), "f");
+    let verdict = verify(directory.path(), None).unwrap();
+    assert!(matches!(verdict, Verdict::Whole { lines: 6, torn: 0, .. }), "{verdict:?}");
+    let files = fs::read_dir(directory.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "chain"));
+    assert_eq!(files.count(), 1);
+}
+
+#[test]
+fn who_verifies_while_lines_are_added_sees_a_whole_chain() {
+    let directory = four();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| (0..150).for_each(|_| drop(add(directory.path(), "more"))));
+        while !writer.is_finished() {
+            let verdict = verify(directory.path(), None).unwrap();
+            assert!(matches!(verdict, Verdict::Whole { .. }), "{verdict:?}");
+        }
+    });
+    assert!(matches!(verify(directory.path(), None).unwrap(), Verdict::Whole { lines: 154, .. }));
+}
+
+#[test]
+fn what_stands_in_a_line_is_shown_escaped() {
+    let directory = TempDir::new().unwrap();
+    let journal = directory.path().join("journal");
+    fs::create_dir(&journal).unwrap();
+    add(&journal, "a");
+    let mut line: Line = serde_json::from_str(&lines(&journal)[0]).unwrap();
+    line.time = "never\nthe audit is whole\u{202e}".into();
+    let line = serde_json::to_string(&line).unwrap();
+    fs::write(journal.join("audit.head"), format!("{{\"n\":1,\"sha256\":\"{}\"}}", sha256(line.as_bytes()))).unwrap();
+    put(&journal, &[line]);
+    let verify = std::process::Command::new(env!("CARGO_BIN_EXE_gatepost"))
+        .args(["journal", "verify"])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(verify.stdout).unwrap();
+    assert!(said.contains("never") && !said.contains('\u{202e}'), "{said:?}");
+    assert!(said.lines().all(|line| line != "the audit is whole"), "{said:?}");
+}
+
+#[test]
 fn a_line_that_only_lacks_its_end_is_a_line() {
     let directory = four();
     let text = fs::read_to_string(chain(directory.path())).unwrap();

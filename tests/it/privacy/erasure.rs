@@ -169,6 +169,41 @@ fn pseudonyms_are_found_while_their_key_is_kept() {
     assert!(left.facts.mail_from.address.starts_with("~k"), "another's pseudonym stays");
 }
 
+/// Records of 2026-11-22 as a journal without names has them.
+fn write_without_names(directory: &Path, records: impl IntoIterator<Item = Record>) {
+    let settings = Settings { keep: 1_000 * TWO_WEEKS, keep_audit: TWO_WEEKS, pseudonymise: true };
+    let journal = Journal::open_with(directory, settings).unwrap();
+    journal.start().unwrap();
+    records.into_iter().for_each(|record| journal.record(record));
+    assert_eq!(journal.close(PATIENCE), 0);
+}
+
+#[test]
+fn a_detail_is_found_under_a_pseudonym_too() {
+    let time = "2026-11-22T10:00:00.000Z";
+    let sent_to = |n: u32, address: &str| {
+        let mut record = stranger(time, n);
+        record.recipients[0].address = address.into();
+        record.decision.reply = format!("550 5.7.1 <{address}> no ref=X");
+        record
+    };
+    let all = ["alice@example.com", "Alice+News@example.com", "alice+shop@example.com", "\"alice\"@example.com"];
+    // (asked for, how many of them are meant)
+    for (asked, found) in [("alice@example.com", 4), ("alice+news@example.com", 1), ("alice+other@example.com", 0)] {
+        let directory = TempDir::new().unwrap();
+        let likes = ["malice+news@example.com", "alice+news@example.net", "bob@example.com"];
+        write_without_names(directory.path(), all.iter().chain(&likes).zip(1..).map(|(one, n)| sent_to(n, one)));
+        let subject = subject(directory.path(), asked);
+        let mut exported = Vec::new();
+        assert_eq!(export(directory.path(), &subject, &mut exported).unwrap().found, found, "{asked}");
+        assert_eq!(erase(directory.path(), &subject, false).unwrap().changed, found, "{asked}");
+        assert_eq!(erase(directory.path(), &subject, false).unwrap().changed, 0, "{asked}: a second time");
+        let text = fs::read_to_string(directory.path().join("2026-11-22.jsonl")).unwrap();
+        assert_eq!(text.matches("\"address\":\"~erased@example.com\"").count() as u64, found, "{asked}: {text}");
+        assert_eq!(text.matches("<~erased@example.com> no").count() as u64, found, "{asked}: no half is left: {text}");
+    }
+}
+
 #[test]
 fn no_line_is_lost_while_the_server_writes() {
     let directory = TempDir::new().unwrap();

@@ -10,7 +10,7 @@ use gatepost::facts::record::Record;
 use gatepost::facts::recorded::{Recorded, Wanted};
 use gatepost::facts::table::{self, FactSet, FactSource};
 use gatepost::facts::{Attachment, BlockList, Dkim, Facts, HeaderField, Mime, Tls};
-use gatepost::observe::journal::{Journal, Settings, Spellings, find};
+use gatepost::observe::journal::{Journal, Settings, Spellings, find, remove_older};
 use gatepost::observe::pseudonym::{Key, is_pseudonym, network, spelled};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -38,6 +38,14 @@ fn one_address_has_one_pseudonym_under_a_key_and_another_under_another() {
     assert_eq!(again, format!("{local}@example.com"));
     assert_ne!(key().address("alice@example.net", ip("192.0.2.1")), format!("{local}@example.net"));
     assert_ne!(Key::new(&[8; 32]).address("alice@example.com", ip("192.0.2.1")), again);
+    assert_eq!(key().address("\"alice\"@example.com", ip("192.0.2.1")), again, "quoted it is the same mailbox");
+    // a detail has a word of its own behind that of the address without it
+    let detailed = ["alice+news@example.com", "ALICE+news@example.com", "alice+shop@example.com"]
+        .map(|one| key().local(one.split_once('@').unwrap().0, "example.com"));
+    assert!(detailed.iter().all(|one| is_pseudonym(one) && one.starts_with(&format!("{local}+~k"))), "{detailed:?}");
+    assert!(detailed[0] == detailed[1] && detailed[1] != detailed[2], "{detailed:?}");
+    assert!(is_pseudonym(&key().local("+news", "example.com")));
+    assert!(!is_pseudonym(&format!("{local}+news")) && !is_pseudonym(&format!("{local}+{local}+{local}")));
     // composed and decomposed, A-labels and U-labels
     let spellings = ["J\u{f6}rg@b\u{fc}cher.example", "jo\u{308}rg@xn--bcher-kva.example"];
     let locals = spellings.map(|one| key().address(one, ip("192.0.2.1")).split_once('@').unwrap().0.to_owned());
@@ -396,6 +404,8 @@ fn a_key_goes_with_the_last_line_that_it_made() {
         journal.record(record(time, 1));
     }
     assert_eq!(journal.close(PATIENCE), 0);
+    let now: jiff::Timestamp = "2090-01-16T00:00:00Z".parse().unwrap();
+    assert_eq!(remove_older(directory.path(), now, 14 * DAY).unwrap().removed, 1);
     // on the 16th the 2nd is the oldest day that is kept: the week that ended on the 1st is gone
     assert!(!directory.path().join("2090-01-01.jsonl").exists());
     let keys = keys(directory.path());
@@ -414,6 +424,35 @@ fn a_key_that_can_not_be_kept_stops_no_line_and_shows_no_name() {
     let found = find(directory.path(), &one.reference).unwrap().unwrap();
     assert!(found.facts.mail_from.address.starts_with("~k"), "{}", found.facts.mail_from.address);
     assert_eq!(Spellings::read(directory.path()).unwrap().unread, 1);
+}
+
+fn week_of_now() -> jiff::civil::Date {
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    today - jiff::Span::new().days(i64::from(today.weekday().to_monday_zero_offset()))
+}
+
+#[test]
+fn a_key_that_can_not_be_read_is_no_key_and_lets_no_journal_begin() {
+    // this week's, and the next one's, which is made with it
+    for weeks in [0, 1] {
+        let directory = TempDir::new().unwrap();
+        let name = format!("pseudonyms-{}.key", week_of_now() + jiff::Span::new().weeks(weeks));
+        fs::write(directory.path().join(&name), "no key\n").unwrap();
+        let settings = Settings { keep: 14 * DAY, keep_audit: 400 * DAY, pseudonymise: true };
+        let Err(error) = Journal::open_with(directory.path(), settings) else { panic!("{name} was taken") };
+        assert!(error.to_string().contains(&name), "{error}");
+        assert_eq!(fs::read_to_string(directory.path().join(&name)).unwrap(), "no key\n", "it is the administrator's");
+        assert!(Journal::open(directory.path(), 14 * DAY).is_ok(), "without pseudonyms none is needed");
+    }
+}
+
+#[test]
+fn what_a_crash_left_of_a_key_goes_with_the_next_start() {
+    let directory = TempDir::new().unwrap();
+    let left = directory.path().join(".pseudonyms-4711.tmp");
+    fs::write(&left, "00").unwrap();
+    assert_eq!(without_names(directory.path()).close(PATIENCE), 0);
+    assert!(!left.exists());
 }
 
 proptest::proptest! {

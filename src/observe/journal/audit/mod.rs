@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::regular::{self, Opened};
 use super::search::read_line;
 use super::{day, lock};
 use crate::facts::record::PolicyRecord;
@@ -32,6 +33,8 @@ pub const ANCHOR: &str = "000000000000000000000000000000000000000000000000000000
 const HEAD: &str = "audit.head";
 /// Octets of the longest line.
 pub const LINE: usize = 64 * 1024;
+/// Octets at the end of a file that are looked through for a line, behind which half ones of crashes stand.
+const MOST_TORN: u64 = 16 << 20;
 
 /// What a line of the audit is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +73,20 @@ pub struct Line {
     /// Whether half a line stands before this one, which a crash or a full disk has left; `prev` is of the line before that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub after_torn: bool,
+    /// How many half lines stand there, where it is more than one.
+    #[serde(default, skip_serializing_if = "is_one_at_most")]
+    pub half_lines: u64,
+}
+
+fn is_one_at_most(number: &u64) -> bool {
+    *number <= 1
+}
+
+impl Line {
+    /// How many half lines stand before this one.
+    fn torn(&self) -> u64 {
+        if self.after_torn { self.half_lines.max(1) } else { 0 }
+    }
 }
 
 /// What happened.
@@ -87,6 +104,9 @@ pub struct Note {
     /// Lines of decisions that were changed or taken out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lines: Option<u64>,
+    /// Days of decisions that could not be changed: what was to be taken out is still there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days_failed: Option<u64>,
 }
 
 /// Something to note.
@@ -116,14 +136,17 @@ pub struct Appended {
     pub trouble: Vec<String>,
 }
 
-/// Appends a line, durably, and removes files whose time is over.
+/// Appends a line, durably, and removes files whose time is over, where it is said how long they are kept.
 ///
 /// # Errors
 /// The file can't be written or read, `audit.head` can't be brought up to the line before, or another program holds the directory for
 /// too long. No line was added then that a second try would add again.
-pub fn append(directory: &Path, entry: Entry, keep: Duration) -> io::Result<Appended> {
+pub fn append(directory: &Path, entry: Entry, keep: impl Into<Option<Duration>>) -> io::Result<Appended> {
     let _held = lock::directory(directory)?;
-    let mut trouble = retire(directory, Timestamp::now(), keep)?;
+    let mut trouble = match keep.into() {
+        Some(keep) => retire(directory, Timestamp::now(), keep)?,
+        None => Vec::new(),
+    };
     let appended = write(directory, entry)?;
     trouble.extend(appended.trouble);
     Ok(Appended { trouble, ..appended })
@@ -136,9 +159,8 @@ pub fn sha256(octets: &[u8]) -> String {
 }
 
 fn write(directory: &Path, Entry { at, event, note }: Entry) -> io::Result<Appended> {
-    // a line that had to wait for the disk goes behind those that are there
-    let path = directory.join(name(day::of(Timestamp::now())));
     let tail = tail(directory)?;
+    let path = directory.join(&tail.file);
     if let Some((last, digest)) = &tail.last {
         catch_up(directory, last.n, digest)?;
     }
@@ -151,7 +173,8 @@ fn write(directory: &Path, Entry { at, event, note }: Entry) -> io::Result<Appen
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uid: nix::unistd::getuid().as_raw(),
         note,
-        after_torn: tail.torn,
+        after_torn: tail.torn > 0,
+        half_lines: tail.torn,
     };
     let mut text = serde_json::to_string(&line)?;
     if text.len() >= LINE {
@@ -176,61 +199,94 @@ fn write(directory: &Path, Entry { at, event, note }: Entry) -> io::Result<Appen
 
 /// Brings `audit.head` up to the last line where a failure has left it behind: it must never lack more than one.
 fn catch_up(directory: &Path, n: u64, digest: &str) -> io::Result<()> {
-    let known: Option<Head> = match fs::read(directory.join(HEAD)) {
-        Ok(octets) => serde_json::from_slice(&octets).ok(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
+    let known = head(directory)?;
     if known.is_some_and(|head| head.n >= n) {
         return Ok(());
     }
     note_head(directory, &Head { n, sha256: digest.to_owned() })
 }
 
+/// What `audit.head` says; `None` where it is gone or makes no sense.
+fn head(directory: &Path) -> io::Result<Option<Head>> {
+    let mut octets = Vec::new();
+    match regular::open(&directory.join(HEAD))? {
+        Opened::File(file) => file.take(1_000).read_to_end(&mut octets)?,
+        Opened::Gone | Opened::Odd(_) => return Ok(None),
+    };
+    Ok(serde_json::from_slice(&octets).ok())
+}
+
 /// What the next line goes on from.
 struct Tail {
+    /// The file that it goes to: this month's, or a newer one of a clock that was set back since.
+    file: String,
     /// The last line that is whole, and its digest.
     last: Option<(Line, String)>,
-    /// Whether something that is no line stands behind it.
-    torn: bool,
-    /// Whether the newest file, which is this month's, does not end in a line end.
+    /// How many that are no lines stand behind it.
+    torn: u64,
+    /// Whether the file does not end in a line end.
     open_line: bool,
 }
 
 fn tail(directory: &Path) -> io::Result<Tail> {
-    let mut tail = Tail { last: None, torn: false, open_line: false };
+    let files = files(directory)?;
+    // a line that had to wait for the disk goes behind those that are there
     let this_month = name(day::of(Timestamp::now()));
-    for file in files(directory)?.iter().rev() {
-        let octets = end_of(&directory.join(file))?;
-        if *file == this_month {
+    let file = files.last().filter(|newest| **newest > this_month).cloned().unwrap_or(this_month);
+    let mut tail = Tail { file, last: None, torn: 0, open_line: false };
+    for file in files.iter().rev() {
+        let (octets, last, torn) = last_line(&directory.join(file))?;
+        if *file == tail.file {
             tail.open_line = octets.last().is_some_and(|last| *last != b'\n');
         }
-        let lines = octets.split(|octet| *octet == b'\n').rev().filter(|line| !line.is_empty());
-        for line in lines {
-            if let Ok(whole) = serde_json::from_slice::<Line>(line) {
-                tail.last = Some((whole, sha256(line)));
-                return Ok(tail);
-            }
-            tail.torn = true;
+        tail.torn += torn;
+        if last.is_some() {
+            tail.last = last;
+            break;
         }
     }
     Ok(tail)
 }
 
-/// The last octets of a file: two lines at least.
-fn end_of(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let most = 4 * LINE as u64;
+/// The last octets of a file, its last line that is whole with its digest, and how many that are none stand behind it.
+fn last_line(path: &Path) -> io::Result<(Vec<u8>, Option<(Line, String)>, u64)> {
+    let mut most = 4 * LINE as u64;
+    loop {
+        let (octets, is_whole) = end_of(path, most)?;
+        // without its beginning the first one is no line
+        let first = if is_whole { 0 } else { memchr::memchr(b'\n', &octets).map_or(octets.len(), |end| end + 1) };
+        let mut torn = 0;
+        for line in octets.get(first..).unwrap_or_default().split(|octet| *octet == b'\n').rev() {
+            if let Ok(whole) = serde_json::from_slice::<Line>(line) {
+                let digest = sha256(line);
+                return Ok((octets, Some((whole, digest)), torn));
+            }
+            torn += u64::from(!line.is_empty());
+        }
+        if is_whole {
+            return Ok((octets, None, torn));
+        }
+        if most >= MOST_TORN {
+            let why = format!("{}: its last {most} octets have no line of the audit", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        most *= 4;
+    }
+}
+
+/// The last octets of a file, and whether they are all.
+fn end_of(path: &Path, most: u64) -> io::Result<(Vec<u8>, bool)> {
+    let mut file = regular::required(path)?;
     let start = file.metadata()?.len().saturating_sub(most);
     file.seek(SeekFrom::Start(start))?;
     let mut octets = Vec::new();
     file.take(most).read_to_end(&mut octets)?;
-    Ok(octets)
+    Ok((octets, start == 0))
 }
 
 /// Opens a file to append to. A new one belongs to whom the directory belongs: an erasure by root must not lock the server out.
 fn open(directory: &Path, path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(regular::FLAGS).open(path)?;
     if file.metadata()?.len() == 0 {
         File::open(directory)?.sync_all()?;
         belongs_to_owner(directory, path)?;
@@ -248,7 +304,9 @@ fn belongs_to_owner(directory: &Path, path: &Path) -> io::Result<()> {
 
 fn note_head(directory: &Path, head: &Head) -> io::Result<()> {
     let temporary = directory.join(".audit.head.tmp");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(regular::FLAGS);
+    let mut file = options.open(&temporary)?;
     file.write_all(&serde_json::to_vec(head)?)?;
     file.write_all(b"\n")?;
     file.sync_all()?;
@@ -294,10 +352,14 @@ fn retire(directory: &Path, now: Timestamp, keep: Duration) -> io::Result<Vec<St
     };
     for file in files(directory)?.into_iter().take_while(|file| over(file)) {
         let path: PathBuf = directory.join(&file);
-        let octets = end_of(&path)?;
-        let last =
-            octets.split(|octet| *octet == b'\n').rev().find(|line| serde_json::from_slice::<Line>(line).is_ok());
-        let digest = last.map(sha256).unwrap_or_default();
+        let last = match last_line(&path) {
+            Ok((_, last, _)) => last,
+            Err(error) => {
+                trouble.push(format!("{} can't be read, though its time is over: {error}", path.display()));
+                break;
+            }
+        };
+        let digest = last.map(|(_, digest)| digest).unwrap_or_default();
         let note = Note { file, sha256: digest, ..Note::default() };
         if !is_retired(directory, &note)? {
             let retired = Entry { at: now, event: Event::Retired, note };
@@ -314,7 +376,8 @@ fn retire(directory: &Path, now: Timestamp, keep: Duration) -> io::Result<Vec<St
 /// Whether the chain says already that a file's time was over.
 fn is_retired(directory: &Path, note: &Note) -> io::Result<bool> {
     for file in files(directory)? {
-        let mut reader = BufReader::new(File::open(directory.join(file))?);
+        let Opened::File(file) = regular::open(&directory.join(file))? else { continue };
+        let mut reader = BufReader::new(file);
         let mut raw = Vec::new();
         while read_line(&mut reader, &mut raw)? {
             let line = serde_json::from_slice::<Line>(&raw);

@@ -1,12 +1,14 @@
 //! Walks the chain of the audit.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Take};
 use std::path::Path;
 
+use super::super::lock;
+use super::super::regular::{self, Opened};
 use super::super::search::read_line;
-use super::{ANCHOR, Event, HEAD, Head, Line, files, sha256};
+use super::{ANCHOR, Event, HEAD, Head, Line, files, head, sha256};
 
 /// What a walk along the chain has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,19 +46,22 @@ pub enum Verdict {
     },
 }
 
-/// Walks the chain from the oldest line to the newest. `expected` is the digest of a line that must be in it.
+/// Walks the chain from the oldest line to the newest. `expected` is the digest of a line that must be in it. The server may be writing
+/// meanwhile: what it adds is left for the next time.
 ///
 /// # Errors
-/// The directory or a file can't be read.
+/// The directory or a file can't be read, or another program holds the journal's lock for too long.
 pub fn verify(directory: &Path, expected: Option<&str>) -> io::Result<Verdict> {
-    let files = files(directory)?;
-    let head = head(directory)?;
+    let (mut files, head) = match there(directory)? {
+        Ok(there) => there,
+        Err(broken) => return Ok(broken),
+    };
     let mut walk =
-        Walk { lines: 0, first: None, last: None, torn: 0, pending_torn: None, retired: HashSet::new(), seen: false };
+        Walk { lines: 0, first: None, last: None, torn: 0, pending_torn: 0, retired: HashSet::new(), seen: false };
     let mut at_head = None;
     let expected = expected.map(str::to_ascii_lowercase);
-    for file in &files {
-        let mut reader = BufReader::new(File::open(directory.join(file))?);
+    for (name, file) in &mut files {
+        let mut reader = BufReader::new(file);
         let (mut raw, mut number) = (Vec::new(), 0);
         while read_line(&mut reader, &mut raw)? {
             number += 1;
@@ -64,17 +69,37 @@ pub fn verify(directory: &Path, expected: Option<&str>) -> io::Result<Verdict> {
                 continue;
             }
             if let Err(why) = walk.line(&raw) {
-                return Ok(Verdict::Broken { file: file.clone(), line: number, why });
+                return Ok(Verdict::Broken { file: name.clone(), line: number, why });
             }
             if let Some((line, digest)) = &walk.last {
                 walk.seen |= expected.as_ref() == Some(digest);
                 if head.as_ref().is_some_and(|head| head.n == line.n) {
-                    at_head = Some(At { file: file.clone(), line: number, sha256: digest.clone() });
+                    at_head = Some(At { file: name.clone(), line: number, sha256: digest.clone() });
                 }
             }
         }
     }
-    Ok(walk.end(&files, head, at_head, expected.as_deref()))
+    let names: Vec<String> = files.into_iter().map(|(name, _)| name).collect();
+    Ok(walk.end(&names, head, at_head, expected.as_deref()))
+}
+
+/// The files of the audit with their lengths, and what knows the last line: as they stand between two lines.
+type There = (Vec<(String, Take<File>)>, Option<Head>);
+
+fn there(directory: &Path) -> io::Result<Result<There, Verdict>> {
+    let _held = lock::directory(directory)?;
+    let mut open = Vec::new();
+    for name in files(directory)? {
+        match regular::open(&directory.join(&name))? {
+            Opened::File(file) => {
+                let length = file.metadata()?.len();
+                open.push((name, file.take(length)));
+            }
+            Opened::Gone => {}
+            Opened::Odd(problem) => return Ok(Err(Verdict::Broken { file: name, line: 1, why: problem.cause })),
+        }
+    }
+    Ok(Ok((open, head(directory)?)))
 }
 
 /// Where the line stands whose number `audit.head` has.
@@ -89,8 +114,8 @@ struct Walk {
     first: Option<Line>,
     last: Option<(Line, String)>,
     torn: u64,
-    /// Half a line was met, which the next line has to know of.
-    pending_torn: Option<()>,
+    /// Half lines that were met, which the next line has to know of.
+    pending_torn: u64,
     /// Digests of lines that ended files whose time was over.
     retired: HashSet<String>,
     seen: bool,
@@ -99,16 +124,16 @@ struct Walk {
 impl Walk {
     fn line(&mut self, raw: &[u8]) -> Result<(), String> {
         let Ok(line) = serde_json::from_slice::<Line>(raw) else {
-            if self.pending_torn.replace(()).is_some() {
-                return Err("two lines in a row are no lines of the audit".to_owned());
-            }
+            self.pending_torn += 1;
             return Ok(());
         };
-        match (self.pending_torn.take(), line.after_torn) {
-            (Some(()), true) => self.torn += 1,
-            (Some(()), false) => return Err("the line before it is no line of the audit".to_owned()),
-            (None, true) => return Err("the half line before it is gone".to_owned()),
-            (None, false) => {}
+        match (std::mem::take(&mut self.pending_torn), line.torn()) {
+            (there, known) if there == known => self.torn += there,
+            (_, 0) => return Err("the line before it is no line of the audit".to_owned()),
+            (0, _) => return Err("the half line before it is gone".to_owned()),
+            (there, known) => {
+                return Err(format!("{there} before it are no lines of the audit, and it knows of {known}"));
+            }
         }
         match &self.last {
             Some((before, digest)) => {
@@ -147,7 +172,7 @@ impl Walk {
             let why = "lines before it are gone, and the chain does not say that their time was over".to_owned();
             return Verdict::Broken { file, line: 1, why };
         }
-        if self.pending_torn.is_some() {
+        if self.pending_torn > 0 {
             return truncated("the last line is only half there: a crash, a full disk, or somebody's doing".to_owned());
         }
         match head {
@@ -174,13 +199,5 @@ impl Walk {
         }
         let times = (first.time, last.time);
         Verdict::Whole { lines, first: first.n, times, head: digest, torn: self.torn }
-    }
-}
-
-fn head(directory: &Path) -> io::Result<Option<Head>> {
-    match fs::read(directory.join(HEAD)) {
-        Ok(octets) => Ok(serde_json::from_slice(&octets).ok()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
     }
 }
