@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::message::mime::DEFECTS as MIME_DEFECTS;
+
 /// Declares an enum whose variants are words: serialized, shown and parsed as those words.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {

@@ -48,7 +48,8 @@ fn full() -> Facts {
     facts.message.fields = 8;
     facts.message.received = 2;
     let attachment = Attachment { name: "a.pdf".into(), extension: "pdf".into(), bytes: 9, depth: 1, ..pdf() };
-    facts.mime = Some(Mime { parts: 3, depth: 1, truncated: true, attachments: vec![attachment] });
+    let defects = vec!["after-end".into()];
+    facts.mime = Some(Mime { parts: 3, depth: 1, truncated: true, defects, attachments: vec![attachment] });
     facts.from.addresses = vec!["x@example.org".into(), "y@example.org".into()];
     facts.from.defects = vec!["group".into()];
     facts.dkim = vec![Dkim { result: MethodResult::Pass, domain: "example.org".into(), ..Dkim::default() }];
@@ -274,6 +275,32 @@ fn header_fields_are_records_by_name_and_what_they_are_about_is_never_written() 
     let read: Facts = serde_json::from_value(record).unwrap();
     assert_eq!(read.headers["subject"], HeaderField { value: None, last: None, ..field("") });
     assert_eq!(read.headers["list-id"], facts.headers["list-id"]);
+}
+
+#[test]
+fn the_name_of_a_message_within_the_message_is_in_no_record() {
+    let file = |name: &str, media_type: &str| {
+        let (name, extension) = (name.to_owned(), name.rsplit_once('.').map_or("", |(_, end)| end).to_owned());
+        Attachment { name, extension, media_type: media_type.into(), bytes: 9, depth: 1 }
+    };
+    let attachments = vec![
+        file("Re: a secret.eml", "message/rfc822"),
+        file("a secret", "message/global"),
+        file("a secret.eml", "application/octet-stream"),
+        file("a secret.msg", "application/vnd.ms-outlook"),
+        file("report.pdf", "application/pdf"),
+        file("", "image/png"),
+    ];
+    let facts = Facts { mime: Some(Mime { attachments, ..Mime::default() }), ..full() };
+    let record = serde_json::to_value(&facts).unwrap();
+    assert!(!record.to_string().contains("secret"), "{record}");
+    let told = &record["mime"]["attachments"];
+    let message = serde_json::json!({ "extension": "eml", "type": "message/rfc822", "bytes": 9, "depth": 1 });
+    assert_eq!(told[0], message);
+    // what has no name is told apart from what is not told
+    assert_eq!((told[4]["name"].as_str(), told[5]["name"].as_str()), (Some("report.pdf"), Some("")));
+    let read: Facts = serde_json::from_value(record.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&read).unwrap(), record);
 }
 
 #[test]

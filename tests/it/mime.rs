@@ -1,5 +1,8 @@
 //! What a message is made of: parts, depth and files, on honest messages, on hostile ones and on other projects' corpora.
 
+mod names;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -41,7 +44,7 @@ fn file(fields: &str) -> String {
 #[track_caller]
 fn check_name(fields: &str, name: &str, extension: &str) {
     let mime = read(&crlf(file(fields).as_bytes()));
-    let [attachment] = mime.attachments.as_slice() else { panic!("{fields}: {}", told(&mime)) };
+    let Some(attachment) = mime.attachments.first() else { panic!("{fields}: {}", told(&mime)) };
     assert_eq!((attachment.name.as_str(), attachment.extension.as_str()), (name, extension), "{fields}");
 }
 
@@ -158,12 +161,15 @@ fn file_names_are_decoded_and_their_extension_is_what_windows_goes_by() {
 fn a_delimiter_is_a_line_of_its_own_and_no_longer_one() {
     let message = |lines: &str| format!("Content-Type: multipart/mixed; boundary=b\n\n{lines}");
     check(&message("--b\n\nx\n--b--\n--b\n\nbehind the end\n--b--\nepilogue\n--b--"), "3 1:");
-    check(&message("--b\n\nx --b\n--bb\n-b\n--b \t\n\ny\n--b--"), "3 1:");
+    check(&message("--b\n\nx --b\n-b\n--b \t\n\ny\n--b--"), "3 1:");
+    // but some readers look no further than to its beginning
+    check(&message("--b\n\nx --b\n--bb\n-b\n--b \t\n\ny\n--b--"), "4 1:");
     check(&message("--b\n\nnever closed\n--b\n\n"), "3 1:");
     check(&message("--b\n--b\n--b\n\n--b\n--b--"), "2 1:");
     check(&message("nothing\n"), "1 0:");
     check(&message("--b--\n\nx"), "1 0:");
-    check("Content-Type: multipart/mixed\n\n--b\n\nx\n--b--\n", "1 0:");
+    // without a boundary it is guessed, as some readers do
+    check("Content-Type: multipart/mixed\n\n--b\n\nx\n--b--\n", "2 1:");
     check("Content-Type: multipart/mixed; boundary=\"\"\n\n--\n\nx\n----\n", "1 0:");
     // the outer one ends what the inner one left open
     check(
@@ -251,7 +257,7 @@ proptest! {
         let message: String = pieces.into_iter().map(|at| PIECES[at]).collect();
         let mime = read(message.as_bytes());
         prop_assert!(mime.parts >= 1 && mime.parts <= MAX_PARTS && mime.depth <= MAX_DEPTH);
-        prop_assert!(mime.attachments.len() as u64 <= mime.parts);
+        prop_assert!(mime.attachments.len() <= MAX_ATTACHMENTS);
         prop_assert!(mime.attachments.iter().all(|a| a.bytes <= message.len() as u64 && a.depth <= mime.depth));
     }
 }
@@ -325,21 +331,30 @@ fn corpora_are_read_as_another_reader_reads_them() {
             continue;
         }
         let (mut read_alike, mut differing) = (0, Vec::new());
+        let mut defects: BTreeMap<String, usize> = BTreeMap::new();
         for path in &paths {
             let message = crlf(&fs::read(path).unwrap());
-            let mime = read(&message);
-            let mut names: Vec<String> =
+            // an mbox's line in front of the header is none of the message
+            let end = message.iter().position(|octet| *octet == b'\n').map_or(0, |end| end + 1);
+            let message = if message.starts_with(b"From ") { &message[end..] } else { &message };
+            let mime = read(message);
+            let names: Vec<String> =
                 mime.attachments.iter().map(|a| a.name.clone()).filter(|name| !name.trim().is_empty()).collect();
-            names.sort();
-            let other = MessageParser::default().parse(&message).map(|message| other_reading(&message));
-            if other == Some((mime.parts, names.clone())) {
+            let other = MessageParser::default().parse(message).map(|message| other_reading(&message));
+            for defect in &mime.defects {
+                *defects.entry(defect.clone()).or_default() += 1;
+            }
+            // we may tell more names than one of a file
+            let is_told =
+                |others: &[String]| others.len() <= names.len() && others.iter().all(|name| names.contains(name));
+            if other.as_ref().is_some_and(|(parts, others)| *parts == mime.parts && is_told(others)) {
                 read_alike += 1;
             } else {
                 differing.push(path.file_name().unwrap().to_string_lossy().into_owned());
                 println!("{}: {} {names:?}, but {other:?}", path.display(), told(&mime));
             }
         }
-        println!("{corpus}: {read_alike} of {} are read alike", paths.len());
+        println!("{corpus}: {read_alike} of {} are read alike; {defects:?}", paths.len());
         if differing != *expected || read_alike < *least {
             wrong.push((corpus, read_alike, differing));
         }
@@ -347,10 +362,11 @@ fn corpora_are_read_as_another_reader_reads_them() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Of each corpus: how many messages are read alike at least, and which are not. The two of CPython end an outer multipart within an
-/// inner one, and a multipart without parts: Python's own reader counts them as we do. The bounce holds a message that is a header only.
+/// Of each corpus: how many messages are read alike at least, and which are not. Two of CPython end an outer multipart within an
+/// inner one, and a multipart without parts: Python's own reader counts them as we do. Of the other two the boundary is missing or stands
+/// nowhere, and we guess it. The bounce holds a message that is a header only.
 const CORPORA: &[(&str, usize, &[&str])] = &[
-    ("mime-cpython", 46, &["msg_38.txt", "msg_42.txt"]),
+    ("mime-cpython", 44, &["msg_25.txt", "msg_31.txt", "msg_38.txt", "msg_42.txt"]),
     ("mime-ruby-mail", 8, &[]),
     ("realmail-signed", 5, &[]),
     ("realmail-bounces", 100, &["lhost-postfix-30.eml"]),

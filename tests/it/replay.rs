@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use gatepost::facts::record::{Recipient, RecipientDecision, Record};
 use gatepost::facts::word::{Action, DmarcPolicy, HeloKind, Stage};
-use gatepost::facts::{BlockList, HeloCheck, Spf};
+use gatepost::facts::{Attachment, BlockList, HeloCheck, Mime, Spf};
 use gatepost::policy::replay::{Filter, MOST_REFS, MOST_ROWS, Most, Replay, Report};
 use gatepost::policy::{Policy, Zone, Zones};
 use gatepost::problem::Source;
@@ -143,6 +143,22 @@ fn a_fact_that_a_line_lacks_is_unknown_and_what_is_known_decides_where_it_can() 
         let unknown = expected.is_some_and(|line| line.starts_with("untold"));
         assert_eq!(report.rules[0].unknown, u64::from(unknown), "{when}");
     }
+}
+
+#[test]
+fn a_rule_about_the_name_of_a_forwarded_message_is_unknown_and_one_about_its_extension_is_not() {
+    let mut record = honest();
+    let (name, extension, media_type) = ("Re: a secret.eml".into(), "eml".into(), "message/rfc822".into());
+    let attachments = vec![Attachment { name, extension, media_type, ..Attachment::default() }];
+    record.facts.mime = Some(Mime { attachments, ..Mime::default() });
+    let named = rule("r", "data", "mime.attachments.exists(a, a.name.contains('secret'))", REJECT);
+    check(&named, std::slice::from_ref(&record), &["untold 1: accept () -> unknown (r)"]);
+    let by_extension = rule("r", "data", "mime.attachments.exists(a, a.extension == 'eml')", REJECT);
+    check(&by_extension, std::slice::from_ref(&record), &["change 1: accept () -> reject (r)"]);
+    // a line of a version that knew no defects
+    let defects = rule("r", "data", "'uuencoded' in mime.defects", REJECT);
+    check_lines(&defects, &[without(&record, &["mime", "defects"])], &["untold 1: accept () -> unknown (r)"]);
+    check(&defects, &[record], &[]);
 }
 
 #[test]

@@ -167,7 +167,8 @@ impl Bound {
         for HeaderField { present: _, count: _, value, last } in headers.values_mut() {
             [value, last].into_iter().flatten().for_each(|text| self.text(text));
         }
-        if let Some(Mime { parts: _, depth: _, truncated, attachments }) = mime {
+        if let Some(Mime { parts: _, depth: _, truncated, defects, attachments }) = mime {
+            self.texts(defects);
             *truncated |= attachments.len() > self.entries;
             self.list(attachments, |more| Attachment {
                 name: format!("{CUT} and {more} more"),

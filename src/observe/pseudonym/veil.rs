@@ -308,7 +308,7 @@ impl Veil<'_> {
         for (name, HeaderField { present: _, count: _, value, last }) in headers.iter_mut() {
             [value, last].into_iter().flatten().for_each(|value| self.field(name, value));
         }
-        if let Some(Mime { parts: _, depth: _, truncated: _, attachments }) = mime {
+        if let Some(Mime { parts: _, depth: _, truncated: _, defects: _, attachments }) = mime {
             for Attachment { name, extension, media_type, bytes: _, depth: _ } in attachments {
                 self.attachment(name, extension);
                 [extension, media_type].into_iter().for_each(|text| self.text(text));

@@ -3,8 +3,8 @@
 use gatepost::facts::header::HeaderField;
 use gatepost::facts::record::{RecipientDecision, Record, RuleRecord};
 use gatepost::facts::word::{
-    Action, DmarcResult, FROM_DEFECTS, GreylistKey, GreylistResult, HeloKind, IprevResult, MethodResult, Mx, Outcome,
-    Stage,
+    Action, DmarcResult, FROM_DEFECTS, GreylistKey, GreylistResult, HeloKind, IprevResult, MIME_DEFECTS, MethodResult,
+    Mx, Outcome, Stage,
 };
 use gatepost::facts::{Attachment, BlockList, Mime, table};
 use gatepost::observe::explain::{story, story_of_rehearsal, summary};
@@ -237,6 +237,24 @@ fn what_is_in_the_message_is_told() {
         },
         "Refused: it carries the file a.exe (application/x, 2 octets), and it has 1234 octets.",
     );
+    check(
+        Action::Reject,
+        &["mime.attachments"],
+        |record| {
+            let (name, media_type) = ("Re: a secret".into(), "message/rfc822".into());
+            let attachments = vec![Attachment { name, media_type, bytes: 2, depth: 1, ..Attachment::default() }];
+            record.facts.mime = Some(Mime { parts: 3, depth: 1, attachments, ..Mime::default() });
+        },
+        "Refused: it carries the file a message, the name of which is not kept (message/rfc822, 2 octets).",
+    );
+    for defect in MIME_DEFECTS {
+        let mut record = read(forged(), Action::Reject, &["mime.defects"]);
+        record.facts.mime = Some(Mime { parts: 2, defects: vec![(*defect).to_owned()], ..Mime::default() });
+        let told = summary(&record);
+        let start = "Refused: it has 2 parts, and no files, and mail programs may read it in different ways: ";
+        let words = told.strip_prefix(start).unwrap_or_else(|| panic!("{told}"));
+        assert!(words.ends_with(&format!(" ({defect}).")), "{defect} has no words: {told}");
+    }
     for defect in FROM_DEFECTS {
         let mut record = read(forged(), Action::Reject, &["from.defects", "mail_from.address"]);
         record.facts.from.defects = vec![(*defect).to_owned()];

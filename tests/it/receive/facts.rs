@@ -165,6 +165,66 @@ fn a_rule_about_files_is_judged_by_what_is_in_the_message() {
     assert!(site.record(&reply).facts.mime.is_none());
 }
 
+#[test]
+fn a_program_under_a_second_name_is_refused_and_a_defect_can_be() {
+    let site = Site::judging(FILES, Zone::new());
+    let twice = PROGRAM.replace("filename*=", "filename=report.pdf; filename*=");
+    let (reply, record) = send(&site, &twice);
+    reply.is("550 5.7.1 we take no programs: 3 parts");
+    let mime = record.facts.mime.expect("a rule reads it");
+    assert_eq!(mime.defects, ["doubled-parameter", "extensions-differ"]);
+    let story = gatepost::observe::explain::story(&site.record(&reply));
+    assert!(story.contains("a parameter stands twice (doubled-parameter)"), "{story}");
+
+    let defects: &'static str =
+        Box::leak(FILES.replace("mime.truncated ||", "'after-end' in mime.defects ||").into_boxed_str());
+    let site = Site::judging(defects, Zone::new());
+    let behind = "From: <a@sender.example>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n--b\r\n\r\ny\r\n--b--\r\n";
+    send(&site, behind).0.is("550");
+    send(&site, &behind.replace("--b--\r\n--b\r\n", "--b\r\n")).0.is("250");
+}
+
+/// A message forwarded as a file, which programs call by its subject.
+const FORWARDED: &str = "From: <a@sender.example>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nlook\r\n\
+    --b\r\nContent-Type: message/rfc822; name=\"Re: quittelmus.eml\"\r\nContent-Disposition: attachment;\r\n \
+    filename=\"=?utf-8?B?UmU6IHF1aXR0ZWxtdXMuZW1s?=\"\r\n\r\nSubject: quittelmus\r\n\r\nhello\r\n\
+    --b\r\nContent-Type: application/octet-stream; name=\"quittelmus.msg\"\r\n\r\nx\r\n--b--\r\n";
+
+#[test]
+fn the_name_of_a_forwarded_message_decides_and_is_written_nowhere() {
+    const POLICY: &str = "description = \"names\"\n[[rule]]\nname = \"about-the-secret\"\nat = \"data\"\naction = \"quarantine\"\n\
+        when = \"mime.attachments.exists(a, a.name.contains('quittelmus') && a.extension == 'eml')\"\n";
+    let mut server = Server::start(server::Setup { policy: Some(POLICY), ..Default::default() });
+    let mut client = server.dial();
+    client.expect("EHLO sender.example", 250);
+    client.expect("MAIL FROM:<a@sender.example>", 250);
+    client.expect("RCPT TO:<alice@receiver.example>", 250);
+    client.expect("DATA", 354);
+    client.send(FORWARDED);
+    let reply = client.expect(".", 250);
+    let reference = reference(&reply).expect("every answer after the dot has its ref");
+    let record = server.record(&reference);
+    assert_eq!(record["decision"]["rule"], "about-the-secret", "{record}");
+    let files = record["mime"]["attachments"].as_array().unwrap();
+    let told: Vec<_> = files.iter().map(|file| (file["extension"].as_str(), file.get("name"))).collect();
+    assert_eq!(told, [(Some("eml"), None), (Some("msg"), None)], "{record}");
+    let explain = server.gatepost(&["explain", &reference, "--config", "gatepost.toml"]).output().unwrap();
+    let explain = String::from_utf8(explain.stdout).unwrap();
+    assert!(explain.contains("a message, the name of which is not kept (message/rfc822"), "{explain}");
+    let metrics = server.metrics();
+    server.signal(nix::sys::signal::Signal::SIGTERM);
+    server.wait();
+    let journal: String = std::fs::read_dir(server.path("journal"))
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    assert!(journal.contains("about-the-secret"), "the journal was read");
+    let log = server.log();
+    for (place, text) in [("journal", &journal), ("log", &log), ("metrics", &metrics), ("explain", &explain)] {
+        assert!(!text.contains("quittelmus") && !text.contains("cXVpdHRlbG11cw"), "{place} has the name: {text}");
+    }
+}
+
 const ENVELOPE: &str = r#"
 description = "the envelope"
 [[rule]]

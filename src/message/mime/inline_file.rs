@@ -1,0 +1,86 @@
+//! Files that stand in a text: uuencode (POSIX), and yEnc. Some mail programs show them as attachments.
+
+use memchr::memmem;
+
+/// Files of one text that are told.
+const MAX_FILES: usize = 16;
+/// Octets of a line that are read.
+const MAX_LINE: usize = 1_024;
+
+/// A file in a text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct InlineFile {
+    pub name: String,
+    pub media_type: &'static str,
+    /// Octets that its lines say to hold.
+    pub bytes: u64,
+}
+
+/// The files in a text, and whether there are more.
+pub(super) fn find(text: &[u8]) -> (Vec<InlineFile>, bool) {
+    let mut files = Vec::new();
+    for (word, read) in [(b"begin".as_slice(), uuencoded as Read), (b"=ybegin ", yenc)] {
+        for at in memmem::find_iter(text, word) {
+            let starts_line = at == 0 || text.get(at - 1) == Some(&b'\n');
+            let rest = text.get(at..).unwrap_or_default();
+            let Some(file) = starts_line.then(|| read(rest)).flatten() else { continue };
+            if files.len() >= MAX_FILES {
+                return (files, true);
+            }
+            files.push(file);
+        }
+    }
+    (files, false)
+}
+
+type Read = fn(&[u8]) -> Option<InlineFile>;
+
+/// `begin 644 name`, `begin-base64 644 name`; the mode may be missing where what follows looks like it.
+fn uuencoded(text: &[u8]) -> Option<InlineFile> {
+    let mut lines = text.split(|octet| *octet == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let first = lines.next()?;
+    let first = String::from_utf8_lossy(first.get(..MAX_LINE).unwrap_or(first)).into_owned();
+    let rest = first.strip_prefix("begin")?;
+    let is_base64 = rest.starts_with("-base64");
+    let rest = rest.strip_prefix("-base64").unwrap_or(rest).strip_prefix(' ')?.trim_start();
+    let (mode, name) = rest.split_once(' ').unwrap_or(("", rest));
+    let is_mode = (3..=4).contains(&mode.len()) && mode.bytes().all(|octet| (b'0'..=b'7').contains(&octet));
+    let mut data = lines.take_while(|line| !matches!(*line, b"end" | b"====" | b"`" | b"")).peekable();
+    let name = if is_mode {
+        name.trim()
+    } else if !is_base64 && data.peek().is_some_and(|line| is_line(line)) {
+        rest.trim()
+    } else {
+        return None;
+    };
+    if name.is_empty() {
+        return None;
+    }
+    let bytes =
+        data.map(|line| if is_base64 { line.len() as u64 / 4 * 3 } else { held(line).min(line.len() as u64) }).sum();
+    Some(InlineFile { name: name.to_owned(), media_type: "application/x-uuencode", bytes })
+}
+
+/// How many octets a line of uuencode holds.
+fn held(line: &[u8]) -> u64 {
+    line.first().map_or(0, |octet| u64::from(octet.wrapping_sub(b' ') & 63))
+}
+
+/// Whether a line is as long as it says.
+fn is_line(line: &[u8]) -> bool {
+    let digits = held(line).div_ceil(3) * 4;
+    let has = line.len().saturating_sub(1) as u64;
+    digits > 0 && (digits..=digits + 2).contains(&has) && line.iter().all(|octet| (b' '..=b'`').contains(octet))
+}
+
+/// `=ybegin line=128 size=123 name=...`
+fn yenc(text: &[u8]) -> Option<InlineFile> {
+    let line = text.split(|octet| matches!(octet, b'\r' | b'\n')).next()?;
+    let line = String::from_utf8_lossy(line.get(..MAX_LINE).unwrap_or(line)).into_owned();
+    let (fields, name) = line.split_once(" name=")?;
+    let size = fields.split(' ').find_map(|field| field.strip_prefix("size=")?.parse::<u64>().ok());
+    let bytes = size.unwrap_or(0).min(text.len() as u64);
+    let name = name.trim();
+    let is_file = fields.contains(" line=") && !name.is_empty();
+    is_file.then(|| InlineFile { name: name.to_owned(), media_type: "application/x-yenc", bytes })
+}
