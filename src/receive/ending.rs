@@ -19,7 +19,7 @@ use super::carry_out::{self, Acknowledged, Carrier, Trace, Trouble};
 use super::failing;
 use super::incoming::Arrived;
 use super::judge::{self, Judged};
-use super::transaction::{Accepted, Refusal, Standing, Transaction};
+use super::transaction::{Accepted, Recalled, Refusal, Standing, Transaction};
 use super::{Inquiry, MOST_RECEIVED};
 
 /// Characters of an address that the record keeps.
@@ -61,6 +61,7 @@ impl Inquiry {
         if let Some(transaction) = &mut self.transaction {
             let mut noted = recipient(path, local, &reply);
             noted.decision = refusal.by_rule();
+            noted.recalled = refusal.recalled.as_ref().and_then(Recalled::of_recipient);
             let greylist = transaction.facts.greylist.result;
             transaction.put_off |= local.is_some() && matches!(greylist, GreylistResult::New | GreylistResult::Early);
             transaction.note_recipient(noted);
@@ -75,7 +76,8 @@ impl Inquiry {
     pub(super) fn accept_recipient(&mut self, path: &ForwardPath, local: Local, standing: Standing) -> Reply {
         let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
         let reply = reply::rcpt_ok();
-        let listed = transaction.note_recipient(recipient(path, Some(&local), &reply));
+        let recalled = Recalled::of(&transaction.facts).of_recipient();
+        let listed = transaction.note_recipient(Recipient { recalled, ..recipient(path, Some(&local), &reply) });
         transaction.accepted.push(Accepted { path: path.to_string(), mailboxes: local.mailboxes, standing, listed });
         reply
     }
@@ -135,6 +137,8 @@ impl Inquiry {
         };
         End {
             action: first.verdict.action(),
+            changes: first.changes(),
+            changes_by_recipient: judge::changes_by_recipient(judged),
             rule: first.verdict.rule().to_owned(),
             grounds: first.judgement.grounds.clone(),
             rules: first.judgement.rules.clone(),
@@ -293,6 +297,8 @@ fn recipient(path: &ForwardPath, local: Option<&Local>, reply: &Reply) -> Recipi
         domain: local.map(|local| local.domain.as_str().to_owned()).unwrap_or_default(),
         role: local.and_then(|local| Role::from_word(local.role.as_str())),
         decision: None,
+        changes: None,
+        recalled: None,
     }
 }
 

@@ -92,6 +92,7 @@ impl Inquiry {
         })
         .await;
         (transaction.facts.greylist, transaction.facts.rates) = (facts.greylist, facts.rates);
+        transaction.greylist_of_message = greylists;
     }
 
     /// The message was judged, and what was decided is done.
