@@ -19,6 +19,8 @@ pub(super) struct End {
     /// Empty where no rule decided.
     pub rule: String,
     pub grounds: Grounds,
+    /// Every recipient's policy accepts it.
+    pub all_accept: bool,
     /// What rules change of the copies; `None` where there are none.
     pub changes: Option<ChangesRecord>,
     /// The reply that ended it, where there was one.
@@ -53,6 +55,7 @@ impl End {
             action: refusal.action(),
             rule: refusal.rule,
             grounds: refusal.grounds,
+            all_accept: false,
             changes: None,
             reply: Some(refusal.reply),
             rules: refusal.rules,
@@ -78,6 +81,7 @@ impl End {
             action: Action::Accept,
             rule: String::new(),
             grounds: Grounds::default(),
+            all_accept: false,
             changes: None,
             reply: None,
             rules: Vec::new(),

@@ -2,7 +2,7 @@
 
 use crate::authenticate::header::{authentication_results, without_ours};
 use crate::facts::record::{Recipient, RuleRecord};
-use crate::facts::word::GreylistResult;
+use crate::facts::word::{Action, GreylistResult};
 use crate::facts::{Rcpt, Role, Stage};
 use crate::message::content::Content;
 use crate::message::header::HeaderDefect;
@@ -105,7 +105,7 @@ impl Inquiry {
         }
         let header = &arrived.content.header;
         if header.defects().contains(&HeaderDefect::TooLarge) {
-            return Err(reply::too_big());
+            return Err(reply::header_too_big());
         }
         if header.named("received").take(MOST_RECEIVED + 1).count() > MOST_RECEIVED {
             return Err(reply::loop_detected());
@@ -137,6 +137,7 @@ impl Inquiry {
         };
         End {
             action: first.verdict.action(),
+            all_accept: judged.iter().all(|one| one.verdict.action() == Action::Accept),
             changes: first.changes(),
             changes_by_recipient: judge::changes_by_recipient(judged),
             rule: first.verdict.rule().to_owned(),
@@ -168,7 +169,9 @@ impl Inquiry {
         let directory = &self.receiver.directory;
         let cleaned = without_ours(&content.header, &self.receiver.authserv_id).await;
         let redirected = |address: &str| redirected(directory, address);
-        let plan = carry_out::copies(&content, &cleaned, &trace, judged, redirected).await?;
+        // what changed headers hold counts until the copies are stored
+        let mut share = self.receiver.memory.of(transaction.facts.client.ip);
+        let plan = carry_out::copies(&content, &cleaned, &trace, judged, redirected, &mut share).await?;
         let stored = carry_out::store(&self.receiver.carrier, content, cleaned, plan).await;
         stored.map_err(|error| {
             let mut record = account::record(transaction, end);

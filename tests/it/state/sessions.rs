@@ -294,3 +294,29 @@ action = "greylist"
     );
     assert!(told.contains("came too early"), "{told}");
 }
+
+/// alice takes all, bob refuses one author: where both are written to at once, bob finds it in Junk.
+#[test]
+fn a_message_that_one_recipient_would_not_have_makes_nobody_known() {
+    let greylists = "[[rule]]\nname = 'new'\nat = 'rcpt'\nwhen = 'true'\naction = 'greylist'\nobserve = true\n";
+    let refuses = "[[rule]]\nname = 'no'\nat = 'data'\nwhen = \"from.domain == 'bad.example'\"\naction = 'reject'\n";
+    let site = Site::start(Setup {
+        policy: greylists,
+        judging: "mixed = \"quarantine\"",
+        domains: "[domains.\"local.example\"]\nmailboxes = [\"alice\", \"bob\"]\n[domains.\"local.example\".mailbox.\"bob\"]\npolicy = \"bob.toml\"\n",
+        files: &[("bob.toml", &format!("{greylists}{refuses}"))],
+        more: SLOW,
+        ..Setup::default()
+    });
+    let mut client = site.dial();
+    client.expect("EHLO client.example", "250");
+    for to in [["alice@local.example", "bob@local.example"], ["bob@local.example", "alice@local.example"]] {
+        client.mail("a@bad.example", &to);
+        client.data(message("a@bad.example")).is("250");
+    }
+    site.wait_for_metric("gatepost_state_entries", &["known"], 0.0);
+    assert_eq!((site.delivered("local.example/alice").len(), site.delivered("local.example/bob/.Junk").len()), (2, 2));
+    client.mail("a@sender.example", &["alice@local.example", "bob@local.example"]);
+    client.data(message("a@sender.example")).is("250");
+    site.wait_for_metric("gatepost_state_entries", &["known"], 1.0);
+}
