@@ -290,6 +290,11 @@ fn check_tag(reader: &mut Reader<'_>, key: &str, tag: &Spot<String>) {
         format!("the tag is {} bytes long; {TAG_BYTES} are the most", tag.value.len())
     } else if !tag.value.chars().all(|c| Use::Field.allows(c)) {
         "a tag is one line of visible characters".to_owned()
+    } else if tag.value.contains(['{', '}']) {
+        let cause =
+            "facts are not filled in here: the tag is the same for every message, so that answers know it again";
+        let mend = "leave the braces out; the texts of add_headers take facts";
+        return reader.problem(tag.span.clone(), format!("{key}.tag_subject"), cause, mend);
     } else if tag.value.contains("=?") {
         "readers take =? for the beginning of an encoded word (RFC 2047)".to_owned()
     } else {
@@ -320,13 +325,17 @@ fn check_folder(reader: &mut Reader<'_>, key: &str, folder: &Spot<String>) {
     reader.problem(folder.span.clone(), format!("{key}.folder"), cause, mend);
 }
 
+/// Whether a rule can redirect to it.
+pub(super) fn is_address(text: &str) -> bool {
+    text.len() <= 256
+        && text.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
+        && !text.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | '{' | '}'))
+}
+
 /// Whether it can be an address here; which mailboxes there are, the configuration says.
 fn check_redirect(reader: &mut Reader<'_>, key: &str, redirect: &Spot<String>) {
     let address = &redirect.value;
-    let fits = address.len() <= 256
-        && address.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
-        && !address.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | '{' | '}'));
-    if !fits {
+    if !is_address(address) {
         let cause = format!("{address:?} is no address of a mailbox");
         reader.problem(
             redirect.span.clone(),

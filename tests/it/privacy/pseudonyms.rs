@@ -452,7 +452,7 @@ proptest::proptest! {
 
 #[test]
 fn whom_a_rule_redirects_to_is_hidden_and_the_policy_s_own_texts_are_not() {
-    let mut record = record(1);
+    let mut record = record("2026-11-20T10:00:00.000Z", 1);
     let changes = gatepost::facts::record::ChangesRecord {
         folder: "Spam".into(),
         add_headers: vec!["X-For: {rcpt.address}".into()],
