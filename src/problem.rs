@@ -172,6 +172,25 @@ impl Problems {
         self.list.extend(more.list);
     }
 
+    /// Adds those of another list that are not among these.
+    pub fn merge(&mut self, more: Problems) {
+        let new: Vec<Problem> = more.list.into_iter().filter(|problem| !self.list.contains(problem)).collect();
+        self.list.extend(new);
+    }
+
+    /// `file:line:column: key: cause; mend` of the first of them, and how many there are more: for a log.
+    pub fn headlines(&self, most: usize) -> Vec<String> {
+        let line = |problem: &Problem| match problem.mend.as_str() {
+            "" => problem.headline(),
+            mend => format!("{} ({})", problem.headline(), printable(mend)),
+        };
+        let mut lines: Vec<String> = self.sorted().into_iter().take(most).map(line).collect();
+        if self.len() > most {
+            lines.push(format!("and {} more problems", self.len() - most));
+        }
+        lines
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -195,16 +214,20 @@ impl Problems {
         if self.is_empty() { Ok(()) } else { Err(self) }
     }
 
-    /// Every problem by file and place: `file:line:column: key: cause`, the line with a caret, how to mend it; then how many there are.
-    /// Ends with a line feed unless there is none.
-    pub fn render(&self, colour: bool) -> String {
+    fn sorted(&self) -> Vec<&Problem> {
         let mut sorted: Vec<&Problem> = self.list.iter().collect();
         sorted.sort_by_key(|problem| {
             let name = problem.source.as_ref().map(|source| source.name.as_str());
             (name, problem.span.as_ref().map(|span| (span.start, span.end)))
         });
+        sorted
+    }
+
+    /// Every problem by file and place: `file:line:column: key: cause`, the line with a caret, how to mend it; then how many there are.
+    /// Ends with a line feed unless there is none.
+    pub fn render(&self, colour: bool) -> String {
         let mut out = String::new();
-        for problem in sorted.iter().take(Self::SHOWN) {
+        for problem in self.sorted().into_iter().take(Self::SHOWN) {
             problem.render(colour, &mut out);
             out.push('\n');
         }

@@ -218,6 +218,7 @@ impl Inquiry {
             lookups,
             counted: false,
             put_off: false,
+            greylist_of_message: false,
             accepted: Vec::new(),
             tried: Vec::new(),
             tried_more: 0,
@@ -382,6 +383,7 @@ impl Inquiry {
             Err(trouble) => {
                 (end.action, end.rule, end.reply) = (Action::Defer, String::new(), Some(trouble.reply));
                 (end.grounds, end.by_recipient) = (Grounds::default(), Vec::new());
+                (end.changes, end.changes_by_recipient) = (None, Vec::new());
                 end.trouble = trouble.cause;
             }
         }

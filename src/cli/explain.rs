@@ -18,7 +18,7 @@ const MOST_RECORDS: usize = 200;
 /// Tell the whole story of one transaction from the journal
 ///
 /// In words: what was claimed, what each check found, what each rule did, what was answered and
-/// where the message is; of what was refused also whether it came again. A Message-ID that came several
+/// where the message is; of what was refused also whether it came again, of what was accepted whether it had been put off. A Message-ID that came several
 /// times is listed, a line each. Exits 1 if the journal does not know it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -92,9 +92,9 @@ fn by_ref(args: &Args, directory: &Path, reference: &str) -> Result<String, Exit
     Ok(json + "\n")
 }
 
-/// The story of a record, and what became of it.
+/// The story of a record, what it went through before, and what became of it.
 fn whole(directory: &Path, record: &Record) -> Result<String, Exit> {
-    Ok(story(record) + &again::told(directory, record)?)
+    Ok(story(record) + &again::told_before(directory, record)? + &again::told(directory, record)?)
 }
 
 fn by_message_id(args: &Args, directory: &Path) -> Result<String, Exit> {

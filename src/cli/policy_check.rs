@@ -8,7 +8,7 @@ use super::{Exit, complain, counted, print, tell};
 use crate::config::{Config, list_reader, policy_source, redirect_problems, zones_of};
 use crate::observe::escape::shown;
 use crate::policy::{Policy, Zones};
-use crate::problem::{Problems, Source};
+use crate::problem::{Problem, Problems, Source};
 
 /// Characters of a policy's description that are shown.
 const DESCRIPTION: usize = 1_000;
@@ -36,24 +36,21 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(source) => source,
         Err(exit) => return exit.into(),
     };
-    let config = match configuration(args.config.as_deref(), &source) {
-        Ok(config) => config,
-        Err(exit) => return exit.into(),
-    };
-    let policy = match Policy::load_with(&zones(args.config.as_deref()), source, &mut list_reader(&args.file)) {
-        Ok(policy) => policy,
-        Err(problems) => {
-            tell(&problems);
-            return Exit::Failed.into();
-        }
-    };
+    let Around { config, own: mut problems, others } = configuration(args.config.as_deref(), &source);
     if let Some(config) = &config {
-        let problems = redirect_problems(&policy, &config.directory);
-        if !problems.is_empty() {
-            tell(&problems);
-            return Exit::Failed.into();
-        }
+        problems.extend(redirect_problems(&source, &config.directory));
     }
+    let loaded = Policy::load_with(&zones(args.config.as_deref()), source, &mut list_reader(&args.file));
+    let policy = match loaded {
+        Ok(policy) if problems.is_empty() && others.is_empty() => policy,
+        loaded => {
+            problems.merge(loaded.err().unwrap_or_default());
+            let exit = if others.is_empty() { Exit::Failed } else { Exit::Usage };
+            problems.merge(others);
+            tell(&problems);
+            return exit.into();
+        }
+    };
     let (rules, tests) = (policy.rules().len(), policy.run_tests().tests.len());
     let (rules, tests) = (counted(rules, "rule", "rules"), counted(tests, "test passes", "tests pass"));
     print(&format!("{}: fine ({rules}, {tests})\n", args.file.display()));
@@ -74,21 +71,34 @@ pub(super) fn source(file: &Path) -> Result<Arc<Source>, Exit> {
     })
 }
 
-/// The configuration of `--config`, if there is one and nothing but this policy is wrong with it; problems of other files are told.
-pub(super) fn configuration(file: Option<&Path>, policy: &Source) -> Result<Option<Config>, Exit> {
-    let Some(file) = file else { return Ok(None) };
+/// The configuration that a policy is to serve in.
+#[derive(Default)]
+pub(super) struct Around {
+    /// `None` where there is none, or anything is wrong with it.
+    pub config: Option<Config>,
+    /// What it finds wrong with this policy.
+    pub own: Problems,
+    /// What is wrong with its other files.
+    pub others: Problems,
+}
+
+/// Reads the configuration of `--config`, if there is one.
+pub(super) fn configuration(file: Option<&Path>, policy: &Arc<Source>) -> Around {
+    let Some(file) = file else { return Around::default() };
     let problems = match Config::load(file) {
-        Ok(config) => return Ok(Some(config)),
+        Ok(config) => return Around { config: Some(config), ..Around::default() },
         Err(problems) => problems,
     };
-    let mut others = Problems::new();
+    let (mut own, mut others) = (Problems::new(), Problems::new());
     for problem in problems.iter() {
         // the same file may be named in two ways, so that its text tells
-        if problem.source.as_ref().is_none_or(|source| source.text != policy.text) {
+        if problem.source.as_ref().is_some_and(|source| source.text == policy.text) {
+            own.push(Problem { source: Some(Arc::clone(policy)), ..problem.clone() });
+        } else {
             others.push(problem.clone());
         }
     }
-    if others.is_empty() { Ok(None) } else { Err(tell(&others)) }
+    Around { config: None, own, others }
 }
 
 /// The block lists that the policy may name: those of the configuration, also where this very policy is what is wrong with it.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::cases::{self, Bench, Difference, Outcome};
-use super::policy_check::{configuration, source, zones};
+use super::policy_check::{Around, configuration, source, zones};
 use super::{Exit, complain, counted, print, tell};
 use crate::config::list_reader;
 use crate::observe::escape::shown;
@@ -49,7 +49,10 @@ pub fn run(args: &Args) -> ExitCode {
 /// Whether all passed.
 fn attempt(args: &Args) -> Result<bool, Exit> {
     let source = source(&args.file)?;
-    let config = configuration(args.config.as_deref(), &source)?;
+    let Around { config, others, .. } = configuration(args.config.as_deref(), &source);
+    if !others.is_empty() {
+        return Err(tell(&others));
+    }
     let policy = Policy::parse_with(&zones(args.config.as_deref()), source, &mut list_reader(&args.file));
     let policy = policy.map_err(|problems| {
         tell(&problems);

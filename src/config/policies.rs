@@ -11,7 +11,7 @@ use super::files;
 use super::reader::{Placed, Reader, Section};
 use super::stamp::Stamp;
 use super::value::{self, Fault};
-use crate::policy::{Mixed, Policy, Zones, shipped};
+use crate::policy::{Mixed, Policy, Redirect, Zones, shipped};
 use crate::problem::{Problem, Problems, Source, nearest};
 use crate::recipients::{Directory, MailboxName, Resolution};
 use crate::smtp::address::{Domain, ForwardPath};
@@ -180,11 +180,13 @@ struct Loaded<'z> {
     zones: &'z Zones,
     policies: HashMap<PathBuf, Option<Arc<Policy>>>,
     files: Vec<File>,
+    /// The texts of all files, also of those with problems.
+    sources: Vec<Arc<Source>>,
 }
 
 /// `None` where problems were noted.
 pub(super) fn read(reader: &mut Reader, top: &Section<'_>, domains: &Domains, zones: &Zones) -> Option<Policies> {
-    let mut loaded = Loaded { zones, policies: HashMap::new(), files: Vec::new() };
+    let mut loaded = Loaded { zones, policies: HashMap::new(), files: Vec::new(), sources: Vec::new() };
     let section = top.section(reader, "policy");
     let default = match section.read(reader, "file", value::string) {
         Some(file) => load(reader, &mut loaded, &file, &section.key("file")),
@@ -205,14 +207,13 @@ pub(super) fn read(reader: &mut Reader, top: &Section<'_>, domains: &Domains, zo
         }
     }
     let mixed = section.read(reader, "mixed", mixed);
+    if let Some(directory) = &domains.directory {
+        loaded.sources.iter().for_each(|source| reader.problems.extend(redirect_problems(source, directory)));
+    }
     let default = default?;
     let mixed = mixed.map(|mixed| mixed.value).unwrap_or_default();
     let (zones, files) = (zones.clone(), loaded.files);
-    let policies = Policies { default, domains: by_domain, mailboxes: by_mailbox, zones, files, mixed };
-    if let Some(directory) = &domains.directory {
-        policies.all().into_iter().for_each(|policy| reader.problems.extend(redirect_problems(policy, directory)));
-    }
-    complete.then_some(policies)
+    complete.then_some(Policies { default, domains: by_domain, mailboxes: by_mailbox, zones, files, mixed })
 }
 
 fn mixed(value: &DeValue<'_>) -> Result<Mixed, Fault> {
@@ -224,10 +225,11 @@ fn mixed(value: &DeValue<'_>) -> Result<Mixed, Fault> {
     })
 }
 
-/// What is wrong with the addresses that a policy's rules redirect to, by whom there is mail for.
-pub fn redirect_problems(policy: &Policy, directory: &Directory) -> Problems {
+/// What is wrong with the addresses that the rules of a policy's file redirect to, by whom there is mail for.
+pub fn redirect_problems(policy: &Arc<Source>, directory: &Directory) -> Problems {
     let mut problems = Problems::new();
-    for (address, problem) in policy.redirects() {
+    for redirect in Redirect::all_of(policy) {
+        let address = redirect.address.as_str();
         let resolution = ForwardPath::parse(address, true).map(|path| directory.resolve(&path));
         let (cause, mend) = match resolution {
             // a list that can't be read now is told at its own place
@@ -250,7 +252,7 @@ pub fn redirect_problems(policy: &Policy, directory: &Directory) -> Problems {
                 (format!("no mailbox or alias has the address {address:?}"), mend)
             }
         };
-        problems.push(problem(&cause, &mend));
+        problems.push(redirect.problem(cause, mend));
     }
     problems
 }
@@ -263,6 +265,7 @@ fn load(reader: &mut Reader, loaded: &mut Loaded<'_>, file: &Placed<String>, key
     let policy = match files::read_text(&path) {
         Ok(text) => {
             let source = Arc::new(Source { name: path.display().to_string(), text });
+            loaded.sources.push(Arc::clone(&source));
             let mut lists = ListReader::of(&path);
             let policy = taken(reader, Policy::load_with(loaded.zones, source, &mut |name| lists.read(name)));
             if let Some(policy) = &policy {

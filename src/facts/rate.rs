@@ -86,6 +86,11 @@ impl Rate {
         Rate::parse(key, window)
     }
 
+    /// Whether the rate of this name counts recipients, so that each has one of its own.
+    pub fn is_of_recipients(name: &str) -> bool {
+        Rate::from_name(name).is_ok_and(Rate::of_recipient)
+    }
+
     /// What it counts by.
     pub fn parts(self) -> impl Iterator<Item = RatePart> {
         RatePart::ALL.iter().copied().filter(move |part| self.has(*part))

@@ -1,9 +1,11 @@
 //! The decision record: everything said of one transaction, one JSON object. The journal's line and what `try --json` prints.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::Facts;
 use super::word::{Action, Outcome, Role, Stage};
+use super::{Facts, Greylist};
 
 /// The decision record, version 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +22,9 @@ pub struct Record {
     /// All facts, in their own places.
     #[serde(flatten)]
     pub facts: Facts,
+    /// Whether `greylist` is what rules of stage data saw, of the message; else it is of the recipient that was judged last.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub greylist_of_message: bool,
     /// At most 100; refused ones too.
     pub recipients: Vec<Recipient>,
     /// How many recipients more there were than the list holds.
@@ -38,6 +43,10 @@ pub struct Record {
     pub trouble: String,
     /// Microseconds by stage.
     pub timings_us: Timings,
+}
+
+fn is_false(b: &bool) -> bool {
+    !*b
 }
 
 fn is_zero(n: &u64) -> bool {
@@ -63,6 +72,23 @@ pub struct Recipient {
     /// recipients' policies differ about the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<RecipientDecision>,
+    /// What rules change of its copy, where that is not [`DecisionRecord::changes`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<ChangesRecord>,
+    /// What was remembered of it when the rules of RCPT judged it. `None` where they ask for nothing, and in lines of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recalled: Option<Recalled>,
+}
+
+/// What was remembered of one recipient: the facts `greylist` and `rates` as its rules saw them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Recalled {
+    /// What greylisting remembers of who sends to it.
+    #[serde(default, skip_serializing_if = "Greylist::is_empty")]
+    pub greylist: Greylist,
+    /// The rates that count recipients, by their names; the others are the transaction's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rates: BTreeMap<String, u64>,
 }
 
 /// What was decided for one recipient.
@@ -76,6 +102,33 @@ pub struct RecipientDecision {
     /// (`policy.mixed = "quarantine"`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<Action>,
+}
+
+/// What rules change of the copies that are stored, as the policy has it written: no text of a client's stands in it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct ChangesRecord {
+    /// The folder of a message that is quarantined; empty: Junk.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub folder: String,
+    /// Fields that are added, `Name: text`, the text with its facts in braces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add_headers: Vec<String>,
+    /// Names of fields that are taken out, in lower case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove_headers: Vec<String>,
+    /// Texts in front of the subject.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tag_subject: Vec<String>,
+    /// The address that gets the copy instead; empty: the recipient.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub redirect: String,
+}
+
+impl ChangesRecord {
+    /// Whether copies are stored as without rules.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a rule did.
@@ -120,6 +173,9 @@ pub struct DecisionRecord {
     /// `headers['list-id']`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub read: Vec<String>,
+    /// What rules change of the copies, also where nothing; `None` where there are no copies, and in lines of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<ChangesRecord>,
 }
 
 /// One copy of the message.

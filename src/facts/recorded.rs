@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::Greylist;
 use super::hidden::{is_hidden, is_pseudonym};
+use super::rate::Rate;
+use super::record::{ChangesRecord, Recalled};
 use super::table::{self, Fact, FactSet, FactSource, Value};
 use super::word::{Action, IprevResult, Role, Stage};
 
@@ -90,8 +93,14 @@ pub struct Recorded<'a> {
     pub time: Cow<'a, str>,
     /// The stage that settled it.
     pub stage: Stage,
+    /// Whether what greylisting remembers is of the message, as rules of stage data saw it.
+    pub greylist_of_message: bool,
     /// The forward-paths of the transaction.
     pub recipients: Vec<Tried<'a>>,
+    /// How many more there were than are listed.
+    pub recipients_more: u64,
+    /// How many were taken, as the rules of stage data were told; 0 where they were told nothing.
+    pub recipients_taken: u64,
     /// The file of the policy that judged.
     pub policy: Cow<'a, str>,
     /// What was decided.
@@ -118,6 +127,12 @@ pub struct Tried<'a> {
     /// What was decided for it, where that is not what was decided of the message.
     #[serde(borrow, default)]
     pub decision: Option<Decided<'a>>,
+    /// What was changed of its copy, where that is not what was changed of all.
+    #[serde(default)]
+    pub changes: Option<ChangesRecord>,
+    /// What was remembered of it when it was judged.
+    #[serde(default)]
+    recalled: Option<Recalled>,
 }
 
 /// A decision as it stands in a record.
@@ -134,6 +149,9 @@ pub struct Decided<'a> {
     /// What the rule says, where others of the transaction kept it from that.
     #[serde(default)]
     pub instead_of: Option<Action>,
+    /// What was changed of the copies; `None` where there were none, or the line is of an older version.
+    #[serde(default)]
+    pub changes: Option<ChangesRecord>,
 }
 
 impl Decided<'_> {
@@ -166,8 +184,30 @@ impl Tried<'_> {
                 Some(Value::String(Cow::Owned(domain.to_ascii_lowercase())))
             }
             "rcpt.role" => Some(Value::text(self.role.unwrap_or_else(|| role_of(local)).as_str())),
+            "greylist.result" => Some(Value::text(self.greylist()?.result.as_str())),
+            "greylist.key" => Some(Value::text(self.greylist()?.key.as_str())),
+            "greylist.wait" => i64::try_from(self.greylist()?.wait).ok().map(Value::Int),
             _ => None,
         }
+    }
+
+    fn greylist(&self) -> Option<&Greylist> {
+        self.recalled.as_ref().map(|recalled| &recalled.greylist).filter(|greylist| !greylist.is_empty())
+    }
+
+    /// The rates as the rules of connect, mail and rcpt saw them for this recipient: `all` is what the record has of its transaction.
+    pub fn rates<'b>(&'b self, all: Option<Value<'b>>) -> Value<'b> {
+        let mut rates = match all {
+            Some(Value::Map(rates)) => rates,
+            _ => Vec::new(),
+        };
+        // one that counts recipients is there of the last of them
+        rates.retain(|(name, _)| !Rate::is_of_recipients(name));
+        let own = self.recalled.iter().flat_map(|recalled| &recalled.rates);
+        rates.extend(
+            own.filter_map(|(name, count)| Some((name.as_str().into(), Value::Int(i64::try_from(*count).ok()?)))),
+        );
+        Value::Map(rates)
     }
 }
 

@@ -1,8 +1,11 @@
 //! What a rule changes of the copies that are stored: header fields, the subject, the folder, the mailbox. Checked when it is loaded;
 //! when the rule acts, its texts are filled in and become part of the [`Edits`] of the judgement.
 
+use std::sync::Arc;
+
+use crate::facts::record::ChangesRecord;
 use crate::facts::table::{FactSet, FactSource};
-use crate::facts::word::RuleAction;
+use crate::facts::word::{Action, RuleAction};
 
 use super::draft::DraftRule;
 use super::keys::{Reader, Spot};
@@ -40,6 +43,8 @@ pub struct AddedField {
     pub name: String,
     /// Its text, without folding.
     pub text: String,
+    /// Its text as the policy has it, with facts in braces.
+    pub written: Arc<str>,
     /// It stands where the first field of its name stood, else above the message.
     pub replaces: bool,
 }
@@ -49,13 +54,30 @@ impl Edits {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// What the record says of them; `None` where this action stores no copies.
+    pub fn record(&self, action: Action) -> Option<ChangesRecord> {
+        let folder = match action {
+            Action::Quarantine if self.folder != "Junk" => self.folder.clone(),
+            Action::Quarantine | Action::Accept => String::new(),
+            Action::Defer | Action::Reject | Action::Discard => return None,
+        };
+        Some(ChangesRecord {
+            folder,
+            add_headers: self.add.iter().map(|field| format!("{}: {}", field.name, field.written)).collect(),
+            remove_headers: self.remove.clone(),
+            tag_subject: self.tags.clone(),
+            redirect: self.redirect.clone(),
+        })
+    }
 }
 
 /// What one rule changes.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     folder: String,
-    add: Vec<(String, Template)>,
+    /// Names, texts, and how these are written.
+    add: Vec<(String, Template, Arc<str>)>,
     remove: Vec<String>,
     tag: String,
     redirect: Option<Spot<String>>,
@@ -81,16 +103,17 @@ impl Changes {
     /// The facts that stand in its texts.
     pub fn reads(&self) -> FactSet {
         let mut reads = FactSet::default();
-        self.add.iter().for_each(|(_, text)| reads.extend(text.reads()));
+        self.add.iter().for_each(|(_, text, _)| reads.extend(text.reads()));
         reads
     }
 
     /// Adds what this rule changes to what earlier ones do.
     pub fn apply(&self, facts: &dyn FactSource, score: f64, edits: &mut Edits) {
         edits.folder.clone_from(&self.folder);
-        edits.add.extend(self.add.iter().map(|(name, text)| AddedField {
+        edits.add.extend(self.add.iter().map(|(name, text, written)| AddedField {
             name: name.clone(),
             text: text.render(facts, score),
+            written: Arc::clone(written),
             replaces: self.remove.iter().any(|removed| name.eq_ignore_ascii_case(removed)),
         }));
         edits.remove.extend(self.remove.iter().cloned());
@@ -119,9 +142,9 @@ pub(super) fn read(reader: &mut Reader<'_>, rule: &DraftRule) -> Changes {
         if let Err((cause, mend)) = addable(&name.value, &changes.remove) {
             reader.problem(name.span.clone(), key, cause, mend);
         } else if let Some(at) = &rule.at
-            && let Some(text) = take(reader, text, &key, Template::parse(&text.value, Use::Field, at.value))
+            && let Some(parsed) = take(reader, text, &key, Template::parse(&text.value, Use::Field, at.value))
         {
-            changes.add.push((name.value.clone(), text));
+            changes.add.push((name.value.clone(), parsed, text.value.as_str().into()));
         }
     }
     if let Some(tag) = &draft.tag {
@@ -267,6 +290,11 @@ fn check_tag(reader: &mut Reader<'_>, key: &str, tag: &Spot<String>) {
         format!("the tag is {} bytes long; {TAG_BYTES} are the most", tag.value.len())
     } else if !tag.value.chars().all(|c| Use::Field.allows(c)) {
         "a tag is one line of visible characters".to_owned()
+    } else if tag.value.contains(['{', '}']) {
+        let cause =
+            "facts are not filled in here: the tag is the same for every message, so that answers know it again";
+        let mend = "leave the braces out; the texts of add_headers take facts";
+        return reader.problem(tag.span.clone(), format!("{key}.tag_subject"), cause, mend);
     } else if tag.value.contains("=?") {
         "readers take =? for the beginning of an encoded word (RFC 2047)".to_owned()
     } else {
@@ -297,13 +325,17 @@ fn check_folder(reader: &mut Reader<'_>, key: &str, folder: &Spot<String>) {
     reader.problem(folder.span.clone(), format!("{key}.folder"), cause, mend);
 }
 
+/// Whether a rule can redirect to it.
+pub(super) fn is_address(text: &str) -> bool {
+    text.len() <= 256
+        && text.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
+        && !text.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | '{' | '}'))
+}
+
 /// Whether it can be an address here; which mailboxes there are, the configuration says.
 fn check_redirect(reader: &mut Reader<'_>, key: &str, redirect: &Spot<String>) {
     let address = &redirect.value;
-    let fits = address.len() <= 256
-        && address.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
-        && !address.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | '{' | '}'));
-    if !fits {
+    if !is_address(address) {
         let cause = format!("{address:?} is no address of a mailbox");
         reader.problem(
             redirect.span.clone(),

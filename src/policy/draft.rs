@@ -103,6 +103,8 @@ pub(super) struct DraftTest {
 #[derive(Debug)]
 pub(super) struct DraftExpect {
     pub span: Range<usize>,
+    /// Nothing at all stands in it.
+    pub is_empty: bool,
     pub action: Option<Spot<Action>>,
     pub rule: Option<Spot<String>>,
     pub score: Option<Spot<f64>>,
@@ -211,6 +213,7 @@ fn expect(reader: &mut Reader<'_>, table: &Table<'_>) -> DraftExpect {
     reader.hold_to(table, &["action", "rule", "score", "observed", "changed", "excepted", "reply"]);
     DraftExpect {
         span: table.span.clone(),
+        is_empty: table.entries.is_empty(),
         action: reader.word(table, "action", Action::WORDS, Action::from_word),
         rule: reader.string(table, "rule"),
         score: reader.number(table, "score"),

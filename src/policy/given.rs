@@ -60,8 +60,11 @@ pub(super) fn given(
             }
             continue;
         }
+        let never = never(&name.value, &value);
         if let Err(mistake) = given.set(&name.value, value) {
             tell(reader, &key, &name, mistake);
+        } else if let Some((cause, mend)) = never {
+            reader.problem(name.span, key.clone(), cause, mend);
         } else if table::find(&name.value).is_some_and(|fact| !fact.known_at(at)) {
             let cause = format!("{} is not known at stage {at}", name.value);
             reader.problem(name.span, key.clone(), cause, "leave it out, or test another stage with at");
@@ -74,6 +77,27 @@ pub(super) fn given(
         }
     }
     TestGiven { facts: given, score, lists }
+}
+
+/// What is wrong with a number that the fact never is: a test that gives it holds nothing.
+fn never(name: &str, value: &Value<'static>) -> Option<(String, String)> {
+    let told = |name: &str, number: i64, (least, most): (i64, i64)| match most {
+        i64::MAX => (format!("{name} is never below {least}, this is {number}"), "give it a greater number".to_owned()),
+        most => (format!("{name} is from {least} to {most}, never {number}"), "give it one of these".to_owned()),
+    };
+    match value {
+        Value::Int(number) => {
+            let range = table::find(name)?.range?;
+            (!(range.0..=range.1).contains(number)).then(|| told(name, *number, range))
+        }
+        // what is counted or measured in entries of lists
+        Value::List(items) => items.iter().find_map(|item| never(name, item)),
+        Value::Map(fields) => fields.iter().find_map(|(field, item)| match item {
+            Value::Int(number) if *number < 0 => Some(told(&format!("{name}[].{field}"), *number, (0, i64::MAX))),
+            _ => None,
+        }),
+        _ => None,
+    }
 }
 
 /// The entries that a list has in this test, whatever stands in the policy: `"lists.forwarders" = ["mx.example.net"]`.
@@ -152,6 +176,9 @@ fn header(reader: &mut Reader<'_>, key: &str, at: Stage, given: &mut Given, of: 
     for (field, value) in fields {
         if let Err(mistake) = given.set_field("headers", field_name, field, value.clone()) {
             tell(reader, key, name, mistake);
+        } else if matches!(value, Value::Int(n) if *n < 0) {
+            let cause = format!("headers['{field_name}'].{field} is never below 0");
+            reader.problem(name.span.clone(), key, cause, "give it a greater number");
         }
     }
 }

@@ -33,6 +33,8 @@ const MAX_RATES: usize = 32;
 /// How an entry of a list is mended.
 pub(super) const ENTRIES: &str =
     "an entry is a domain, .domain with its subdomains, an address, an IP address or a network";
+/// Lines of a list's file that are told one by one.
+const MOST_OF_A_FILE: usize = 10;
 /// The greatest score of one rule, either way: sums stay far from where numbers lose precision.
 const MAX_SCORE: f64 = 1000.0;
 
@@ -86,6 +88,18 @@ pub(super) fn parse(
         record,
         source,
     })
+}
+
+/// The addresses that the rules of a file redirect to, as far as it can be read, each with its key.
+pub(super) fn redirects(source: &Arc<Source>) -> Vec<(String, Spot<String>)> {
+    if source.text.len() > MAX_FILE {
+        return Vec::new();
+    }
+    let mut problems = Problems::new();
+    let draft = draft::read(&mut Reader { source, problems: &mut problems });
+    let redirects = draft.rules.into_iter().filter_map(|rule| Some((rule.key, rule.changes.redirect?)));
+    let redirects = redirects.filter(|(_, redirect)| changes::is_address(&redirect.value));
+    redirects.map(|(key, redirect)| (format!("{key}.redirect"), redirect)).collect()
 }
 
 /// All rules together add no more fields than a reader of mail likes to see.
@@ -177,7 +191,7 @@ fn file_list(
         }
     };
     let source = Arc::new(Source { name: file.value, text });
-    let mut start = 0;
+    let (mut start, mut wrong, mut last) = (0, 0, 0..0);
     for (index, line) in source.text.split_inclusive('\n').enumerate() {
         let entry = line.split('#').next().unwrap_or_default();
         let span = start..start + entry.trim_end().len();
@@ -196,8 +210,18 @@ fn file_list(
             break;
         }
         if let Err(cause) = list.add(entry) {
-            reader.problems.push(Problem::at(&source, span, key, cause, ENTRIES));
+            wrong += 1;
+            last = span.clone();
+            if wrong <= MOST_OF_A_FILE {
+                reader.problems.push(Problem::at(&source, span, key, cause, ENTRIES));
+            }
         }
+    }
+    if wrong > MOST_OF_A_FILE {
+        // a file that is no list at all has a problem a line
+        let more = wrong - MOST_OF_A_FILE;
+        let cause = format!("{more} more lines are no entries, this is the last of them");
+        reader.problems.push(Problem::at(&source, last, key, cause, ENTRIES));
     }
     list
 }
@@ -395,14 +419,7 @@ fn test(reader: &mut Reader<'_>, draft: DraftTest, rules: &Rules, known: Known<'
 
 fn expect(reader: &mut Reader<'_>, key: &str, draft: DraftExpect, rules: &Rules) -> Expect {
     let key = format!("{key}.expect");
-    if draft.action.is_none()
-        && draft.rule.is_none()
-        && draft.score.is_none()
-        && draft.observed.is_none()
-        && draft.changed.is_none()
-        && draft.excepted.is_none()
-        && draft.reply.is_none()
-    {
+    if draft.is_empty {
         reader.problem(
             draft.span,
             key.clone(),

@@ -62,6 +62,35 @@ pub struct Policy {
     source: Arc<Source>,
 }
 
+/// An address that a rule redirects to, in a file that may have problems.
+#[derive(Debug)]
+pub struct Redirect {
+    /// The address.
+    pub address: String,
+    key: String,
+    span: Range<usize>,
+    source: Arc<Source>,
+}
+
+impl Redirect {
+    /// Those of a policy's file. What is no address is none; that and all else that is wrong is told when it is loaded.
+    pub fn all_of(source: &Arc<Source>) -> Vec<Redirect> {
+        let redirects = load::redirects(source);
+        let with_place = |(key, redirect): (String, keys::Spot<String>)| Redirect {
+            address: redirect.value,
+            key,
+            span: redirect.span,
+            source: Arc::clone(source),
+        };
+        redirects.into_iter().map(with_place).collect()
+    }
+
+    /// The problem that it is where nobody here has the address.
+    pub fn problem(&self, cause: impl Into<String>, mend: impl Into<String>) -> Problem {
+        Problem::at(&self.source, self.span.clone(), self.key.clone(), cause, mend)
+    }
+}
+
 /// What an action of `greylist` looks at.
 const GREYLIST: &str = "greylist.result";
 
@@ -394,17 +423,9 @@ impl Policy {
         &self.description
     }
 
-    /// The addresses that rules redirect to, each as the problem that it is where nobody here has it, with `cause` and `mend`.
-    pub fn redirects(&self) -> impl Iterator<Item = (&str, impl Fn(&str, &str) -> Problem)> {
-        let source = &self.source;
-        self.rules.iter().filter_map(move |rule| {
-            let redirect = rule.changes.redirect()?;
-            let problem = move |cause: &str, mend: &str| {
-                let key = format!("rule \"{}\".redirect", rule.name);
-                Problem::at(source, redirect.span.clone(), key, cause, mend)
-            };
-            Some((redirect.value.as_str(), problem))
-        })
+    /// The addresses that rules redirect to.
+    pub fn redirects(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().filter_map(|rule| rule.changes.redirect().map(|redirect| redirect.value.as_str()))
     }
 
     /// Its rules, in their order.

@@ -40,7 +40,10 @@ pub(super) fn given(
                 continue;
             }
         };
-        if let Err(mistake) = given.set_count("rates", &rate.to_string(), count) {
+        if let Value::Int(count @ i64::MIN..0) = &count {
+            let cause = format!("the rate {rate} is never below 0, this is {count}");
+            reader.problem(name.span.clone(), key, cause, "give it a greater number");
+        } else if let Err(mistake) = given.set_count("rates", &rate.to_string(), count) {
             reader.problem(name.span.clone(), key, format!("the rate {rate}: {mistake}"), "give it a whole number");
         }
     }

@@ -10,12 +10,13 @@ mod report;
 use std::collections::HashMap;
 use std::path::Path;
 
+use crate::facts::record::ChangesRecord;
 use crate::facts::recorded::{Recorded, Tried, Wanted};
 use crate::facts::table::{Fact, FactSet, FactSource, Value};
 use crate::facts::word::{Action, Outcome, Stage};
 
 use super::decide;
-use super::{Judgement, Policy, Rule, Verdict};
+use super::{Judgement, Policy, Rule};
 
 pub use most::{Most, Named};
 pub use report::{Change, Fate, MOST_REFS, MOST_ROWS, Report, Row, RuleCounts};
@@ -115,18 +116,18 @@ impl<'p> Replay<'p> {
         let mut seen = Seen { rules: vec![0; self.new.policy.rules().len()] };
         let mut outcome = None;
         let mut before = 0;
-        let all = record.recipients.iter().filter(|tried| tried.was_taken()).count();
         for tried in &record.recipients {
-            let taken = [before, all];
-            before += usize::from(tried.was_taken());
+            let taken_before = before;
+            before += i64::from(tried.was_taken());
             let Some(was) = recorded(record, tried) else { continue };
-            let facts = Facts { record, tried, taken, at_data: false };
+            let facts = Facts { record, tried, taken_before, at_data: false };
             let was = match &self.against {
-                Some(against) => fate(against, &facts, &mut Seen::default()),
+                Some(against) => fate(against, &facts, true, &mut Seen::default()),
                 None => was,
             };
-            let to = fate(&self.new, &facts, &mut seen);
-            let change = Change { from: was, to };
+            let to = fate(&self.new, &facts, was.tells_changes(), &mut seen);
+            let mut change = Change { from: was, to };
+            change.take_hidden_redirect_for_the_same();
             if outcome.as_ref().is_none_or(|known: &Change| change.weight() > known.weight()) {
                 outcome = Some(change);
             }
@@ -145,19 +146,24 @@ fn recorded(record: &Recorded<'_>, tried: &Tried<'_>) -> Option<Fate> {
         return None;
     }
     if let Some(own) = &tried.decision {
-        return (!own.is_without_rule()).then(|| Fate::of(own.instead_of.unwrap_or(own.action), &own.rule));
+        let changes = tried.changes.as_ref().or(record.decision.changes.as_ref());
+        return (!own.is_without_rule())
+            .then(|| Fate::of(own.instead_of.unwrap_or(own.action), &own.rule, changes.cloned()));
     }
     let decision = &record.decision;
     if tried.was_taken() {
         return match record.is_judged() {
-            true => Some(Fate::of(decision.action, &decision.rule)),
+            true => {
+                let changes = tried.changes.as_ref().or(decision.changes.as_ref());
+                Some(Fate::of(decision.action, &decision.rule, changes.cloned()))
+            }
             false if decision.is_without_rule() && record.stage == Stage::Data => None,
             false => Some(Fate::GoesOn),
         };
     }
     // lines of older versions tell of a recipient's refusal only where it is the transaction's
     let by_rule = record.stage < Stage::Data && !decision.rule.is_empty();
-    by_rule.then(|| Fate::of(decision.action, &decision.rule))
+    by_rule.then(|| Fate::of(decision.action, &decision.rule, None))
 }
 
 /// What happened to the rules in one record: a bit for each of [`MATCHED`] and its like.
@@ -181,8 +187,9 @@ impl Seen {
 }
 
 /// What a policy decides about one recipient. Where facts are missing it is judged again and again, with each condition that hangs on
-/// them taken for false and for true, until it is clear whether that matters.
-fn fate(judge: &Judge<'_>, facts: &Facts<'_, '_>, seen: &mut Seen) -> Fate {
+/// them taken for false and for true, until it is clear whether that matters. Where it is compared with a line that does not tell what was
+/// changed of the copies, that matters not.
+fn fate(judge: &Judge<'_>, facts: &Facts<'_, '_>, with_changes: bool, seen: &mut Seen) -> Fate {
     let mut first: Option<Fate> = None;
     let mut open: Vec<Vec<bool>> = vec![Vec::new()];
     let mut runs = 0;
@@ -193,6 +200,7 @@ fn fate(judge: &Judge<'_>, facts: &Facts<'_, '_>, seen: &mut Seen) -> Fate {
             asked.push((rule.name.clone(), taken));
             taken
         });
+        let found = if with_changes { found } else { found.without_changes() };
         if first.is_none() {
             asked.iter().for_each(|(rule, _)| seen.note(judge, rule, UNKNOWN));
             note_outcomes(judge, &judgement, &asked, seen);
@@ -235,27 +243,36 @@ fn note_outcomes(judge: &Judge<'_>, judgement: &Judgement, asked: &[(String, boo
 fn run(policy: &Policy, facts: &Facts<'_, '_>, assume: decide::Assume<'_>) -> (Fate, Judgement) {
     let mut judgement = Judgement::default();
     if let Some((_, verdict)) = decide::recipient(policy, facts, &mut judgement, assume) {
-        return (by(&verdict), judgement);
+        return (Fate::of(verdict.action(), verdict.rule(), None), judgement);
     }
     if !facts.record.is_judged() {
         return (Fate::GoesOn, judgement);
     }
     let at_data = Facts { at_data: true, ..*facts };
     let verdict = decide::judge(policy, Stage::Data, &at_data, &mut judgement, assume);
-    (by(&verdict), judgement)
-}
-
-fn by(verdict: &Verdict) -> Fate {
-    Fate::of(verdict.action(), verdict.rule())
+    let changes: Option<ChangesRecord> = judgement.edits.record(verdict.action());
+    (Fate::of(verdict.action(), verdict.rule(), changes), judgement)
 }
 
 /// The facts of one recipient of a record.
 struct Facts<'r, 'a> {
     record: &'r Recorded<'a>,
     tried: &'r Tried<'a>,
-    /// How many were taken before, and in all.
-    taken: [usize; 2],
+    /// How many were taken before.
+    taken_before: i64,
     at_data: bool,
+}
+
+impl Facts<'_, '_> {
+    /// How many recipients the message has. A record lists some of many, but says what the rules of stage data were told.
+    fn taken_in_all(&self) -> Option<i64> {
+        let all = || self.record.recipients.iter().filter(|tried| tried.was_taken()).count();
+        match (self.record.recipients_taken, self.record.recipients_more) {
+            (0, 0) => i64::try_from(all()).ok(),
+            (0, _) => None,
+            (told, _) => i64::try_from(told).ok(),
+        }
+    }
 }
 
 impl FactSource for Facts<'_, '_> {
@@ -265,11 +282,13 @@ impl FactSource for Facts<'_, '_> {
 
     fn find<'b>(&'b self, fact: &'static Fact) -> Option<Value<'b>> {
         match fact.name {
-            "rcpt.count" => {
-                let [before, all] = self.taken;
-                Some(Value::Int(i64::try_from(if self.at_data { all } else { before }).unwrap_or(i64::MAX)))
-            }
+            "rcpt.count" if self.at_data => self.taken_in_all().map(Value::Int),
+            "rcpt.count" => Some(Value::Int(self.taken_before)),
             name if name.starts_with("rcpt.") => self.tried.find(fact),
+            // before there is a message each recipient has its own
+            name if name.starts_with("greylist.") && !self.at_data => self.tried.find(fact),
+            name if name.starts_with("greylist.") && !self.record.greylist_of_message => None,
+            "rates" if !self.at_data => Some(self.tried.rates(self.record.find(fact))),
             _ => self.record.find(fact),
         }
     }

@@ -243,6 +243,14 @@ fn placeholder(name: &str, span: std::ops::Range<usize>, at: Stage) -> Result<&'
             let cause = "what a header field says can't stand in a text of a rule";
             return Err(Fault::new(span, cause, "leave it out"));
         }
+        if name.starts_with("rate(") || name.starts_with("rates") {
+            let cause = "how often something was so can't stand in a text of a rule";
+            return Err(Fault::new(span, cause, "leave it out: the record has it, and `gatepost explain` tells it"));
+        }
+        if let Some(function) = name.split_once('(').map(|(function, _)| function.trim()) {
+            let cause = format!("{function} is a function: a text holds facts only");
+            return Err(Fault::new(span, cause, "name a fact, as in {from.domain}; a brace itself is {{"));
+        }
         let mend = match nearest(name, table::names()) {
             Some(known) => format!("did you mean \"{known}\"?"),
             None => "`gatepost facts` lists them all".to_owned(),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::facts::record::{
-    DecisionRecord, DeliveryRecord, PolicyRecord, RecipientDecision, Record, RuleRecord, Timings,
+    ChangesRecord, DecisionRecord, DeliveryRecord, PolicyRecord, RecipientDecision, Record, RuleRecord, Timings,
 };
 use crate::facts::word::Action;
 use crate::facts::{Facts, Rcpt, Stage};
@@ -19,6 +19,10 @@ pub(super) struct End {
     /// Empty where no rule decided.
     pub rule: String,
     pub grounds: Grounds,
+    /// Every recipient's policy accepts it.
+    pub all_accept: bool,
+    /// What rules change of the copies; `None` where there are none.
+    pub changes: Option<ChangesRecord>,
     /// The reply that ended it, where there was one.
     pub reply: Option<Reply>,
     pub rules: Vec<RuleRecord>,
@@ -29,6 +33,8 @@ pub(super) struct End {
     pub rcpt: Rcpt,
     /// What was decided for listed recipients, by their places, where it is not the same for all.
     pub by_recipient: Vec<(usize, RecipientDecision)>,
+    /// What rules change of the copies of listed recipients, where that is not `changes`.
+    pub changes_by_recipient: Vec<(usize, ChangesRecord)>,
     /// What was recalled when it was decided; `None` where that is as the transaction has it.
     pub recalled: Option<Recalled>,
     pub policy: PolicyRecord,
@@ -49,12 +55,15 @@ impl End {
             action: refusal.action(),
             rule: refusal.rule,
             grounds: refusal.grounds,
+            all_accept: false,
+            changes: None,
             reply: Some(refusal.reply),
             rules: refusal.rules,
             other_rules: Vec::new(),
             score: refusal.score,
             rcpt: refusal.rcpt,
             by_recipient: Vec::new(),
+            changes_by_recipient: Vec::new(),
             recalled: refusal.recalled,
             policy,
             delivery: Vec::new(),
@@ -72,12 +81,15 @@ impl End {
             action: Action::Accept,
             rule: String::new(),
             grounds: Grounds::default(),
+            all_accept: false,
+            changes: None,
             reply: None,
             rules: Vec::new(),
             other_rules: Vec::new(),
             score: 0.0,
             rcpt: Rcpt::default(),
             by_recipient: Vec::new(),
+            changes_by_recipient: Vec::new(),
             recalled: None,
             policy,
             delivery: Vec::new(),
@@ -97,6 +109,11 @@ pub(super) fn record(transaction: &Transaction, end: &End) -> Record {
             recipient.decision = Some(decision.clone());
         }
     }
+    for (place, changes) in &end.changes_by_recipient {
+        if let Some(recipient) = recipients.get_mut(*place) {
+            recipient.changes = Some(changes.clone());
+        }
+    }
     let Recalled { greylist, rates } = end.recalled.clone().unwrap_or_else(|| Recalled::of(&transaction.facts));
     let facts = Facts { greylist, rates, score: end.score, rcpt: end.rcpt.clone(), ..transaction.facts.clone() };
     Record {
@@ -105,6 +122,7 @@ pub(super) fn record(transaction: &Transaction, end: &End) -> Record {
         time: format!("{:.3}", jiff::Timestamp::now()),
         stage: end.stage,
         facts,
+        greylist_of_message: transaction.greylist_of_message,
         recipients,
         recipients_more: transaction.tried_more,
         rules: end.rules.clone(),
@@ -115,6 +133,7 @@ pub(super) fn record(transaction: &Transaction, end: &End) -> Record {
             reply: end.reply.as_ref().map(Reply::one_line).unwrap_or_default(),
             why: end.grounds.why.clone(),
             read: end.grounds.read.clone(),
+            changes: end.changes.clone(),
         },
         delivery: end.delivery.clone(),
         trouble: end.trouble.clone(),

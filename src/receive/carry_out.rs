@@ -15,6 +15,7 @@ use crate::recipients::MailboxName;
 use crate::smtp::reply::{self, Reply};
 
 use super::judge::Judged;
+use super::memory::Share;
 
 /// Octets of headers, changed for some recipients each, that one transaction may hold.
 const MOST_CHANGED: usize = 32 * 1024 * 1024;
@@ -125,20 +126,21 @@ fn would_be(copy: &Copy) -> DeliveryRecord {
 
 /// The copies that the verdicts ask for: one a mailbox, however many forward-paths lead there. A mailbox's own comes before one that
 /// a rule redirects to it. `redirected` gives the mailboxes of an address that a rule names; `cleaned` is the header without the
-/// fields that only we may write.
+/// fields that only we may write. `share` takes what the changed headers hold.
 ///
 /// # Errors
-/// What `redirected` says, or the changed headers would be more than a transaction may hold.
+/// What `redirected` says, or the changed headers would be more than a transaction may hold, or than there is memory for.
 pub(super) async fn copies(
     content: &Content,
     cleaned: &[u8],
     trace: &Trace<'_>,
     judged: &[Judged<'_>],
     redirected: impl Fn(&str) -> Result<Vec<MailboxName>, Trouble>,
+    share: &mut Share,
 ) -> Result<Vec<Copy>, Trouble> {
     let mut copies = Vec::new();
     let mut served = HashSet::new();
-    let mut changing = Changing::of(cleaned, judged);
+    let mut changing = Changing::of(cleaned, judged, share);
     let kept = judged.iter().filter(|one| one.verdict.action() != Action::Discard);
     let (own, others): (Vec<_>, Vec<_>) = kept.partition(|one| one.judgement.edits.redirect.is_empty());
     for one in own.into_iter().chain(others) {
@@ -170,18 +172,19 @@ pub(super) async fn copies(
 }
 
 /// The changes of one message's header, for group after group of its recipients.
-struct Changing {
+struct Changing<'s> {
     cleaned: Arc<[u8]>,
     header: Option<Arc<Header>>,
     is_heavy: bool,
     held: usize,
+    share: &'s mut Share,
 }
 
-impl Changing {
-    fn of(cleaned: &[u8], judged: &[Judged<'_>]) -> Self {
+impl<'s> Changing<'s> {
+    fn of(cleaned: &[u8], judged: &[Judged<'_>], share: &'s mut Share) -> Self {
         let groups = judged.iter().filter(|one| edit_of(&one.judgement.edits).is_some()).count();
         let is_heavy = cleaned.len().saturating_mul(groups) > HEAVY;
-        Changing { cleaned: cleaned.into(), header: None, is_heavy, held: 0 }
+        Changing { cleaned: cleaned.into(), header: None, is_heavy, held: 0, share }
     }
 
     /// The header as these rules change it, on a thread for such work where it is large; `None` where they leave it as it came.
@@ -201,9 +204,14 @@ impl Changing {
         };
         self.header = Some(header);
         // the fields above stand in every copy, the header is shared by the group's
-        self.held += edited.header.len() + edited.above.len().saturating_mul(copies);
+        let octets = edited.header.len() + edited.above.len().saturating_mul(copies);
+        self.held += octets;
         if self.held > MOST_CHANGED {
             let cause = "the rules change a large header for too many recipients, each in another way";
+            return Err(Trouble::of_changing(cause, reply::disk_full()));
+        }
+        if !self.share.grow(octets as u64) {
+            let cause = "there is no memory for the headers that rules change";
             return Err(Trouble::of_changing(cause, reply::disk_full()));
         }
         Ok(Some(edited))

@@ -2,7 +2,7 @@
 
 use crate::authenticate::header::{authentication_results, without_ours};
 use crate::facts::record::{Recipient, RuleRecord};
-use crate::facts::word::GreylistResult;
+use crate::facts::word::{Action, GreylistResult};
 use crate::facts::{Rcpt, Role, Stage};
 use crate::message::content::Content;
 use crate::message::header::HeaderDefect;
@@ -19,7 +19,7 @@ use super::carry_out::{self, Acknowledged, Carrier, Trace, Trouble};
 use super::failing;
 use super::incoming::Arrived;
 use super::judge::{self, Judged};
-use super::transaction::{Accepted, Refusal, Standing, Transaction};
+use super::transaction::{Accepted, Recalled, Refusal, Standing, Transaction};
 use super::{Inquiry, MOST_RECEIVED};
 
 /// Characters of an address that the record keeps.
@@ -61,6 +61,7 @@ impl Inquiry {
         if let Some(transaction) = &mut self.transaction {
             let mut noted = recipient(path, local, &reply);
             noted.decision = refusal.by_rule();
+            noted.recalled = refusal.recalled.as_ref().and_then(Recalled::of_recipient);
             let greylist = transaction.facts.greylist.result;
             transaction.put_off |= local.is_some() && matches!(greylist, GreylistResult::New | GreylistResult::Early);
             transaction.note_recipient(noted);
@@ -75,7 +76,8 @@ impl Inquiry {
     pub(super) fn accept_recipient(&mut self, path: &ForwardPath, local: Local, standing: Standing) -> Reply {
         let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
         let reply = reply::rcpt_ok();
-        let listed = transaction.note_recipient(recipient(path, Some(&local), &reply));
+        let recalled = Recalled::of(&transaction.facts).of_recipient();
+        let listed = transaction.note_recipient(Recipient { recalled, ..recipient(path, Some(&local), &reply) });
         transaction.accepted.push(Accepted { path: path.to_string(), mailboxes: local.mailboxes, standing, listed });
         reply
     }
@@ -103,7 +105,7 @@ impl Inquiry {
         }
         let header = &arrived.content.header;
         if header.defects().contains(&HeaderDefect::TooLarge) {
-            return Err(reply::too_big());
+            return Err(reply::header_too_big());
         }
         if header.named("received").take(MOST_RECEIVED + 1).count() > MOST_RECEIVED {
             return Err(reply::loop_detected());
@@ -135,6 +137,9 @@ impl Inquiry {
         };
         End {
             action: first.verdict.action(),
+            all_accept: judged.iter().all(|one| one.verdict.action() == Action::Accept),
+            changes: first.changes(),
+            changes_by_recipient: judge::changes_by_recipient(judged),
             rule: first.verdict.rule().to_owned(),
             grounds: first.judgement.grounds.clone(),
             rules: first.judgement.rules.clone(),
@@ -164,7 +169,9 @@ impl Inquiry {
         let directory = &self.receiver.directory;
         let cleaned = without_ours(&content.header, &self.receiver.authserv_id).await;
         let redirected = |address: &str| redirected(directory, address);
-        let plan = carry_out::copies(&content, &cleaned, &trace, judged, redirected).await?;
+        // what changed headers hold counts until the copies are stored
+        let mut share = self.receiver.memory.of(transaction.facts.client.ip);
+        let plan = carry_out::copies(&content, &cleaned, &trace, judged, redirected, &mut share).await?;
         let stored = carry_out::store(&self.receiver.carrier, content, cleaned, plan).await;
         stored.map_err(|error| {
             let mut record = account::record(transaction, end);
@@ -293,6 +300,8 @@ fn recipient(path: &ForwardPath, local: Option<&Local>, reply: &Reply) -> Recipi
         domain: local.map(|local| local.domain.as_str().to_owned()).unwrap_or_default(),
         role: local.and_then(|local| Role::from_word(local.role.as_str())),
         decision: None,
+        changes: None,
+        recalled: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::facts::record::RecipientDecision;
+use crate::facts::record::{ChangesRecord, RecipientDecision};
 use crate::facts::word::Action;
 use crate::facts::{Facts, Rcpt, Stage};
 use crate::policy::{Grounds, Judgement, Mixed, Policy, Verdict};
@@ -55,6 +55,11 @@ impl Judged<'_> {
         let (action, rule) = (self.verdict.action(), self.verdict.rule().to_owned());
         RecipientDecision { action, rule, instead_of: self.instead_of }
     }
+
+    /// What rules change of the copies; `None` where there are none.
+    pub fn changes(&self) -> Option<ChangesRecord> {
+        self.judgement.edits.record(self.verdict.action())
+    }
 }
 
 /// Judges the message for every recipient.
@@ -106,6 +111,18 @@ pub(super) fn by_recipient(judged: &[Judged<'_>]) -> Vec<(usize, RecipientDecisi
         places.into_iter().map(move |place| (place, decision.clone()))
     };
     judged.iter().zip(decisions).flat_map(of_group).collect()
+}
+
+/// What is changed of the copies of listed recipients, by their places, where that is not what is changed of the first one's.
+pub(super) fn changes_by_recipient(judged: &[Judged<'_>]) -> Vec<(usize, ChangesRecord)> {
+    let first = judged.first().and_then(Judged::changes);
+    let others = judged.iter().filter_map(|one| Some((one, one.changes()?)));
+    let others = others.filter(|(_, changes)| first.as_ref() != Some(changes));
+    let of_group = |(one, changes): (&Judged<'_>, ChangesRecord)| {
+        let places: Vec<usize> = one.members.iter().filter_map(|member| member.listed).collect();
+        places.into_iter().map(move |place| (place, changes.clone()))
+    };
+    others.flat_map(of_group).collect()
 }
 
 /// The refusal that the message gets, if any: by [`Transaction::goes_with`] it is then everyone's. Where some defer and others refuse, it

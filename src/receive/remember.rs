@@ -92,13 +92,14 @@ impl Inquiry {
         })
         .await;
         (transaction.facts.greylist, transaction.facts.rates) = (facts.greylist, facts.rates);
+        transaction.greylist_of_message = greylists;
     }
 
     /// The message was judged, and what was decided is done.
     pub(super) async fn note_message_seen(&self, transaction: &Transaction, end: &End) {
         let Some(state) = &self.receiver.state else { return };
         let rates = transaction.policies.rates(Counted::Messages);
-        let was_accepted = end.action == Action::Accept && !end.delivery.is_empty();
+        let was_accepted = end.action == Action::Accept && end.all_accept && !end.delivery.is_empty();
         let greylists = transaction.greylists_at_data();
         let learns = was_accepted && vouches(transaction);
         if !(greylists || learns || !rates.is_empty()) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::authenticate::Authenticator;
 use crate::facts::rate::{Counted, Rate};
-use crate::facts::record::{Recipient, RecipientDecision, RuleRecord};
+use crate::facts::record::{self, Recipient, RecipientDecision, RuleRecord};
 use crate::facts::word::Action;
 use crate::facts::{Facts, Greylist, Rcpt, Role, Stage};
 use crate::message::author::Author;
@@ -149,6 +149,8 @@ pub(super) struct Transaction {
     pub counted: bool,
     /// A recipient was refused to whom the sender is new, or too early, to greylisting.
     pub put_off: bool,
+    /// What is recalled of greylisting is the message's, no more the last recipient's.
+    pub greylist_of_message: bool,
     pub accepted: Vec<Accepted>,
     pub tried: Vec<Recipient>,
     pub tried_more: u64,
@@ -190,6 +192,14 @@ pub(super) struct Recalled {
 impl Recalled {
     pub fn of(facts: &Facts) -> Self {
         Recalled { greylist: facts.greylist.clone(), rates: facts.rates.clone() }
+    }
+
+    /// What of it is the recipient's own; `None` where nothing was asked.
+    pub fn of_recipient(&self) -> Option<record::Recalled> {
+        let own = self.rates.iter().filter(|(name, _)| Rate::is_of_recipients(name));
+        let rates = own.map(|(name, count)| (name.clone(), *count)).collect();
+        let own = record::Recalled { greylist: self.greylist.clone(), rates };
+        (own != record::Recalled::default()).then_some(own)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::observe::metrics::label::ReloadOutcome;
 
 use super::audit;
 use super::generation::{Lasting, policies};
+use super::reload::MOST_PROBLEMS;
 
 /// How often the files are looked at.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -72,7 +73,7 @@ impl ListFiles {
         let files = changed.clone();
         let journal = lasting.receiver.journal.clone();
         let read = move || {
-            let read = in_force.reading_again(&files).map_err(|problems| problems.render(false));
+            let read = in_force.reading_again(&files).map_err(|problems| problems.headlines(MOST_PROBLEMS));
             let event = if read.is_ok() { Event::Reload } else { Event::Refused };
             for (journal, file) in journal.iter().flat_map(|journal| files.iter().map(move |file| (journal, file))) {
                 journal.audit(event, audit::list(file));
@@ -81,7 +82,7 @@ impl ListFiles {
         };
         let read = tokio::task::spawn_blocking(read).await;
         let named = changed.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-        match read.unwrap_or_else(|error| Err(format!("reading ended in an error of ours: {error}"))) {
+        match read.unwrap_or_else(|error| Err(vec![format!("reading ended in an error of ours: {error}")])) {
             Ok(read) => {
                 self.refused.clear();
                 lasting.receiver.policies.store(Arc::new(policies(&read)));
@@ -95,7 +96,7 @@ impl ListFiles {
                     self.refused.insert(path, stamp);
                 }
                 lasting.metrics.list_reload(ReloadOutcome::Refused);
-                for line in why.lines().filter(|line| !line.trim().is_empty()) {
+                for line in why {
                     tracing::error!("lists: {line}");
                 }
                 tracing::error!(files = %named, "lists were NOT read again, the old ones stay in force");

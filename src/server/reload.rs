@@ -18,6 +18,9 @@ use super::generation::{Lasting, generation, policies};
 use super::lists::block_lists;
 use super::memory;
 
+/// Problems that the log tells one by one, a line each.
+pub(super) const MOST_PROBLEMS: usize = 25;
+
 /// One reload.
 pub(super) struct Reload {
     pub lasting: Arc<Lasting>,
@@ -60,7 +63,7 @@ impl Reload {
             Some(path) => Config::load(path),
             None => Config::built_in(),
         };
-        let config = loaded.map_err(|problems| problems.render(false))?;
+        let config = loaded.map_err(|problems| problems.headlines(MOST_PROBLEMS).join("\n"))?;
         if !self.force {
             guard(old, &config)?;
         }
@@ -69,7 +72,7 @@ impl Reload {
             Keys::check(&journal.directory).map_err(|problem| Problems::from(problem).render(false))?;
         }
         let acceptor = certificates(&config).map_err(|error| match error {
-            StartError::Problems(problems) => problems.render(false),
+            StartError::Problems(problems) => problems.headlines(MOST_PROBLEMS).join("\n"),
             StartError::Machine(line) => line,
         })?;
         let restart = self.started.restart_keys(&config);

@@ -140,6 +140,7 @@ fn seen() -> Seen {
             time: "2026-11-23T05:54:46.000Z".into(),
             stage: Stage::Data,
             facts,
+            greylist_of_message: false,
             recipients: Vec::new(),
             recipients_more: 0,
             rules: Vec::new(),

@@ -72,6 +72,7 @@ fn honest() -> Record {
         time: TIME.into(),
         stage: Stage::Data,
         facts,
+        greylist_of_message: false,
         recipients: vec![Recipient {
             address: "alice@example.com".into(),
             mailboxes: vec!["alice@example.com".into()],

@@ -39,6 +39,7 @@ pub fn record(time: &str, random: u32) -> Record {
         time: time.into(),
         stage: Stage::Data,
         facts,
+        greylist_of_message: false,
         recipients: vec![Recipient {
             address: "alice@example.com".into(),
             mailboxes: vec!["alice@example.com".into()],

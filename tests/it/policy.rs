@@ -96,6 +96,19 @@ fn a_bad_policy_is_refused_with_every_problem_at_its_place() {
 }
 
 #[test]
+fn a_file_that_is_no_list_has_ten_problems_and_a_count() {
+    let policy = source("policy.toml", "[lists]\na = { file = \"names.txt\" }\n");
+    let text = "not an entry\n".repeat(1000);
+    let problems = Policy::load(policy, &mut |_| Ok(text.clone())).expect_err("no list");
+    assert_eq!(problems.len(), 11);
+    let told = problems.render(false);
+    assert!(
+        told.contains("names.txt:1000:1: lists.a: 990 more lines are no entries, this is the last of them"),
+        "{told}"
+    );
+}
+
+#[test]
 fn without_a_configuration_no_block_list_is_known_and_the_problem_says_where_they_stand() {
     let text = one_rule("block_lists['zen.example'].listed");
     let problems =

@@ -136,3 +136,16 @@ proptest! {
         problems.render(true);
     }
 }
+
+#[test]
+fn a_log_gets_a_line_a_problem_and_a_count_of_the_rest() {
+    let source = Arc::new(Source { name: "names.txt".into(), text: "a\n".repeat(40) });
+    let mut problems = Problems::new();
+    (0..40)
+        .rev()
+        .for_each(|n| problems.push(Problem::at(&source, n * 2..n * 2 + 1, "lists.a", "no\nentry", "mend it")));
+    let lines = problems.headlines(3);
+    let all = ["names.txt:1:1: lists.a: no\\nentry (mend it)", "names.txt:2:1: lists.a: no\\nentry (mend it)"];
+    assert_eq!((&lines[..2], lines[3].as_str(), lines.len()), (&all.map(str::to_owned)[..], "and 37 more problems", 4));
+    assert_eq!(problems.headlines(40).len(), 40);
+}

@@ -1,7 +1,9 @@
 //! Replaying a policy over records: what would change, what can't be told, and that a replay says what the server did.
 
 mod command;
+mod copies;
 mod journal;
+mod recipients;
 
 use std::sync::Arc;
 
@@ -308,6 +310,7 @@ fn one_of_two() -> Record {
         domain: "local.example".into(),
         role: Some(gatepost::facts::word::Role::Postmaster),
         decision: Some(RecipientDecision { action: Action::Reject, rule: "away".into(), instead_of: None }),
+        ..Recipient::default()
     });
     record
 }

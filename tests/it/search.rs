@@ -5,8 +5,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use gatepost::facts::record::{Recipient, RecipientDecision, Record};
-use gatepost::facts::word::{Action, DmarcPolicy, Stage};
+use gatepost::facts::Greylist;
+use gatepost::facts::record::{Recalled, Recipient, RecipientDecision, Record};
+use gatepost::facts::word::{Action, DmarcPolicy, GreylistResult, Stage};
 use gatepost::observe::journal::Keys;
 use tempfile::TempDir;
 
@@ -278,4 +279,80 @@ fn a_recipient_that_was_put_off_beside_one_that_was_taken_came_again() {
         afterwards(&[first, to_alice, again]),
         format!("  came again: ref {}, 60 seconds later, accepted\n", reference(70))
     );
+}
+
+/// The tries of the message before it was accepted, as `explain` of the last record tells them.
+fn before(records: &[Record]) -> String {
+    let directory = journal(records);
+    let last = &records.last().unwrap().reference;
+    let (code, out, complaint) = said(&gatepost(directory.path(), &["explain", last]));
+    assert_eq!((code, complaint.as_str()), (Some(0), ""));
+    out.split_once("\nBefore\n").map(|(_, text)| text.to_owned()).unwrap_or_default()
+}
+
+/// A try whose recipient was answered this at RCPT, by this rule; the client went away.
+fn at_rcpt(number: u64, reply: &str, rule: &str, result: GreylistResult) -> Record {
+    let mut one = attempt(number, Action::Defer);
+    one.stage = Stage::Rcpt;
+    one.facts.message.message_id.clear();
+    one.recipients[0].reply = reply.into();
+    let decision = RecipientDecision { action: Action::Defer, rule: rule.into(), instead_of: None };
+    one.recipients[0].decision = (!rule.is_empty()).then_some(decision);
+    let greylist = Greylist { result, ..Greylist::default() };
+    one.recipients[0].recalled = Some(Recalled { greylist, ..Recalled::default() });
+    one
+}
+
+#[test]
+fn what_was_accepted_tells_how_it_was_put_off_before() {
+    let greylisted = |number, result| at_rcpt(number, "451 4.7.1 come again", "stranger", result);
+    let mut first = greylisted(10, GreylistResult::New);
+    first.facts.client.ip = "192.0.2.77".parse().unwrap();
+    let split = at_rcpt(400, "452 4.5.3 send it again", "", GreylistResult::Unasked);
+    let early = greylisted(100, GreylistResult::Early);
+    let accepted = attempt(DAY + 1_000, Action::Accept);
+    let told = before(&[first.clone(), early.clone(), split.clone(), accepted.clone()]);
+    let lines = [
+        format!(
+            "  came first at 2026-11-01T00:00:10.000Z (ref {}), 24 hours before: <alice@local.example> was deferred by rule stranger, new to greylisting",
+            reference(10)
+        ),
+        format!(
+            "  came again at 2026-11-01T00:01:40.000Z (ref {}), 24 hours before: <alice@local.example> was deferred by rule stranger, too early for greylisting",
+            reference(100)
+        ),
+        format!(
+            "  came again at 2026-11-01T00:06:40.000Z (ref {}), 24 hours before: <alice@local.example> was answered 452 4.5.3 send it again",
+            reference(400)
+        ),
+    ];
+    assert_eq!(told.lines().collect::<Vec<_>>(), lines);
+    // a message that came after the dot and was deferred there, by its Message-ID
+    let told = before(&[attempt(10, Action::Defer), attempt(700, Action::Accept)]);
+    assert!(told.contains(", 11 minutes before: <alice@local.example> was deferred by rule greylist\n"), "{told}");
+    // what another message went through is not this one's
+    let other = attempt(200, Action::Accept);
+    assert_eq!(before(&[first.clone(), other, accepted.clone()]), "");
+    assert_eq!(
+        before(&[first.clone(), at_rcpt(500, "451 4.7.1 no", "r", GreylistResult::Unasked)]),
+        "",
+        "not accepted"
+    );
+    let changes: &[fn(&mut Record)] = &[
+        |other| other.facts.client.ip = "198.51.100.1".parse().unwrap(),
+        |other| other.facts.mail_from.address = "other@sender.example".into(),
+        |other| other.facts.message.message_id = "<2@sender.example>".into(),
+        |other| other.recipients[0].address = "bob@local.example".into(),
+        |other| other.time = "2026-10-20T00:00:00.000Z".into(),
+        |other| other.time = "2026-11-03T00:00:00.000Z".into(),
+    ];
+    for change in changes {
+        let mut other = first.clone();
+        change(&mut other);
+        assert_eq!(before(&[other, accepted.clone()]), "");
+    }
+    let many: Vec<Record> = (1..=9).map(|n| greylisted(n * 60, GreylistResult::Early)).chain([accepted]).collect();
+    let told = before(&many);
+    assert_eq!(told.lines().count(), 6, "{told}");
+    assert!(told.contains("  ... 4 more\n"), "{told}");
 }

@@ -104,7 +104,7 @@ fn directory(recipients: &[ForwardPath], policy: &Policy) -> Result<Directory, S
         },
         ForwardPath::Postmaster => None,
     });
-    let redirects = policy.redirects().filter_map(|(address, _)| Domain::parse(address.rsplit_once('@')?.1).ok());
+    let redirects = policy.redirects().filter_map(|address| Domain::parse(address.rsplit_once('@')?.1).ok());
     let mut domains: Vec<Domain> = named.chain(redirects).collect();
     domains.sort();
     domains.dedup();

@@ -42,7 +42,14 @@ fn headline(report: &Report) -> String {
     let of = format!("of {} would change", counted(decisions, "decision", "decisions"));
     match report.changes() {
         0 => format!("None {of}."),
-        changes => format!("{} {of}.", number(changes)),
+        changes => match report.changes_of_copies() {
+            0 => format!("{} {of}.", number(changes)),
+            copies => format!(
+                "{} {of}, {} of them only in folder, header, subject or mailbox.",
+                number(changes),
+                number(copies)
+            ),
+        },
     }
 }
 
@@ -79,8 +86,8 @@ fn rows(out: &mut String, title: &str, rows: &BTreeMap<Change, Row>, coloured: b
     let mut table = Table::new(["COUNT", "FROM", "BY RULE", "TO", "BY RULE"]);
     table.right(0);
     for (change, row) in sorted.iter().take(SHOWN) {
-        let cells =
-            [number(row.count), change.from.to_string(), rule(&change.from), change.to.to_string(), rule(&change.to)];
+        let done = |fate: &Fate| shown(&fate.to_string(), NAME);
+        let cells = [number(row.count), done(&change.from), rule(&change.from), done(&change.to), rule(&change.to)];
         table.row(cells, details(row));
     }
     out.push_str(&table.render(coloured));
@@ -208,6 +215,7 @@ fn counted(count: u64, one: &str, many: &str) -> String {
 pub(super) struct Json<'a> {
     decisions: u64,
     changed: u64,
+    changed_copies_only: u64,
     unchanged: u64,
     by_another_rule: u64,
     unknown: u64,
@@ -261,6 +269,7 @@ pub(super) fn json<'a>(about: &'a About, report: &'a Report) -> Json<'a> {
     Json {
         decisions: report.records - report.unjudged,
         changed: report.changes(),
+        changed_copies_only: report.changes_of_copies(),
         unchanged: report.same,
         by_another_rule: sum(&report.by_another_rule),
         unknown: sum(&report.untold),

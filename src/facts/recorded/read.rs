@@ -33,6 +33,12 @@ struct PolicyFile<'a> {
     file: Cow<'a, str>,
 }
 
+#[derive(Deserialize)]
+struct AtData {
+    #[serde(default)]
+    count: u64,
+}
+
 /// The record.
 struct Whole<'a> {
     wanted: &'a Wanted,
@@ -58,6 +64,8 @@ impl<'de> Visitor<'de> for Whole<'de> {
         let (mut reference, mut time, mut policy) = (Cow::default(), Cow::default(), Cow::default());
         let mut decision: Option<Decided<'de>> = None;
         let mut recipients = Vec::new();
+        let mut greylist_of_message = false;
+        let (mut recipients_more, mut recipients_taken) = (0, 0);
         let mut values = Values::new();
         values.resize_with(self.wanted.length, || None);
         while let Some(Text(key)) = map.next_key()? {
@@ -67,6 +75,9 @@ impl<'de> Visitor<'de> for Whole<'de> {
                 "time" => Text(time) = map.next_value()?,
                 "stage" => stage = Some(map.next_value()?),
                 "recipients" => recipients = map.next_value()?,
+                "greylist_of_message" => greylist_of_message = map.next_value()?,
+                "recipients_more" => recipients_more = map.next_value()?,
+                "rcpt" => AtData { count: recipients_taken } = map.next_value()?,
                 "policy" => PolicyFile { file: policy } = map.next_value()?,
                 "decision" => decision = Some(map.next_value()?),
                 name => below(&self.wanted.root, name, &mut map, &mut values)?,
@@ -76,7 +87,19 @@ impl<'de> Visitor<'de> for Whole<'de> {
         if version != 1 || reference.is_empty() {
             return Err(A::Error::custom("no record of version 1"));
         }
-        Ok(Recorded { reference, time, stage, recipients, policy, decision, wanted: self.wanted, values })
+        Ok(Recorded {
+            reference,
+            time,
+            stage,
+            greylist_of_message,
+            recipients,
+            recipients_more,
+            recipients_taken,
+            policy,
+            decision,
+            wanted: self.wanted,
+            values,
+        })
     }
 }
 

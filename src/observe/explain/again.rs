@@ -38,7 +38,11 @@ pub fn again(time: &str, returns: &Returns, found: &[Brief], days: u64) -> Strin
             }
             _ => done.to_owned(),
         };
-        text.push_str(&format!("  came again: ref {}, {}, {done}\n", fit(&brief.reference), after(time, &brief.time)));
+        text.push_str(&format!(
+            "  came again: ref {}, {}, {done}\n",
+            fit(&brief.reference),
+            format_args!("{} later", apart(time, &brief.time))
+        ));
     }
     if accepted.is_none() {
         text.push_str("  it has not been taken since\n");
@@ -47,7 +51,7 @@ pub fn again(time: &str, returns: &Returns, found: &[Brief], days: u64) -> Strin
 }
 
 /// How long after a moment another one was.
-fn after(first: &str, second: &str) -> String {
+pub(super) fn apart(first: &str, second: &str) -> String {
     let parsed = (first.parse::<Timestamp>(), second.parse::<Timestamp>());
     let (Ok(first), Ok(second)) = parsed else { return fit(second) };
     let seconds = u64::try_from(second.as_second() - first.as_second()).unwrap_or_default();
@@ -58,11 +62,10 @@ fn after(first: &str, second: &str) -> String {
         _ => seconds / 86_400 * 86_400,
     };
     // in one unit: 27 hours rather than a day
-    let text = match rounded {
+    match rounded {
         0..120 => format!("{rounded} seconds"),
         120..7_200 => format!("{} minutes", rounded / 60),
         7_200..172_800 => format!("{} hours", rounded / 3_600),
         _ => remembered::time(rounded),
-    };
-    format!("{text} later")
+    }
 }

@@ -29,7 +29,7 @@ pub fn lines(record: &Record) -> Vec<Line> {
     lines.extend(reverse_mx(facts));
     lines.extend(secured(facts));
     lines.extend(block_lists(facts));
-    lines.extend(remembered::lines(facts));
+    lines.extend(remembered::lines(record));
     lines
 }
 

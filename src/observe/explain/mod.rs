@@ -5,6 +5,7 @@
 
 mod again;
 mod author;
+mod before;
 mod content;
 mod evidence;
 mod plain;
@@ -20,6 +21,7 @@ use crate::facts::record::{DeliveryRecord, Recipient, RecipientDecision, Record,
 use crate::facts::word::{Action, Outcome, Stage};
 
 pub use again::again;
+pub use before::before;
 pub use summary::summary;
 use summary::{past, took_no_recipient, would_have};
 

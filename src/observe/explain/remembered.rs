@@ -3,12 +3,17 @@
 use super::reasons::{Clause, Read, Speaks};
 use super::{Line, fit, line, listed};
 use crate::facts::rate::{Counted, Rate};
+use crate::facts::record::Record;
 use crate::facts::word::RatePart;
-use crate::facts::{Facts, GreylistKey, GreylistResult, network};
+use crate::facts::{Facts, Greylist, GreylistKey, GreylistResult, network};
 
-/// A line each.
-pub fn lines(facts: &Facts) -> Vec<Line> {
-    let mut lines: Vec<Line> = greylist(facts).map(|(_, text)| line("greylisting", text)).into_iter().collect();
+/// A line each. Where recipients were asked about and not the message, each may have been another stranger.
+pub fn lines(record: &Record) -> Vec<Line> {
+    let facts = &record.facts;
+    let mut lines = if record.greylist_of_message { Vec::new() } else { of_recipients(record) };
+    if lines.is_empty() {
+        lines.extend(greylist(&facts.greylist).map(|(_, text)| line("greylisting", text)));
+    }
     for (at, (name, count)) in facts.rates.iter().enumerate() {
         lines.push(line(if at == 0 { "rates" } else { "" }, rate(facts, name, *count)));
     }
@@ -19,7 +24,7 @@ pub fn lines(facts: &Facts) -> Vec<Line> {
 pub(super) fn clauses(facts: &Facts, read: &Read<'_>) -> Vec<Clause> {
     let mut clauses = Vec::new();
     if read.has("greylist") {
-        clauses.extend(greylist(facts));
+        clauses.extend(greylist(&facts.greylist));
     }
     let named: Vec<&str> = read.keys("rates").collect();
     for (name, count) in &facts.rates {
@@ -30,16 +35,26 @@ pub(super) fn clauses(facts: &Facts, read: &Read<'_>) -> Vec<Clause> {
     clauses
 }
 
-fn greylist(facts: &Facts) -> Option<Clause> {
-    let by = match facts.greylist.key {
+/// What greylisting said of the recipients, each thing once.
+fn of_recipients(record: &Record) -> Vec<Line> {
+    let mut texts: Vec<String> = Vec::new();
+    for recalled in record.recipients.iter().filter_map(|recipient| recipient.recalled.as_ref()) {
+        let text = greylist(&recalled.greylist).map(|(_, text)| text);
+        texts.extend(text.filter(|text| !texts.contains(text)));
+    }
+    texts.into_iter().enumerate().map(|(at, text)| line(if at == 0 { "greylisting" } else { "" }, text)).collect()
+}
+
+fn greylist(greylist: &Greylist) -> Option<Clause> {
+    let by = match greylist.key {
         GreylistKey::Spf => "its domain, by SPF",
         GreylistKey::Dkim => "its domain, by DKIM",
         GreylistKey::Network | GreylistKey::Unasked => "its network",
     };
-    let wait = time(facts.greylist.wait);
-    Some(match facts.greylist.result {
+    let wait = time(greylist.wait);
+    Some(match greylist.result {
         GreylistResult::Unasked => return None,
-        GreylistResult::New if facts.greylist.wait == 0 => (
+        GreylistResult::New if greylist.wait == 0 => (
             Speaks::Against,
             format!("this sender ({by}) has not written to this recipient before and is to come again"),
         ),
@@ -47,7 +62,7 @@ fn greylist(facts: &Facts) -> Option<Clause> {
             Speaks::Against,
             format!("this sender ({by}) has not written to this recipient before and is to come again in {wait}"),
         ),
-        GreylistResult::Early if facts.greylist.wait == 0 => {
+        GreylistResult::Early if greylist.wait == 0 => {
             (Speaks::Against, format!("this sender ({by}) was asked to come again later and came too early"))
         }
         GreylistResult::Early => (

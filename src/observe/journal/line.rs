@@ -3,7 +3,8 @@
 //! Producers cut what clients send; here it is bound once more, so that no fault elsewhere can fill the disk with one message.
 
 use crate::facts::record::{
-    DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, RecipientDecision, Record, RuleRecord,
+    ChangesRecord, DecisionRecord, DeliveryRecord, PolicyRecord, Recalled, Recipient, RecipientDecision, Record,
+    RuleRecord,
 };
 use crate::facts::{
     Address, Attachment, BlockList, Client, Dkim, Dmarc, Facts, From, Greylist, HeaderField, HeloCheck, Iprev, Message,
@@ -76,11 +77,12 @@ impl Bound {
             time,
             stage: _,
             facts,
+            greylist_of_message: _,
             recipients,
             recipients_more,
             rules,
             policy: PolicyRecord { file, sha256 },
-            decision: DecisionRecord { action: _, rule, reply, why, read },
+            decision: DecisionRecord { action: _, rule, reply, why, read, changes },
             delivery,
             trouble,
             timings_us: _,
@@ -88,15 +90,22 @@ impl Bound {
         self.texts(read);
         [reference, time, file, sha256, rule, reply, why, trouble].into_iter().for_each(|text| self.text(text));
         self.facts(facts);
+        self.changes(changes);
         if recipients.len() > self.entries {
             *recipients_more += (recipients.len() - self.entries) as u64;
             recipients.truncate(self.entries);
         }
-        for Recipient { address, mailboxes, reply, domain, role: _, decision } in recipients {
+        for Recipient { address, mailboxes, reply, domain, role: _, decision, changes, recalled } in recipients {
             [address, reply, domain].into_iter().for_each(|text| self.text(text));
             self.texts(mailboxes);
             if let Some(RecipientDecision { action: _, rule, instead_of: _ }) = decision {
                 self.text(rule);
+            }
+            self.changes(changes);
+            if let Some(Recalled { greylist: Greylist { result: _, key: _, wait: _ }, rates }) = recalled {
+                while rates.len() > self.entries {
+                    rates.pop_last();
+                }
             }
         }
         self.list(rules, |more| RuleRecord { name: format!("{CUT} and {more} more"), ..RuleRecord::default() });
@@ -109,6 +118,19 @@ impl Bound {
         });
         for DeliveryRecord { mailbox, folder, file } in delivery {
             [mailbox, folder, file].into_iter().for_each(|text| self.text(text));
+        }
+    }
+
+    /// Without some of them they would tell of other changes: they stay whole or go.
+    fn changes(&self, changes: &mut Option<ChangesRecord>) {
+        let Some(ChangesRecord { folder, add_headers, remove_headers, tag_subject, redirect }) = changes else {
+            return;
+        };
+        let lists = [&*add_headers, &*remove_headers, &*tag_subject];
+        let long = |text: &String| text.chars().count() > self.characters;
+        let fits = lists.iter().all(|list| list.len() <= self.entries && !list.iter().any(long));
+        if !fits || long(folder) || long(redirect) {
+            *changes = None;
         }
     }
 

@@ -9,6 +9,7 @@
 
 mod again;
 pub mod audit;
+mod before;
 mod brief;
 mod day;
 mod erase;
@@ -39,6 +40,7 @@ use crate::facts::record::Record;
 use crate::observe::pseudonym::Key;
 
 pub use again::Returns;
+pub use before::Earlier;
 pub use brief::Brief;
 pub use erase::{Erased, Exported, erase, export};
 pub use keys::{Keys, Spellings};

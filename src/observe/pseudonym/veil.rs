@@ -10,7 +10,8 @@ use std::net::IpAddr;
 
 use super::{Key, MARK, codes_and_text, is_name, network};
 use crate::facts::record::{
-    DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, RecipientDecision, Record, RuleRecord,
+    ChangesRecord, DecisionRecord, DeliveryRecord, PolicyRecord, Recalled, Recipient, RecipientDecision, Record,
+    RuleRecord,
 };
 use crate::facts::{
     Address, Arc, Attachment, BlockList, Client, Dkim, Dmarc, Facts, From, Greylist, HeaderField, HeloCheck, Iprev,
@@ -241,11 +242,12 @@ impl Veil<'_> {
             time: _,
             stage: _,
             facts,
+            greylist_of_message: _,
             recipients,
             recipients_more: _,
             rules,
             policy: PolicyRecord { file: _, sha256: _ },
-            decision: DecisionRecord { action: _, rule: _, reply, why, read: _ },
+            decision: DecisionRecord { action: _, rule: _, reply, why, read: _, changes },
             delivery,
             trouble,
             timings_us: _,
@@ -253,11 +255,14 @@ impl Veil<'_> {
         // texts first, while `known` is all that is needed of the rest
         self.reply(reply);
         [why, trouble].into_iter().for_each(|text| self.text(text));
+        self.changes(changes);
         for RuleRecord { name: _, at: _, outcome: _, action: _, score: _ } in rules {}
-        for Recipient { address, mailboxes, reply, domain, role: _, decision } in recipients {
+        for Recipient { address, mailboxes, reply, domain, role: _, decision, changes, recalled } in recipients {
             self.reply(reply);
             self.host(domain);
             if let Some(RecipientDecision { action: _, rule: _, instead_of: _ }) = decision {}
+            self.changes(changes);
+            if let Some(Recalled { greylist: Greylist { result: _, key: _, wait: _ }, rates: _ }) = recalled {}
             self.address(address);
             mailboxes.iter_mut().for_each(|mailbox| self.address(mailbox));
         }
@@ -266,6 +271,14 @@ impl Veil<'_> {
             self.path(file);
         }
         self.facts(facts);
+    }
+
+    /// All but the redirect is the policy's own text.
+    fn changes(&self, changes: &mut Option<ChangesRecord>) {
+        if let Some(ChangesRecord { folder: _, add_headers: _, remove_headers: _, tag_subject: _, redirect }) = changes
+        {
+            self.address(redirect);
+        }
     }
 
     fn facts(&mut self, facts: &mut Facts) {

@@ -16,6 +16,7 @@ use super::super::place::Fault;
 use super::super::template::{known_when, unknown_at};
 use super::super::zones::Zones;
 use super::kind::Kind;
+use super::range::always_fails;
 use super::rate;
 use super::{Known, Lists, Literals, Reads};
 
@@ -362,6 +363,9 @@ impl<'a> Checker<'a> {
 
     fn arithmetic(&mut self, expression: &Expression, operator: &str, a: &'a Expression, b: &'a Expression) -> Kind {
         let (ka, kb) = (self.kind(a), self.kind(b));
+        if let Some((cause, mend)) = always_fails(operator, a, b) {
+            return self.fault(expression, cause, mend);
+        }
         match (ka, kb) {
             (Kind::Unknown, _) | (_, Kind::Unknown) => Kind::Unknown,
             (Kind::Int, Kind::Int) => Kind::Int,

@@ -32,6 +32,42 @@ fn is_domain(path: &[&str]) -> bool {
     path.last() == Some(&"domain") || matches!(path, ["client" | "iprev", "name"])
 }
 
+/// Arithmetic that fails whatever comes: a whole number divided by zero, and a result beyond 64 bits.
+pub(super) fn always_fails(operator: &str, a: &Expression, b: &Expression) -> Option<(&'static str, &'static str)> {
+    let divides = matches!(operator, operators::DIVIDE | operators::MODULO);
+    if divides && constant(b) == Some(0) {
+        return Some(("this divides by zero, so that the rule could never be judged", "divide by another number"));
+    }
+    let beyond = constant(a).is_some() && constant(b).is_some() && calculated(operator, a, b).is_none();
+    beyond
+        .then_some(("this is beyond what a number holds, so that the rule could never be judged", "write smaller ones"))
+}
+
+/// The whole number that an expression always gives.
+fn constant(expression: &Expression) -> Option<i64> {
+    match &expression.expr {
+        Expr::Literal(LiteralValue::Int(n)) => Some(*n.inner()),
+        Expr::Call(call) => match call.args.as_slice() {
+            [of] if call.func_name == operators::NEGATE => constant(of)?.checked_neg(),
+            [a, b] => calculated(&call.func_name, a, b),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn calculated(operator: &str, a: &Expression, b: &Expression) -> Option<i64> {
+    let (a, b) = (constant(a)?, constant(b)?);
+    match operator {
+        operators::ADD => a.checked_add(b),
+        operators::SUBSTRACT => a.checked_sub(b),
+        operators::MULTIPLY => a.checked_mul(b),
+        operators::DIVIDE => a.checked_div(b),
+        operators::MODULO => a.checked_rem(b),
+        _ => None,
+    }
+}
+
 impl<'a> Checker<'a> {
     /// Tells of a comparison of numbers that always comes to the same.
     pub(super) fn compare(&mut self, whole: &Expression, operator: &str, a: &'a Expression, b: &'a Expression) {

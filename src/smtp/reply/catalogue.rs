@@ -222,6 +222,11 @@ pub fn too_big() -> Reply {
     Reply::new(552, (5, 3, 4), "message too big")
 }
 
+/// The header alone is larger than we read; the message may be within SIZE.
+pub fn header_too_big() -> Reply {
+    Reply::new(552, (5, 3, 4), "the header is too big: at most 256 kB and 1000 fields")
+}
+
 /// The message's form is refused.
 pub fn malformed(why: &'static str) -> Reply {
     Reply::new(550, (5, 6, 0), why)

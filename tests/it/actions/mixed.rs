@@ -1,6 +1,6 @@
 //! Recipients of one transaction whose policies differ: who goes together, who is asked to come again, and what `policy.mixed` does.
 
-use gatepost::facts::record::{Recipient, RecipientDecision, Record};
+use gatepost::facts::record::{ChangesRecord, Recipient, RecipientDecision, Record};
 use gatepost::facts::word::Action;
 use gatepost::observe::explain::story;
 
@@ -88,7 +88,12 @@ fn recipients_whose_policies_refuse_alike_go_together_and_each_copy_is_its_own()
     reply.is("250");
     assert!(site.only("local.example/bob").contains("\nSubject: hello\n"));
     assert!(site.only("local.example/fred").contains("\nSubject: [F] hello\n"));
-    assert_eq!(decisions(&site.record(&reply)), [None, None], "the same was decided for both");
+    let record = site.record(&reply);
+    assert_eq!(decisions(&record), [None, None], "the same was decided for both");
+    assert_eq!(record.decision.changes, Some(ChangesRecord::default()));
+    let tagged = ChangesRecord { tag_subject: vec!["[F] ".into()], ..ChangesRecord::default() };
+    let changes: Vec<_> = record.recipients.iter().map(|recipient| recipient.changes.clone()).collect();
+    assert_eq!(changes, [None, Some(tagged)]);
     let reply = send(&site, &["fred", "bob"]);
     reply.is("550 5.7.1 refused by local policy ref=");
     let record = site.record(&reply);

@@ -190,6 +190,36 @@ fn block_lists_of_a_policy_are_those_of_the_configuration() {
 }
 
 #[test]
+fn a_redirect_to_nobody_is_told_beside_all_that_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        std::fs::write(directory.path().join(name), text).unwrap();
+        directory.path().join(name).display().to_string()
+    };
+    let rule = |name: &str, rest: &str| format!("[[rule]]\nname = '{name}'\nat = 'data'\n{rest}\n");
+    let dead = rule("r", "when = \"iprev.result == 'fail'\"\nredirect = 'nobody@elsewhere.example'");
+    let wrong = rule("w", "when = \"iprev.result == 'failed'\"\nscore = 1");
+    let config = |policy: &str| format!("{TOP}[policy]\nfile = '{policy}'\n{DOMAIN}");
+    let (bad, worse) = (write("bad.toml", &dead), write("worse.toml", &(dead.clone() + &wrong)));
+    let using = write("using.toml", &config("worse.toml"));
+    let good = write("good.toml", "");
+    let not_using = write("other.toml", &config("good.toml"));
+    let broken = write("broken.toml", &(config("worse.toml") + "\n[htp]\n"));
+    let dead = "rule \"r\".redirect: \"nobody@elsewhere.example\" is of no domain here";
+    let (_, err) = run(&["policy", "check", &bad, "--config", &not_using], 1, "", dead);
+    assert!(err.ends_with("1 problem\n"), "{err}");
+    for (config, code, count) in
+        [(&using, 1, "2 problems\n"), (&not_using, 1, "2 problems\n"), (&broken, 2, "3 problems\n")]
+    {
+        let (_, err) = run(&["policy", "check", &worse, "--config", config], code, "", dead);
+        assert!(err.contains("did you mean 'fail'?") && err.ends_with(count), "{config}: {err}");
+    }
+    let (_, err) = run(&["config", "check", &using], 1, "", dead);
+    assert!(err.contains("did you mean 'fail'?") && err.ends_with("2 problems\n"), "{err}");
+    run(&["policy", "check", &good, "--config", &not_using], 0, "fine", "");
+}
+
+#[test]
 fn the_table_of_facts_has_each_fact_and_json_too() {
     let (table, _) = run(&["facts"], 0, "dmarc.result", "");
     let (json, _) = run(&["facts", "--json"], 0, "\"name\": \"dmarc.result\"", "");

@@ -488,3 +488,23 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn whom_a_rule_redirects_to_is_hidden_and_the_policy_s_own_texts_are_not() {
+    let mut record = record("2026-11-20T10:00:00.000Z", 1);
+    let changes = gatepost::facts::record::ChangesRecord {
+        folder: "Spam".into(),
+        add_headers: vec!["X-For: {rcpt.address}".into()],
+        redirect: "carol@example.com".into(),
+        ..Default::default()
+    };
+    record.decision.changes = Some(changes.clone());
+    record.recipients[0].changes = Some(changes.clone());
+    key().veil(&mut record);
+    for veiled in [&record.decision.changes, &record.recipients[0].changes] {
+        let veiled = veiled.as_ref().unwrap();
+        let (local, domain) = veiled.redirect.split_once('@').unwrap();
+        assert!(is_pseudonym(local) && domain == "example.com", "{veiled:?}");
+        assert_eq!((&veiled.folder, &veiled.add_headers), (&changes.folder, &changes.add_headers));
+    }
+}

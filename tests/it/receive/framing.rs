@@ -58,7 +58,9 @@ fn a_header_too_large_is_too_big() {
     let large: String = (0..300).map(|_| format!("X: {}\r\n", "x".repeat(996))).collect();
     for header in [many_fields, large] {
         client.mail("a@sender.example", &["alice@local.example"]);
-        client.data(format!("From: <a@sender.example>\r\n{header}\r\nbody\r\n")).is("552 5.3.4");
+        client
+            .data(format!("From: <a@sender.example>\r\n{header}\r\nbody\r\n"))
+            .is("552 5.3.4 the header is too big: at most 256 kB and 1000 fields ref=");
     }
     assert_eq!(site.all_files().len(), 0);
 }

@@ -17,10 +17,14 @@ const SHARE: u64 = 8_000;
 
 /// Sessions that share so little memory.
 fn check(sessions: impl AsyncFnOnce(&mut Inquiry, &mut Inquiry, &Memory)) {
+    check_under(OPEN, sessions);
+}
+
+fn check_under(policy: &str, sessions: impl AsyncFnOnce(&mut Inquiry, &mut Inquiry, &Memory)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let dns = serve(Zone::new()).await;
-        let receiver = receiver(OPEN, dns.addr());
+        let receiver = receiver(policy, dns.addr());
         let mut receiver = Arc::into_inner(receiver).unwrap();
         receiver.memory = Memory::new(BOUND, SHARE);
         let memory = Arc::clone(&receiver.memory);
@@ -92,5 +96,32 @@ fn a_network_that_holds_its_share_leaves_room_for_the_others() {
         is(&greedy.message(None).await, "452 4.3.1");
         is(&other.message(None).await, "250 2.0.0");
         assert_eq!(memory.used(), 0);
+    });
+}
+
+/// A header that rules change is there twice: as it came, and as it is stored.
+#[test]
+fn headers_that_rules_change_count_until_they_are_stored() {
+    let policy = "[[rule]]\nname = 'tag'\nat = 'data'\nwhen = 'true'\nadd_headers = { X-Tag = 'yes' }\n";
+    check_under(policy, async |one, other, memory| {
+        for (octets, codes) in [(SHARE / 2 - 400, "250 2.0.0"), (SHARE / 2 + 400, "452 4.3.1")] {
+            begin(one).await;
+            one.content(
+                format!("From: <a@sender.example>\r\nX-Long: {}\r\n\r\n", "x".repeat(octets as usize)).as_bytes(),
+            );
+            is(&one.message(None).await, codes);
+            assert_eq!(memory.used(), 0, "{octets}");
+        }
+        begin(other).await;
+        other.content(message("a@sender.example").as_bytes());
+        is(&other.message(None).await, "250 2.0.0");
+    });
+    // without a change it is there once
+    check(async |one, _, _| {
+        begin(one).await;
+        one.content(
+            format!("From: <a@sender.example>\r\nX-Long: {}\r\n\r\n", "x".repeat(SHARE as usize / 2 + 400)).as_bytes(),
+        );
+        is(&one.message(None).await, "250 2.0.0");
     });
 }

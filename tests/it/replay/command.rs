@@ -106,6 +106,22 @@ fn programs_get_it_all() {
 }
 
 #[test]
+fn what_is_changed_of_the_copies_is_told_to_people_and_programs() {
+    let directory =
+        journal(0, &rule("tag", "data", "from.domain == 'sender.example'", "tag_subject = \"[EXTERNAL] \""));
+    let mut honest = honest();
+    honest.decision.changes = Some(Default::default());
+    fs::write(directory.path().join("j"), json(&honest)).unwrap();
+    let out = fine(directory.path(), &["policy", "replay", "new.toml", "j"]);
+    let only = "1 of 1 decision would change, 1 of them only in folder, header, subject or mailbox.\n";
+    assert!(out.starts_with(only) && out.contains("accept with tag \"[EXTERNAL] \""), "{out}");
+    let report = report(directory.path(), &["policy", "replay", "new.toml", "j"]);
+    assert_eq!((&report["changed"], &report["changed_copies_only"]), (&1.into(), &1.into()));
+    let to = serde_json::json!({ "action": "accept", "rule": "", "changes": { "tag_subject": ["[EXTERNAL] "] } });
+    assert_eq!((&report["changes"][0]["to"], &report["changes"][0]["from"]["changes"]), (&to, &Json::Null));
+}
+
+#[test]
 fn files_that_can_not_be_used_exit_2_and_say_why() {
     let directory = journal(1, "");
     fs::write(directory.path().join("bad.toml"), "description = 1").unwrap();

@@ -253,3 +253,70 @@ fn a_rate_of_the_author_counts_messages() {
     client.mail("y@sender.example", &["alice@local.example"]);
     client.data(message("b@other.example")).is("250");
 }
+
+#[test]
+fn the_record_has_what_was_remembered_of_each_recipient() {
+    let policy = r#"
+[[rule]]
+name = "stranger"
+at = "rcpt"
+when = "rcpt.address == 'alice@local.example' && rate('rcpt.address', '1h') >= 0"
+action = "greylist"
+"#;
+    let site = site(policy, SLOW);
+    let mut client = site.dial_from([127, 0, 5, 1]);
+    client.expect("EHLO client.example", "250");
+    client.expect("MAIL FROM:<a@sender.example>", "250");
+    client.expect("RCPT TO:<bob@local.example>", "250");
+    client.expect("RCPT TO:<alice@local.example>", "451");
+    client.expect("RCPT TO:<bob+news@local.example>", "250");
+    client.expect("RCPT TO:<nobody@local.example>", "550");
+    client.expect("RCPT TO:<alice@local.example>", "451");
+    client.expect("RCPT TO:<bob@local.example>", "250");
+    let reply = client.data(message("a@sender.example"));
+    let record = site.record(reply.is("250"));
+    let recalled: Vec<_> = record
+        .recipients
+        .iter()
+        .map(|recipient| {
+            let recalled = recipient.recalled.as_ref()?;
+            Some((recalled.greylist.result, recalled.rates["rcpt.address/1h"], recalled.rates.len()))
+        })
+        .collect();
+    let expected =
+        [Some((New, 0, 1)), Some((New, 0, 1)), Some((New, 0, 1)), None, Some((Early, 1, 1)), Some((Early, 1, 1))];
+    assert_eq!(recalled, expected);
+    assert!(!record.greylist_of_message);
+    let told = gatepost::observe::explain::story(&record);
+    assert!(
+        told.contains("greylisting     this sender (its network) has not written to this recipient before"),
+        "{told}"
+    );
+    assert!(told.contains("came too early"), "{told}");
+}
+
+/// alice takes all, bob refuses one author: where both are written to at once, bob finds it in Junk.
+#[test]
+fn a_message_that_one_recipient_would_not_have_makes_nobody_known() {
+    let greylists = "[[rule]]\nname = 'new'\nat = 'rcpt'\nwhen = 'true'\naction = 'greylist'\nobserve = true\n";
+    let refuses = "[[rule]]\nname = 'no'\nat = 'data'\nwhen = \"from.domain == 'bad.example'\"\naction = 'reject'\n";
+    let site = Site::start(Setup {
+        policy: greylists,
+        judging: "mixed = \"quarantine\"",
+        domains: "[domains.\"local.example\"]\nmailboxes = [\"alice\", \"bob\"]\n[domains.\"local.example\".mailbox.\"bob\"]\npolicy = \"bob.toml\"\n",
+        files: &[("bob.toml", &format!("{greylists}{refuses}"))],
+        more: SLOW,
+        ..Setup::default()
+    });
+    let mut client = site.dial();
+    client.expect("EHLO client.example", "250");
+    for to in [["alice@local.example", "bob@local.example"], ["bob@local.example", "alice@local.example"]] {
+        client.mail("a@bad.example", &to);
+        client.data(message("a@bad.example")).is("250");
+    }
+    site.wait_for_metric("gatepost_state_entries", &["known"], 0.0);
+    assert_eq!((site.delivered("local.example/alice").len(), site.delivered("local.example/bob/.Junk").len()), (2, 2));
+    client.mail("a@sender.example", &["alice@local.example", "bob@local.example"]);
+    client.data(message("a@sender.example")).is("250");
+    site.wait_for_metric("gatepost_state_entries", &["known"], 1.0);
+}

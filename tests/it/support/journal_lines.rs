@@ -70,6 +70,7 @@ pub fn record(number: u64, client: &str, author: &str) -> Record {
         ),
         stage: Stage::Data,
         facts,
+        greylist_of_message: false,
         recipients: vec![Recipient {
             address: "alice@local.example".into(),
             mailboxes: vec!["alice@local.example".into()],
@@ -77,6 +78,8 @@ pub fn record(number: u64, client: &str, author: &str) -> Record {
             domain: "local.example".into(),
             role: Some(Role::Ordinary),
             decision: None,
+            changes: None,
+            recalled: None,
         }],
         recipients_more: 0,
         rules: rules.map(|name| RuleRecord { name: name.into(), ..RuleRecord::default() }).into(),
