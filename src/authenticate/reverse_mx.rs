@@ -13,13 +13,15 @@ use futures_util::stream;
 use tokio::time::{Instant, timeout_at};
 
 use super::Authenticator;
-use super::resolver::{Answer, DnsName, Exchanger, Resolver, Trouble};
+use super::resolver::{Answer, DnsName, Exchanger, Resolver, Share, Trouble};
 use crate::facts::{Mx, ReverseMx, ReverseMxResult};
 
 /// Exchangers of a domain that are looked at, those first that senders prefer.
 const EXCHANGERS: usize = 50;
 /// Look-ups of exchangers that are under way at once.
 const SIDE_BY_SIDE: usize = 10;
+/// Exchangers of a domain that are asked for on reverse MX's own share; the others are asked for while there are look-ups left.
+const PREFERRED: usize = 2;
 
 impl Authenticator {
     /// Reverse MX of `domain` (A-labels) for the client `ip`. Nothing is asked for an empty domain, an address literal or a
@@ -27,15 +29,18 @@ impl Authenticator {
     pub async fn reverse_mx(&self, domain: &str, ip: IpAddr) -> ReverseMx {
         let asked = DnsName::parse(domain).filter(|name| name.as_address().is_none());
         let Some(name) = asked else { return ReverseMx { domain: domain.to_owned(), ..ReverseMx::default() } };
-        let (resolver, secured) = self.resolver().secured();
-        let deadline = Instant::now() + self.check_deadline();
-        let (result, mx) = Check { resolver: &resolver, ip: ip.to_canonical(), deadline }.run(&name).await;
+        let (resolver, secured) = self.resolver().on(Share::Exchangers).secured();
+        let (more, deadline) = (resolver.on(Share::MoreExchangers), Instant::now() + self.check_deadline());
+        let check = Check { resolver: &resolver, more: &more, ip: ip.to_canonical(), deadline };
+        let (result, mx) = check.run(&name).await;
         ReverseMx { domain: domain.to_owned(), result, mx, secure: secured.holds() }
     }
 }
 
 struct Check<'a> {
     resolver: &'a Resolver,
+    /// Asks for the exchangers beyond the preferred ones.
+    more: &'a Resolver,
     ip: IpAddr,
     deadline: Instant,
 }
@@ -87,8 +92,11 @@ impl Check<'_> {
         // RFC 5321 §5.1: an exchanger is a name. An address in its place looks like one and leads nowhere.
         let names = exchangers.into_iter().map(|exchanger| exchanger.name);
         let (addresses, names): (Vec<DnsName>, Vec<DnsName>) = names.partition(|name| name.as_address().is_some());
-        let mut answers = stream::iter(names)
-            .map(async |name| self.in_time(self.resolver.addresses(&name, self.ip)).await)
+        let mut answers = stream::iter(names.into_iter().enumerate())
+            .map(async |(place, name)| {
+                let resolver = if place < PREFERRED { self.resolver } else { self.more };
+                self.in_time(resolver.addresses(&name, self.ip)).await
+            })
             .buffer_unordered(SIDE_BY_SIDE);
         let mut trouble = false;
         while let Some(answer) = answers.next().await {

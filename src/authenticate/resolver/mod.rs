@@ -33,7 +33,9 @@ use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use tokio::time::timeout;
 
 pub(super) use account::Share;
-pub use account::{KEPT_FOR_DMARC, KEPT_FOR_KEYS, KEPT_FOR_LISTS, LOOK_UPS};
+pub use account::{
+    KEPT_FOR_CLIENT, KEPT_FOR_DMARC, KEPT_FOR_EXCHANGERS, KEPT_FOR_KEYS, KEPT_FOR_LISTS, LOOK_UPS,
+};
 pub use answer::{Answer, Trouble};
 pub use name::DnsName;
 pub use server::{Server, Transport};
