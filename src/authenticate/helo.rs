@@ -7,7 +7,7 @@ use futures_util::future::join;
 
 use super::Authenticator;
 use super::iprev::NAMES;
-use super::resolver::{Answer, DnsName};
+use super::resolver::{Answer, DnsName, Share};
 use crate::facts::{HeloCheck, HeloKind, HeloResult};
 use crate::smtp::address::{Domain, Host};
 
@@ -35,8 +35,9 @@ impl Authenticator {
         let Some(name) = DnsName::parse(domain.as_str()) else {
             return HeloCheck { kind: HeloKind::Invalid, ..HeloCheck::default() };
         };
-        let addresses = join(self.resolver().a(&name), self.resolver().aaaa(&name));
-        let (addresses, reverse) = join(addresses, self.resolver().ptr(ip)).await;
+        let resolver = self.resolver().on(Share::Client);
+        let addresses = join(resolver.a(&name), resolver.aaaa(&name));
+        let (addresses, reverse) = join(addresses, resolver.ptr(ip)).await;
         let of_client = match ip {
             IpAddr::V4(ip) => matches!(&addresses.0, Answer::Found(found) if found.contains(&ip)),
             IpAddr::V6(ip) => matches!(&addresses.1, Answer::Found(found) if found.contains(&ip)),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use futures_util::future::join_all;
 
 use super::Authenticator;
-use super::resolver::{Answer, DnsName, Resolver};
+use super::resolver::{Answer, DnsName, Resolver, Share};
 use crate::facts::{Iprev, IprevResult};
 
 /// PTR names that are looked at; whoever holds an address can publish thousands (RFC 7208 §4.6.4 has the same bound).
@@ -15,7 +15,8 @@ impl Authenticator {
     /// iprev: pass where one of the PTR names has the client's address, permerror where there is no PTR name, temperror where
     /// the DNS couldn't tell. The name is the confirmed one, else the first.
     pub async fn iprev(&self, ip: IpAddr) -> Iprev {
-        let checked = tokio::time::timeout(self.check_deadline(), check(self.resolver(), ip.to_canonical()));
+        let resolver = self.resolver().on(Share::Client);
+        let checked = tokio::time::timeout(self.check_deadline(), check(&resolver, ip.to_canonical()));
         checked.await.unwrap_or(Iprev { result: IprevResult::TempError, name: String::new() })
     }
 }

@@ -13,13 +13,15 @@ use futures_util::stream;
 use tokio::time::{Instant, timeout_at};
 
 use super::Authenticator;
-use super::resolver::{Answer, DnsName, Exchanger, Resolver, Trouble};
+use super::resolver::{Answer, DnsName, Exchanger, Resolver, Share, Trouble};
 use crate::facts::{Mx, ReverseMx, ReverseMxResult};
 
 /// Exchangers of a domain that are looked at, those first that senders prefer.
 const EXCHANGERS: usize = 50;
 /// Look-ups of exchangers that are under way at once.
 const SIDE_BY_SIDE: usize = 10;
+/// Exchangers of a domain that are asked for on reverse MX's own share; the others are asked for while there are look-ups left.
+const PREFERRED: usize = 2;
 
 impl Authenticator {
     /// Reverse MX of `domain` (A-labels) for the client `ip`. Nothing is asked for an empty domain, an address literal or a
@@ -27,15 +29,18 @@ impl Authenticator {
     pub async fn reverse_mx(&self, domain: &str, ip: IpAddr) -> ReverseMx {
         let asked = DnsName::parse(domain).filter(|name| name.as_address().is_none());
         let Some(name) = asked else { return ReverseMx { domain: domain.to_owned(), ..ReverseMx::default() } };
-        let (resolver, secured) = self.resolver().secured();
-        let deadline = Instant::now() + self.check_deadline();
-        let (result, mx) = Check { resolver: &resolver, ip: ip.to_canonical(), deadline }.run(&name).await;
+        let (resolver, secured) = self.resolver().on(Share::Exchangers).secured();
+        let (more, deadline) = (resolver.on(Share::MoreExchangers), Instant::now() + self.check_deadline());
+        let check = Check { resolver: &resolver, more: &more, ip: ip.to_canonical(), deadline };
+        let (result, mx) = check.run(&name).await;
         ReverseMx { domain: domain.to_owned(), result, mx, secure: secured.holds() }
     }
 }
 
 struct Check<'a> {
     resolver: &'a Resolver,
+    /// Asks for the exchangers beyond the preferred ones.
+    more: &'a Resolver,
     ip: IpAddr,
     deadline: Instant,
 }
@@ -100,16 +105,17 @@ impl Check<'_> {
 
     /// Whether one of these has the client's address; else whether there was trouble.
     async fn any_is_the_client(&self, names: Vec<DnsName>) -> Result<bool, Trouble> {
-        let is_client = async |name: DnsName| {
-            let addresses = self.in_time(self.resolver.addresses(&name, self.ip)).await.records()?;
+        let is_client = async |(place, name): (usize, DnsName)| {
+            let resolver = if place < PREFERRED { self.resolver } else { self.more };
+            let addresses = self.in_time(resolver.addresses(&name, self.ip)).await.records()?;
             Ok(addresses.contains(&self.ip))
         };
         // Most have one, which needs nobody to look after it.
         let names = match <[DnsName; 1]>::try_from(names) {
-            Ok([only]) => return is_client(only).await,
+            Ok([only]) => return is_client((0, only)).await,
             Err(names) => names,
         };
-        let mut answers = stream::iter(names).map(is_client).buffer_unordered(SIDE_BY_SIDE);
+        let mut answers = stream::iter(names.into_iter().enumerate()).map(is_client).buffer_unordered(SIDE_BY_SIDE);
         let mut outcome = Ok(false);
         while let Some(answer) = answers.next().await {
             match answer {

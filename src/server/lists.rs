@@ -14,6 +14,8 @@ use super::generation::Lasting;
 const PROBING: Duration = Duration::from_secs(600);
 /// How often those are probed that gave reason to doubt.
 const DOUBTING: Duration = Duration::from_secs(15);
+/// How often it is asked whether those are to be probed again that did not answer.
+const LISTENING: Duration = Duration::from_secs(1);
 
 /// The lists of a configuration.
 pub fn block_lists(config: &Config) -> Vec<ListSetup> {
@@ -33,20 +35,30 @@ pub fn block_lists(config: &Config) -> Vec<ListSetup> {
 pub(super) async fn watch(lasting: Arc<Lasting>) {
     let mut due = tokio::time::interval(PROBING);
     let mut doubts = tokio::time::interval_at(Instant::now() + DOUBTING, DOUBTING);
-    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    doubts.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut silences = tokio::time::interval_at(Instant::now() + LISTENING, LISTENING);
+    for interval in [&mut due, &mut doubts, &mut silences] {
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
     loop {
-        let probes_all = tokio::select! {
+        let which = tokio::select! {
             biased;
-            () = lasting.lists_due.notified() => true,
-            _ = due.tick() => true,
-            _ = doubts.tick() => false,
+            () = lasting.lists_due.notified() => Which::All,
+            _ = due.tick() => Which::All,
+            _ = doubts.tick() => Which::Doubtful,
+            _ = silences.tick() => Which::Unheard,
         };
         let authenticator = lasting.generation.load().receiver.authenticator.clone();
-        if probes_all {
-            authenticator.probe_block_lists().await;
-        } else {
-            authenticator.probe_doubtful_block_lists().await;
+        match which {
+            Which::All => authenticator.probe_block_lists().await,
+            Which::Doubtful => authenticator.probe_doubtful_block_lists().await,
+            Which::Unheard => authenticator.probe_unheard_block_lists().await,
         }
     }
+}
+
+/// Which lists are probed.
+enum Which {
+    All,
+    Doubtful,
+    Unheard,
 }

@@ -300,6 +300,54 @@ async fn a_list_that_dies_is_switched_off_before_its_time_and_found_again_before
     assert_eq!(ups(&authenticator), [true, true]);
 }
 
+/// A trouble of a moment need not be an outage (the canary's second try is answered), so nothing tells when it is over.
+#[tokio::test]
+async fn a_list_that_was_silent_for_a_moment_is_found_again_at_the_next() {
+    let (server, authenticator) = asking(zone(), both()).await;
+    for round in 0..20 {
+        server.replace(zone().failing_all(Fault::ServFail));
+        authenticator.probe_block_lists().await;
+        assert_eq!(ups(&authenticator), [false, false], "{round}");
+        server.replace(zone());
+        authenticator.probe_unheard_block_lists().await;
+        assert_eq!(ups(&authenticator), [true, true], "{round}");
+        let before = server.queries();
+        authenticator.probe_unheard_block_lists().await;
+        assert_eq!(server.queries(), before, "{round}: who was heard is left alone");
+    }
+}
+
+/// Beside the probes of lists that are doubted, which go on.
+#[tokio::test]
+async fn a_list_that_stays_silent_is_probed_ever_more_seldom() {
+    let mute = zone().failing("2.0.0.127.zen.example", RecordType::A, Fault::ServFail);
+    let (server, authenticator) = asking(mute.clone(), both()).await;
+    let probes = || server.count("2.0.0.127.zen.example", RecordType::A);
+    let calls = async || {
+        let mut probed = Vec::new();
+        for call in 1..=40 {
+            let before = probes();
+            authenticator.probe_unheard_block_lists().await;
+            if probes() > before {
+                probed.push(call);
+            }
+        }
+        probed
+    };
+    assert_eq!(calls().await, [1, 2, 4, 8]);
+    let before = probes();
+    authenticator.probe_doubtful_block_lists().await;
+    assert!(probes() > before);
+    authenticator.probe_block_lists().await;
+    assert_eq!(calls().await, [1, 2, 4, 8], "after an outage or a reload it counts anew");
+    server.replace(zone());
+    authenticator.probe_doubtful_block_lists().await;
+    server.replace(mute);
+    authenticator.probe_unheard_block_lists().await;
+    authenticator.probe_block_lists().await;
+    assert_eq!(calls().await, [1, 2, 4, 8], "and where it was heard in between");
+}
+
 /// Ten minutes without lists after each outage, if the probe fell into it.
 #[tokio::test]
 async fn an_outage_of_our_own_dns_switches_no_list_off() {

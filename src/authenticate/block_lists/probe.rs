@@ -3,7 +3,8 @@
 //! Probes bypass the cache, so that what they see is what the list says now.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use futures_util::future::{join, join_all};
 
@@ -29,6 +30,8 @@ pub(super) struct Lane {
     health: AtomicU8,
     /// Something was amiss with an answer since the last probe.
     doubted: AtomicBool,
+    /// How often it was asked whether to probe it again soon, since it fell silent.
+    waited: AtomicU32,
 }
 
 /// How a lane is.
@@ -70,8 +73,8 @@ impl Health {
 /// The lanes of a list. A probe of the administrator's takes the place of the one of its own family.
 pub(super) fn lanes(setup: &ListSetup) -> Vec<Lane> {
     let lane = |what, listed, unlisted| {
-        let (health, doubted) = (AtomicU8::new(Health::Unknown as u8), AtomicBool::new(false));
-        Lane { what, listed, unlisted, health, doubted }
+        let health = AtomicU8::new(Health::Unknown as u8);
+        Lane { what, listed, unlisted, health, doubted: AtomicBool::default(), waited: AtomicU32::default() }
     };
     if setup.kind == ListKind::Domain {
         let name = |own: &Option<String>, default: &str| own.clone().unwrap_or_else(|| default.to_owned());
@@ -111,7 +114,23 @@ impl Lane {
 
     /// Whether a probe is due before its time: in doubt, or where there was no answer to the last one.
     fn is_doubtful(&self) -> bool {
-        self.doubted.load(Ordering::Relaxed) || matches!(self.health(), Health::Unknown | Health::Silent)
+        self.doubted.load(Ordering::Relaxed) || self.is_unheard()
+    }
+
+    /// There was no answer to the last probe.
+    fn is_unheard(&self) -> bool {
+        matches!(self.health(), Health::Unknown | Health::Silent)
+    }
+
+    /// Whether a lane that was not heard is to be probed again at this call: at the first, second, fourth and eighth.
+    fn is_due_again(&self) -> bool {
+        if !self.is_unheard() {
+            self.waited.store(0, Ordering::Relaxed);
+            return false;
+        }
+        let waited = self.waited.load(Ordering::Relaxed).saturating_add(1);
+        self.waited.store(waited, Ordering::Relaxed);
+        waited <= 8 && waited.is_power_of_two()
     }
 }
 
@@ -119,17 +138,30 @@ impl Authenticator {
     /// Probes every list, side by side, and switches each off or on; what changes is said in the log. To be called at start, every ten
     /// minutes, and when the configuration has changed.
     pub async fn probe_block_lists(&self) {
-        self.probe_some(|_| true).await;
+        let all = |lane: &Lane| {
+            lane.waited.store(0, Ordering::Relaxed);
+            true
+        };
+        self.probe_some(all).await;
     }
 
-    /// The same for the lists that gave reason to doubt since their last probe, or did not answer it. To be called every minute: more
-    /// often, and strangers could have an operator asked more than he likes.
+    /// The same for the lists that gave reason to doubt since their last probe, or did not answer it. To be called every quarter of a
+    /// minute: more often, and strangers could have an operator asked more than he likes.
     pub async fn probe_doubtful_block_lists(&self) {
         self.probe_some(Lane::is_doubtful).await;
     }
 
+    /// The same for the lists that did not answer their last probe, at the first, second, fourth and eighth call since: whatever was out
+    /// of order for a moment, a resolver that restarts or a connection that is gone, costs a list no more than that moment. To be called
+    /// every second.
+    pub async fn probe_unheard_block_lists(&self) {
+        self.probe_some(Lane::is_due_again).await;
+    }
+
     async fn probe_some(&self, is_due: impl Fn(&Lane) -> bool) {
-        let due = self.block_lists().iter().filter(|list| list.lanes.iter().any(&is_due));
+        // every lane is asked, so that none loses count
+        let is_any_due = |list: &&Arc<List>| list.lanes.iter().filter(|lane| is_due(lane)).count() > 0;
+        let due = self.block_lists().iter().filter(is_any_due);
         let probes = due.map(async |list| {
             let healths = join_all(list.lanes.iter().map(|lane| self.probe(list.zone(), lane))).await;
             note(list, &healths);
@@ -138,11 +170,14 @@ impl Authenticator {
     }
 
     async fn probe(&self, zone: &str, lane: &Lane) -> Health {
-        lane.doubted.store(false, Ordering::Relaxed);
+        let was_doubted = lane.doubted.swap(false, Ordering::Relaxed);
         let (listed, unlisted) = join(self.probe_one(&lane.listed, zone), self.probe_one(&lane.unlisted, zone)).await;
         match (listed, unlisted) {
             // our own DNS is out of order: that says nothing of the list
-            (Answer::Trouble(Trouble::Outage), _) | (_, Answer::Trouble(Trouble::Outage)) => lane.health(),
+            (Answer::Trouble(Trouble::Outage), _) | (_, Answer::Trouble(Trouble::Outage)) => {
+                lane.doubted.fetch_or(was_doubted, Ordering::Relaxed);
+                lane.health()
+            }
             (Answer::Found(answers), _) | (_, Answer::Found(answers)) if !answers.iter().all(|one| can_list(*one)) => {
                 Health::Refuses
             }

@@ -16,14 +16,25 @@ pub const KEPT_FOR_DMARC: usize = 20;
 /// How many of them are kept for the keys of DKIM signatures: as many as are verified. A signature whose key was not asked for would
 /// leave DMARC in doubt where it should fail.
 pub const KEPT_FOR_KEYS: usize = 10;
-/// How many of them are kept for block lists at most, and no more than the lists need.
-pub const KEPT_FOR_LISTS: usize = 40;
+/// How many of them are kept for block lists at most, and no more than the lists need: one list of addresses and five of domains.
+pub const KEPT_FOR_LISTS: usize = 36;
+/// How many of them are kept for reverse MX: what tells how mail goes to each of the four domains (MX, A, AAAA), or MX and the two
+/// exchangers that senders prefer.
+pub const KEPT_FOR_EXCHANGERS: usize = 12;
+/// How many of them are kept for the client: its reverse name with its address, and both families of addresses of its HELO.
+pub const KEPT_FOR_CLIENT: usize = 4;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::authenticate) enum Share {
-    /// SPF, reverse MX, ARC, the reverse name, HELO.
+    /// SPF, ARC.
     Common,
+    /// The reverse name, HELO.
+    Client,
+    /// Reverse MX: the domains, and the exchangers that senders prefer.
+    Exchangers,
+    /// Reverse MX: all other exchangers.
+    MoreExchangers,
     /// Block lists.
     Lists,
     /// Keys of DKIM signatures.
@@ -33,7 +44,34 @@ pub(in crate::authenticate) enum Share {
 }
 
 impl Share {
-    const ALL: [Share; 4] = [Share::Common, Share::Lists, Share::Keys, Share::Dmarc];
+    const ALL: [Share; 7] = [
+        Share::Common,
+        Share::Client,
+        Share::Exchangers,
+        Share::MoreExchangers,
+        Share::Lists,
+        Share::Keys,
+        Share::Dmarc,
+    ];
+}
+
+/// How much was asked on each share.
+#[derive(Default)]
+struct Counts([usize; Share::ALL.len()]);
+
+impl Counts {
+    fn of_all(asked: &[Asked]) -> Counts {
+        let count = |share| asked.iter().filter(|asked| asked.share == share).count();
+        Counts(Share::ALL.map(count))
+    }
+
+    fn of(&self, share: Share) -> usize {
+        self.0.get(share as usize).copied().unwrap_or_default()
+    }
+
+    fn sum(&self) -> usize {
+        self.0.iter().sum()
+    }
 }
 
 /// The look-ups of one message, or of what a session asks about its client. Asking again for the same is no new look-up: the checks of
@@ -83,24 +121,24 @@ impl Account {
 
     /// Whether this may be asked; it is counted then.
     pub fn admits(&self, question: &Question<'_>, share: Share) -> Admission {
-        let mut counts = [0; 4];
         // held until this one is counted; always the session's before the message's
         let of_session = self.session.as_ref().map(|session| session.locked());
-        if let Some(asked) = &of_session {
-            if let Some(known) = known(asked, question) {
-                return known;
-            }
-            count(asked, &mut counts);
+        if let Some(known) = of_session.as_ref().and_then(|asked| known(asked, question)) {
+            return known;
         }
         let mut asked = self.locked();
         if let Some(known) = known(&asked, question) {
             return known;
         }
-        count(&asked, &mut counts);
-        if let Some(message) = self.newest_message() {
-            count(&message.locked(), &mut counts);
-        }
-        if !self.has_room(share, counts) {
+        let own = Counts::of_all(&asked);
+        let has_room = match of_session {
+            Some(of_session) => self.has_room(share, &Counts::of_all(&of_session), &own),
+            None => {
+                let newest = self.newest_message().map(|message| Counts::of_all(&message.locked()));
+                !self.is_greedy(share, &own) && self.has_room(share, &own, &newest.unwrap_or_default())
+            }
+        };
+        if !has_room {
             return Admission::Refused;
         }
         asked.push(Asked { what: question.digest, share, told: None });
@@ -122,27 +160,35 @@ impl Account {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there is room for one more, beyond what others have not used of their shares.
-    fn has_room(&self, share: Share, counts: [usize; 4]) -> bool {
-        let used: usize = counts.iter().sum();
-        let mut kept = 0;
-        let mut own = 0;
-        for (other, count) in Share::ALL.into_iter().zip(counts) {
-            if other == share {
-                own = count;
-            } else {
-                kept += self.kept(other).saturating_sub(count);
-            }
-        }
-        // a session that could use up what all have in common would leave its messages nothing
-        let is_greedy = self.session.is_none() && share == Share::Common && own >= self.kept(share);
-        !is_greedy && used + kept < LOOK_UPS
+    /// Whether there is room for one more, beyond what others have not used of their shares. A message's own half of what all have in
+    /// common is not used up by its session.
+    fn has_room(&self, share: Share, session: &Counts, message: &Counts) -> bool {
+        let others = Share::ALL.into_iter().filter(|other| *other != share);
+        let kept = others.map(|other| match other {
+            Share::Common => self.kept(other).saturating_sub(message.of(other)),
+            other => self.kept(other).saturating_sub(session.of(other) + message.of(other)),
+        });
+        session.sum() + message.sum() + kept.sum::<usize>() < LOOK_UPS
+    }
+
+    /// Whether a session would use up more than its half of what all have in common, be it by asking beyond other shares.
+    fn is_greedy(&self, share: Share, session: &Counts) -> bool {
+        let beyond = |share: Share| match share {
+            Share::Common => session.of(share),
+            share => session.of(share).saturating_sub(self.kept(share)),
+        };
+        let is_beyond = share == Share::Common || session.of(share) >= self.kept(share);
+        is_beyond && Share::ALL.into_iter().map(beyond).sum::<usize>() >= self.kept(Share::Common)
     }
 
     /// What the others leave to a share.
     fn kept(&self, share: Share) -> usize {
+        const ALWAYS: usize = KEPT_FOR_DMARC + KEPT_FOR_KEYS + KEPT_FOR_EXCHANGERS + KEPT_FOR_CLIENT;
         match share {
-            Share::Common => (LOOK_UPS - KEPT_FOR_DMARC - KEPT_FOR_KEYS - self.lists) / 2,
+            Share::Common => (LOOK_UPS - ALWAYS - self.lists) / 2,
+            Share::Client => KEPT_FOR_CLIENT,
+            Share::Exchangers => KEPT_FOR_EXCHANGERS,
+            Share::MoreExchangers => 0,
             Share::Lists => self.lists,
             Share::Keys => KEPT_FOR_KEYS,
             Share::Dmarc => KEPT_FOR_DMARC,
@@ -165,11 +211,4 @@ fn known(asked: &[Asked], question: &Question<'_>) -> Option<Admission> {
     let asked = asked.iter().find(|asked| asked.what == question.digest)?;
     let told = asked.told.as_ref().filter(|told| told.holds_for(question));
     Some(told.map_or(Admission::Granted, |told| Admission::Told(Arc::clone(told))))
-}
-
-/// Adds up what was asked for each share, in the order of [`Share::ALL`].
-fn count(asked: &[Asked], counts: &mut [usize; 4]) {
-    for (share, count) in Share::ALL.into_iter().zip(counts) {
-        *count += asked.iter().filter(|asked| asked.share == share).count();
-    }
 }

@@ -7,6 +7,7 @@
 mod absent;
 mod account;
 mod answer;
+mod canary;
 mod health;
 mod name;
 mod options;
@@ -33,7 +34,7 @@ use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use tokio::time::timeout;
 
 pub(super) use account::Share;
-pub use account::{KEPT_FOR_DMARC, KEPT_FOR_KEYS, KEPT_FOR_LISTS, LOOK_UPS};
+pub use account::{KEPT_FOR_CLIENT, KEPT_FOR_DMARC, KEPT_FOR_EXCHANGERS, KEPT_FOR_KEYS, KEPT_FOR_LISTS, LOOK_UPS};
 pub use answer::{Answer, Trouble};
 pub use name::DnsName;
 pub use server::{Server, Transport};
@@ -49,10 +50,6 @@ use upstream::Upstream;
 
 /// What a look-up may take beyond all its attempts: CNAMEs that have to be followed, TCP after a truncated answer.
 const GRACE: Duration = Duration::from_millis(500);
-/// A canary that fails is asked once more before it is believed.
-const CANARY_ATTEMPTS: usize = 2;
-/// How many pauses pass before the canary is asked although nothing is suspected.
-const QUIET: u32 = 30;
 
 /// A mail exchanger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,55 +224,6 @@ impl Resolver {
     /// Whether our own servers are out of order now, or were when the session or message of this resolver needed them.
     pub(super) fn met_outage(&self) -> bool {
         self.shared.health.is_broken() || self.account.as_ref().is_some_and(|account| account.met_outage())
-    }
-
-    /// Whether the servers work: the canary is answered, if only by there being no such record.
-    ///
-    /// # Errors
-    /// Names the servers.
-    pub async fn reachable(&self) -> Result<(), AuthenticateError> {
-        let shared = &*self.shared;
-        let query = match &shared.canary_name {
-            Some(name) => Query::query(name.0.clone(), RecordType::A),
-            None => Query::query(Name::root(), RecordType::NS),
-        };
-        shared.canary_upstream.heard_no();
-        let mut responses = shared.canary.lookup(query, options::of_request());
-        let read: Read<()> = match timeout(shared.probe, responses.next()).await {
-            Ok(response) => Read::responded(response, |_| Some(())),
-            Err(_) => Read::timed_out(),
-        };
-        match read.answer {
-            Answer::Trouble(Trouble::Refusal) => Err(AuthenticateError::Refusing(shared.named.clone())),
-            Answer::Trouble(_) if shared.canary_upstream.heard_no() => {
-                Err(AuthenticateError::Refusing(shared.named.clone()))
-            }
-            Answer::Trouble(_) => Err(AuthenticateError::Unreachable(shared.named.clone())),
-            Answer::Found(_) | Answer::NoData | Answer::NxDomain => Ok(()),
-        }
-    }
-
-    /// Asks the canary now, at every suspicion and every so often, for ever; says what changes, the first finding included.
-    pub async fn watch(&self, mut changed: impl FnMut(Result<(), AuthenticateError>)) {
-        let Shared { health, pause, .. } = &*self.shared;
-        let mut known = None;
-        loop {
-            let mut found = self.reachable().await;
-            for _ in 1..CANARY_ATTEMPTS {
-                if found.is_err() {
-                    found = self.reachable().await;
-                }
-            }
-            health.set_broken(found.is_err());
-            if known != Some(found.is_ok()) {
-                known = Some(found.is_ok());
-                changed(found);
-            }
-            tokio::time::sleep(*pause).await;
-            if known == Some(true) {
-                let _ = timeout(*pause * QUIET, health.suspicion()).await;
-            }
-        }
     }
 
     /// TXT records, each with its character-strings joined without a separator (RFC 7208 §3.3).
