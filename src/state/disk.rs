@@ -10,6 +10,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableErro
 use crate::facts::rate::Rate;
 
 use super::local::{Change, Changes};
+use super::names::Secret;
 use super::store::{Entry, Key, Shelf};
 use super::window::{SLOTS, Window};
 
@@ -18,17 +19,30 @@ const COUNTS: usize = 4 * SLOTS;
 /// Octets of the file that are kept in memory.
 const CACHE: usize = 8 * 1024 * 1024;
 /// How values are laid out.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
+/// As it was before names were made under a secret.
+const WITHOUT_SECRET: u64 = 1;
 
 const FORMAT: TableDefinition<'_, &str, u64> = TableDefinition::new("format");
 const RATES: TableDefinition<'_, (&str, &Key), (u64, &[u8; COUNTS])> = TableDefinition::new("rates");
 
-/// Since when, and until when.
-const fn entries(shelf: Shelf) -> TableDefinition<'static, &'static Key, (u64, u64)> {
-    TableDefinition::new(match shelf {
+const KEYS: TableDefinition<'_, &str, &Secret> = TableDefinition::new("keys");
+
+/// Since when, until when, and from where.
+const fn entries(shelf: Shelf) -> TableDefinition<'static, &'static Key, (u64, u64, u32)> {
+    TableDefinition::new(name(shelf))
+}
+
+/// Entries of [`WITHOUT_SECRET`].
+const fn entries_before(shelf: Shelf) -> TableDefinition<'static, &'static Key, (u64, u64)> {
+    TableDefinition::new(name(shelf))
+}
+
+const fn name(shelf: Shelf) -> &'static str {
+    match shelf {
         Shelf::Strangers => "strangers",
         Shelf::Known => "known",
-    })
+    }
 }
 
 /// Why the file is of no use.
@@ -84,6 +98,11 @@ pub(super) fn set_aside(directory: &Path) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
+/// Removes the file.
+pub(super) fn remove(directory: &Path) -> io::Result<()> {
+    std::fs::remove_file(path(directory))
+}
+
 impl Disk {
     /// Opens the file, which is made (0600, its directory 0700) where it is missing.
     ///
@@ -107,6 +126,14 @@ impl Disk {
             let version = format.get("version").map_err(told)?.map(|version| version.value());
             match version {
                 Some(VERSION) => {}
+                Some(WITHOUT_SECRET) => {
+                    // who those were about could be tried out, and is found under no name any more
+                    for shelf in Shelf::ALL {
+                        transaction.delete_table(entries_before(shelf)).map_err(told)?;
+                    }
+                    transaction.delete_table(RATES).map_err(told)?;
+                    format.insert("version", VERSION).map_err(told)?;
+                }
                 None => drop(format.insert("version", VERSION).map_err(told)?),
                 Some(other) => {
                     return Err(DiskError::Broken(format!("it is of version {other}, not {VERSION}")));
@@ -114,6 +141,37 @@ impl Disk {
             }
         }
         transaction.commit().map_err(told)
+    }
+
+    /// The secret that entries are named under; where there is none it is `ours` from now on.
+    ///
+    /// # Errors
+    /// It can't be read or written, or the file is broken.
+    pub(super) fn secret(&self, ours: Secret) -> Result<Secret, DiskError> {
+        let transaction = self.database.begin_write().map_err(told)?;
+        let secret = {
+            let mut secrets = transaction.open_table(KEYS).map_err(told)?;
+            let kept = secrets.get("names").map_err(told)?.map(|secret| *secret.value());
+            if kept.is_none() {
+                secrets.insert("names", &ours).map_err(told)?;
+            }
+            kept.unwrap_or(ours)
+        };
+        transaction.commit().map_err(told)?;
+        Ok(secret)
+    }
+
+    /// Octets of the file.
+    pub(super) fn octets(directory: &Path) -> u64 {
+        std::fs::metadata(path(directory)).map_or(0, |found| found.len())
+    }
+
+    /// Makes the file as small as what it holds.
+    ///
+    /// # Errors
+    /// The disk's own.
+    pub(super) fn compact(&mut self) -> Result<(), DiskError> {
+        self.database.compact().map(drop).map_err(told)
     }
 
     /// Everything that is kept.
@@ -127,8 +185,8 @@ impl Disk {
             let Some(table) = there(transaction.open_table(entries(shelf)))? else { continue };
             for row in table.iter().map_err(told)? {
                 let (key, value) = row.map_err(told)?;
-                let (since, until) = value.value();
-                kept.push(Change::Entry(shelf, *key.value(), Some(Entry { since, until })));
+                let (since, until, origin) = value.value();
+                kept.push(Change::Entry(shelf, *key.value(), Some(Entry { since, until, origin })));
             }
         }
         if let Some(table) = there(transaction.open_table(RATES))? {
@@ -176,7 +234,7 @@ fn write_changes(transaction: &WriteTransaction, changes: &[Change]) -> Result<(
                     Shelf::Known => &mut known,
                 };
                 match entry {
-                    Some(entry) => drop(table.insert(key, (entry.since, entry.until)).map_err(told)?),
+                    Some(entry) => drop(table.insert(key, (entry.since, entry.until, entry.origin)).map_err(told)?),
                     None => drop(table.remove(key).map_err(told)?),
                 }
             }

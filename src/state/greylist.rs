@@ -4,11 +4,12 @@
 //! addresses, who comes again from another of them, has come again. A stranger is that sender together with reverse-path and
 //! forward-path.
 
-use aws_lc_rs::digest::{Context, SHA256};
+use std::net::IpAddr;
 
 use crate::facts::word::{GreylistKey, MethodResult, Role};
 use crate::facts::{Facts, network};
 
+use super::names::Names;
 use super::reverse_path::steady;
 use super::store::Key;
 
@@ -41,13 +42,13 @@ impl Sender {
     }
 
     /// Where it stands among the known.
-    pub(super) fn known(&self) -> Key {
-        digest(&[self.key.as_str(), &self.identity])
+    pub(super) fn known(&self, names: &Names) -> Key {
+        names.of(&[self.key.as_str(), &self.identity])
     }
 
     /// Where it stands among the strangers, with that recipient.
-    pub(super) fn stranger(&self, reverse_path: &str, forward_path: &str) -> Key {
-        digest(&[self.key.as_str(), &self.identity, &steady(reverse_path), &forward_path.to_ascii_lowercase()])
+    pub(super) fn stranger(&self, names: &Names, reverse_path: &str, forward_path: &str) -> Key {
+        names.of(&[self.key.as_str(), &self.identity, &steady(reverse_path), &forward_path.to_ascii_lowercase()])
     }
 }
 
@@ -56,16 +57,19 @@ pub(super) fn is_exempt(facts: &Facts) -> bool {
     facts.client.trusted || (facts.mail_from.address.is_empty() && facts.rcpt.role != Role::Ordinary)
 }
 
-/// A name of what several texts say together.
-pub(super) fn digest(texts: &[&str]) -> Key {
-    let mut context = Context::new(&SHA256);
-    for text in texts {
-        context.update(&(text.len() as u64).to_le_bytes());
-        context.update(text.as_bytes());
+/// The wide network that a client is in, which holds no more than its share of the strangers: an IPv4 /16 or an IPv6 /32. Whatever passes
+/// for its sender, a host has only the addresses that it has.
+pub(super) fn origin(facts: &Facts) -> String {
+    match facts.client.ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            format!("{a}.{b}")
+        }
+        IpAddr::V6(ip) => {
+            let [a, b, ..] = ip.segments();
+            format!("{a:x}:{b:x}")
+        }
     }
-    let mut key = Key::default();
-    key.iter_mut().zip(context.finish().as_ref()).for_each(|(octet, digested)| *octet = *digested);
-    key
 }
 
 fn is_under(name: &str, parent: &str) -> bool {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::disk::{self, Disk, DiskError};
 use super::local::{Change, Changes, Local};
+use super::names::Names;
 
 /// How often changes are written.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -24,6 +25,7 @@ const EXPIRING: Duration = Duration::from_secs(30);
 pub(super) struct Keeper {
     directory: PathBuf,
     local: Arc<Local>,
+    names: Names,
     phase: Mutex<Phase>,
     changed: Condvar,
     failing: AtomicBool,
@@ -43,10 +45,11 @@ impl Keeper {
     ///
     /// # Errors
     /// The thread can't be started.
-    pub(super) fn start(directory: &Path, local: Arc<Local>) -> std::io::Result<Arc<Keeper>> {
+    pub(super) fn start(directory: &Path, local: Arc<Local>, names: Names) -> std::io::Result<Arc<Keeper>> {
         let keeper = Arc::new(Keeper {
             directory: directory.to_owned(),
             local,
+            names,
             phase: Mutex::new(Phase::Running),
             changed: Condvar::new(),
             failing: AtomicBool::new(false),
@@ -103,11 +106,11 @@ impl Keeper {
                 disk = self.open();
                 tried = Instant::now();
             }
-            if let Some(open) = &disk
-                && !self.write(open)
-            {
-                disk = None;
-                tried = Instant::now();
+            if let Some(open) = disk.take() {
+                disk = if self.write(&open) { self.in_bounds(open) } else { None };
+                if disk.is_none() {
+                    tried = Instant::now();
+                }
             }
             if closing {
                 // closed before anybody hears of the end: whoever comes next opens the file
@@ -162,6 +165,8 @@ impl Keeper {
         caught(|| {
             let disk = Disk::open(&self.directory)?;
             let kept = disk.read()?;
+            // what was named before by another is forgotten: strangers come again once more
+            self.names.under(disk.secret(self.names.secret())?);
             Ok((disk, kept))
         })
     }
@@ -186,6 +191,31 @@ impl Keeper {
         }
     }
 
+    /// Holds the file to its bound: it is compacted, and where that does not help begun anew from memory. `None` where it is of no use any
+    /// more.
+    fn in_bounds(&self, mut disk: Disk) -> Option<Disk> {
+        let most = octets_at_most(self.local.most());
+        let fits = || Disk::octets(&self.directory) <= most;
+        if fits() {
+            return Some(disk);
+        }
+        if let Err(error) = caught(|| disk.compact()) {
+            self.failed(&error);
+            return None;
+        }
+        if fits() {
+            return Some(disk);
+        }
+        drop(disk);
+        tracing::warn!(most, "the file of greylisting and rates is too big: it is begun anew with what is in memory");
+        self.local.not_kept();
+        if let Err(error) = disk::remove(&self.directory) {
+            self.failed(&error.into());
+            return None;
+        }
+        self.open().filter(|disk| self.write(disk))
+    }
+
     fn failed(&self, error: &DiskError) {
         self.errors.fetch_add(1, Relaxed);
         self.local.not_kept();
@@ -196,6 +226,12 @@ impl Keeper {
             );
         }
     }
+}
+
+/// Octets that the file has at most, where there may be so many entries of a kind: ten kinds of 250 octets each, strangers, known senders and
+/// the counts of all rates, and what the file has of its own.
+pub const fn octets_at_most(entries: usize) -> u64 {
+    8 * 1024 * 1024 + entries as u64 * 2_500
 }
 
 /// A panic over a damaged file costs no more than the file.

@@ -13,6 +13,12 @@ use super::window::Window;
 
 /// The most rates that are counted: policies ask for 32 at most, each.
 const MOST_RATES: usize = 256;
+/// Counts of all rates together, as a multiple of what one shelf has.
+const ALL_RATES: usize = 8;
+/// The part of the strangers that may be of one network: a sixteenth.
+const SHARE: usize = 16;
+/// That many strangers a network may have anyway.
+const LEAST_SHARE: usize = 1_000;
 /// How many entries go at once, so that nobody waits long for the lock.
 const AT_ONCE: usize = 1_000;
 
@@ -95,6 +101,16 @@ impl Local {
         self.pushed_out.load(Relaxed)
     }
 
+    /// Entries of a shelf or a rate.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// How many strangers one network may have.
+    fn share(&self) -> usize {
+        (self.most / SHARE).max(LEAST_SHARE)
+    }
+
     fn shelf(&self, shelf: Shelf) -> MutexGuard<'_, Aged<Entry>> {
         lock(match shelf {
             Shelf::Strangers => &self.strangers,
@@ -155,12 +171,16 @@ impl Local {
             match change {
                 Change::Entry(shelf, key, Some(entry)) => {
                     let mut table = self.shelf(shelf);
-                    if table.get(&key, 0).is_none() && !table.is_full() {
-                        table.set(key, entry, entry.until);
+                    let has_share = entry.origin == 0 || table.len_of(entry.origin) < self.share();
+                    if table.get(&key, 0).is_none() && !table.is_full() && has_share {
+                        table.set_in(entry.origin, key, entry, entry.until);
                     }
                 }
                 Change::Window(rate, key, Some(window)) => {
                     let mut rates = lock(&self.rates);
+                    if self.is_crowded_with(&rates) {
+                        continue;
+                    }
                     let Some(table) = of_rate(&mut rates, rate, self.most) else { continue };
                     if table.get(&key, 0).is_none() && !table.is_full() {
                         table.set(key, window, window.end(rate.seconds()));
@@ -171,11 +191,28 @@ impl Local {
         }
     }
 
-    /// The oldest stranger may not go: it has not had its time to come back.
-    fn is_crowded(&self, strangers: &Aged<Entry>, now: u64) -> bool {
+    /// No stranger of that network may go for another: the oldest, where there is no room at all, or the network's own oldest, where it
+    /// has its share, has not had its time to come back.
+    fn is_crowded(&self, strangers: &Aged<Entry>, origin: u32, now: u64) -> bool {
         let grace = self.grace.load(Relaxed);
         let too_young = |oldest: Entry| oldest.until > now && oldest.since.saturating_add(grace) > now;
-        strangers.is_full() && strangers.first().is_some_and(|(_, oldest)| too_young(oldest))
+        let leaves = if self.has_its_share(strangers, origin) {
+            strangers.first_of(origin)
+        } else if strangers.is_full() {
+            strangers.first()
+        } else {
+            None
+        };
+        leaves.is_some_and(|(_, oldest)| too_young(oldest))
+    }
+
+    fn has_its_share(&self, strangers: &Aged<Entry>, origin: u32) -> bool {
+        origin != 0 && strangers.len_of(origin) >= self.share()
+    }
+
+    /// All rates together have as many counts as there may be.
+    fn is_crowded_with(&self, rates: &HashMap<Rate, Aged<Window>>) -> bool {
+        rates.values().map(Aged::len).sum::<usize>() >= self.most.saturating_mul(ALL_RATES)
     }
 
     /// Lets go what is past its time.
@@ -195,6 +232,15 @@ impl Local {
             };
             while some_more() {}
         }
+    }
+
+    /// Where all rates together have too much, the one that has the most loses its oldest.
+    fn push_one_out(&self, rates: &mut HashMap<Rate, Aged<Window>>) {
+        let Some((rate, table)) = rates.iter_mut().max_by_key(|(_, table)| table.len()) else { return };
+        let Some((key, _)) = table.first() else { return };
+        table.take(key);
+        self.pushed_out.fetch_add(1, Relaxed);
+        self.note_gone(Place::Rate(*rate), key);
     }
 
     fn note_gone(&self, place: Place, key: Key) {
@@ -231,17 +277,24 @@ impl Store for Local {
 
     fn put(&self, shelf: Shelf, key: Key, entry: Entry, now: u64) -> Answer<'_, ()> {
         let mut table = self.shelf(shelf);
-        if shelf == Shelf::Strangers && table.get(&key, now).is_none() && self.is_crowded(&table, now) {
-            return at_once(Err(StoreError::Full));
+        let mut pushed_out = None;
+        if shelf == Shelf::Strangers && table.get(&key, now).is_none() {
+            if self.is_crowded(&table, entry.origin, now) {
+                return at_once(Err(StoreError::Full));
+            }
+            if self.has_its_share(&table, entry.origin) {
+                pushed_out = table.first_of(entry.origin).map(|(oldest, _)| oldest);
+                pushed_out.into_iter().for_each(|oldest| table.take(oldest));
+            }
         }
-        let pushed_out = table.set(key, entry, entry.until);
+        let pushed_out = table.set_in(entry.origin, key, entry, entry.until).or(pushed_out);
         drop(table);
         self.note(Place::Shelf(shelf), key, pushed_out);
         at_once(Ok(()))
     }
 
-    fn has_room(&self, now: u64) -> Answer<'_, bool> {
-        at_once(Ok(!self.is_crowded(&self.shelf(Shelf::Strangers), now)))
+    fn has_room(&self, origin: u32, now: u64) -> Answer<'_, bool> {
+        at_once(Ok(!self.is_crowded(&self.shelf(Shelf::Strangers), origin, now)))
     }
 
     fn count(&self, rate: Rate, key: Key, now: u64) -> Answer<'_, u64> {
@@ -252,6 +305,10 @@ impl Store for Local {
 
     fn increment(&self, rate: Rate, key: Key, now: u64) -> Answer<'_, ()> {
         let mut rates = lock(&self.rates);
+        let is_known = rates.get(&rate).is_some_and(|table| table.get(&key, 0).is_some());
+        if !is_known && self.is_crowded_with(&rates) {
+            self.push_one_out(&mut rates);
+        }
         let Some(table) = of_rate(&mut rates, rate, self.most) else {
             return at_once(Err(StoreError::Unreachable("too many rates are asked for".to_owned())));
         };

@@ -11,6 +11,7 @@ mod disk;
 mod greylist;
 mod keeper;
 mod local;
+mod names;
 mod reverse_path;
 pub mod store;
 mod window;
@@ -26,9 +27,11 @@ use crate::facts::rate::Rate;
 use crate::facts::word::{GreylistKey, GreylistResult};
 use crate::facts::{Facts, Greylist};
 
-use greylist::{Sender, digest, is_exempt};
+use greylist::{Sender, is_exempt, origin};
 use keeper::Keeper;
+pub use keeper::octets_at_most;
 pub use local::Local;
+use names::Names;
 use store::{Entry, Shelf, Store, StoreError};
 
 /// Recipients of one message that greylisting looks at.
@@ -99,6 +102,7 @@ pub struct State {
     /// The same, where it is this host's own.
     local: Option<Arc<Local>>,
     keeper: Arc<OnceLock<Arc<Keeper>>>,
+    names: Names,
     settings: Settings,
     counters: Arc<Counters>,
 }
@@ -115,9 +119,18 @@ impl State {
         State { local: Some(Arc::clone(&local)), ..State::with_store(local, settings) }.with(settings)
     }
 
-    /// Remembers in a store.
+    /// Remembers in a store. What is remembered is named under a secret of chance: hosts that share a store, and their next start, need one
+    /// in common, see [`State::named_under`].
     pub fn with_store(store: Arc<dyn Store>, settings: Settings) -> State {
-        State { store, local: None, keeper: Arc::default(), settings, counters: Arc::default() }
+        let names = Names::new();
+        State { store, local: None, keeper: Arc::default(), names, settings, counters: Arc::default() }
+    }
+
+    /// The same under this secret.
+    #[must_use]
+    pub fn named_under(self, secret: [u8; 32]) -> State {
+        self.names.under(secret);
+        self
     }
 
     /// The same memory under other settings.
@@ -136,7 +149,7 @@ impl State {
     /// The thread can't be started.
     pub fn keep_in(&self, directory: &Path) -> io::Result<()> {
         if let (Some(local), None) = (&self.local, self.keeper.get()) {
-            let keeper = Keeper::start(directory, Arc::clone(local))?;
+            let keeper = Keeper::start(directory, Arc::clone(local), self.names.clone())?;
             // two at once: the second would find the file in use
             let _ = self.keeper.set(keeper);
         }
@@ -197,13 +210,13 @@ impl State {
         forward_paths: &[&str],
         now: u64,
     ) -> Result<Greylist, StoreError> {
-        if self.store.get(Shelf::Known, sender.known(), now).await?.is_some() {
+        if self.store.get(Shelf::Known, sender.known(&self.names), now).await?.is_some() {
             return Ok(known());
         }
         let delay = millis(self.settings.delay);
         let mut least = None;
         for path in forward_paths.iter().take(MOST_RECIPIENTS) {
-            let key = sender.stranger(&facts.mail_from.address, path);
+            let key = sender.stranger(&self.names, &facts.mail_from.address, path);
             // one of the future is of a clock that was wrong
             let seen = self.store.get(Shelf::Strangers, key, now).await?.filter(|entry| entry.since <= now + delay);
             let Some(entry) = seen else { continue };
@@ -215,7 +228,9 @@ impl State {
         }
         match least {
             Some(wait) => Ok(waiting(GreylistResult::Early, wait)),
-            None if self.store.has_room(now).await? => Ok(waiting(GreylistResult::New, delay)),
+            None if self.store.has_room(self.names.origin(&origin(facts)), now).await? => {
+                Ok(waiting(GreylistResult::New, delay))
+            }
             None => Err(StoreError::Full),
         }
     }
@@ -228,13 +243,14 @@ impl State {
         let sender = Sender::of(facts);
         let delay = millis(self.settings.delay);
         let until = now.saturating_add(millis(self.settings.window));
+        let origin = self.names.origin(&origin(facts));
         for path in forward_paths.iter().take(MOST_RECIPIENTS) {
-            let key = sender.stranger(&facts.mail_from.address, path);
+            let key = sender.stranger(&self.names, &facts.mail_from.address, path);
             let seen = self.store.get(Shelf::Strangers, key, now).await;
             if let Ok(seen) = seen
                 && seen.is_none_or(|entry| entry.since > now + delay)
             {
-                let noted = self.store.put(Shelf::Strangers, key, Entry { since: now, until }, now).await;
+                let noted = self.store.put(Shelf::Strangers, key, Entry { since: now, until, origin }, now).await;
                 self.tell(noted);
             }
         }
@@ -249,7 +265,7 @@ impl State {
         let until = now.saturating_add(millis(self.settings.known));
         let both = [Some(&before), Some(&after).filter(|after| **after != before)];
         for sender in both.into_iter().flatten() {
-            let known = self.store.get(Shelf::Known, sender.known(), now).await;
+            let known = self.store.get(Shelf::Known, sender.known(&self.names), now).await;
             let since = match known {
                 Ok(Some(entry)) if entry.until.saturating_add(PROLONGED) > until => continue,
                 Ok(entry) => entry.map_or(now, |entry| entry.since),
@@ -258,7 +274,8 @@ impl State {
                     continue;
                 }
             };
-            let noted = self.store.put(Shelf::Known, sender.known(), Entry { since, until }, now).await;
+            let noted =
+                self.store.put(Shelf::Known, sender.known(&self.names), Entry { since, until, origin: 0 }, now).await;
             self.tell(noted);
         }
     }
@@ -267,7 +284,7 @@ impl State {
     pub async fn rates(&self, facts: &Facts, rates: &[Rate], now: u64) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         for rate in rates {
-            let count = match key_of(*rate, facts) {
+            let count = match self.key_of(*rate, facts) {
                 Some(key) => self.store.count(*rate, key, now).await.unwrap_or_else(|error| {
                     self.tell(Err(error));
                     0
@@ -282,11 +299,17 @@ impl State {
     /// Counts once more.
     pub async fn count(&self, facts: &Facts, rates: &[Rate], now: u64) {
         for rate in rates {
-            if let Some(key) = key_of(*rate, facts) {
+            if let Some(key) = self.key_of(*rate, facts) {
                 let counted = self.store.increment(*rate, key, now).await;
                 self.tell(counted);
             }
         }
+    }
+
+    /// `None` where something that it counts by is empty: nothing is counted then.
+    fn key_of(&self, rate: Rate, facts: &Facts) -> Option<store::Key> {
+        let values = rate.values(facts)?;
+        Some(self.names.of(&values.iter().map(String::as_str).collect::<Vec<_>>()))
     }
 
     fn tell(&self, noted: Result<(), StoreError>) {
@@ -307,10 +330,4 @@ fn waiting(result: GreylistResult, wait: u64) -> Greylist {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// `None` where something that it counts by is empty: nothing is counted then.
-fn key_of(rate: Rate, facts: &Facts) -> Option<store::Key> {
-    let values = rate.values(facts)?;
-    Some(digest(&values.iter().map(String::as_str).collect::<Vec<_>>()))
 }

@@ -35,6 +35,8 @@ pub struct Entry {
     pub since: u64,
     /// Forgotten from then on.
     pub until: u64,
+    /// Of a stranger, a number for the wide network (/16, /32) that it came from; 0 for the known.
+    pub origin: u32,
 }
 
 /// Why a store gives no answer.
@@ -55,11 +57,12 @@ pub trait Store: Send + Sync {
 
     /// Remembers something; the oldest goes where there is no room.
     ///
-    /// The answer is [`StoreError::Full`] where the oldest stranger is too young to go: nothing is remembered then.
+    /// The answer is [`StoreError::Full`] where there is no room, in all or for the strangers of one network, and the oldest of those is
+    /// too young to go: nothing is remembered then.
     fn put(&self, shelf: Shelf, key: Key, entry: Entry, now: u64) -> Answer<'_, ()>;
 
-    /// Whether a stranger would be remembered.
-    fn has_room(&self, now: u64) -> Answer<'_, bool>;
+    /// Whether a stranger from a network would be remembered.
+    fn has_room(&self, origin: u32, now: u64) -> Answer<'_, bool>;
 
     /// How often a rate's key was counted within the rate's time.
     fn count(&self, rate: Rate, key: Key, now: u64) -> Answer<'_, u64>;

@@ -323,6 +323,22 @@ fn lines_wait_for_a_full_disk_to_have_room_again() {
 }
 
 #[test]
+fn a_pipe_in_place_of_the_day_keeps_nothing_and_is_not_written_to() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("2026-11-22.jsonl");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR).unwrap();
+    let journal = open(&directory);
+    journal.start().unwrap();
+    journal.record(record("2026-11-22T10:00:00.000Z", 1));
+    wait_until("the failure is noticed", || journal.is_failing());
+    assert_eq!(journal.counters().written.load(Ordering::Relaxed), 0);
+    fs::remove_file(&path).unwrap();
+    wait_until("the journal recovers", || !journal.is_failing());
+    assert_eq!(journal.close(PATIENCE), 0);
+    assert_eq!(lines(directory.path(), "2026-11-22").len(), 1);
+}
+
+#[test]
 fn what_can_not_be_written_before_the_end_is_counted() {
     let directory = TempDir::new().unwrap();
     symlink("/dev/full", directory.path().join("2026-11-22.jsonl")).unwrap();

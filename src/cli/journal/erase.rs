@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use super::{Of, journal_of, passed_over, subject, unusable};
-use crate::cli::{Exit, complain, print, tell};
+use super::{Of, passed_over, subject, unusable};
+use crate::cli::{Exit, complain, configuration, print, tell};
 use crate::config::Journal;
 use crate::observe::journal::audit::{self, Entry, Event, Note};
 use crate::observe::journal::{self, ERASED, Erased};
@@ -30,14 +30,18 @@ pub struct Args {
     pub json: bool,
 }
 
+/// What an erasure does not reach.
+const BESIDE: &str = "what greylisting and rates remember is not reached: nobody can pick an address out of it, and it goes by itself (docs/privacy.md)";
+
 /// Runs it.
 pub fn run(args: &Args) -> ExitCode {
     erase(args).unwrap_or_else(|exit| exit).into()
 }
 
 fn erase(args: &Args) -> Result<Exit, Exit> {
-    let journal = journal_of(args.of.config.as_deref())?;
-    let subject = subject(&journal, &args.of.address)?;
+    let config = configuration(args.of.config.as_deref()).map_err(|problems| tell(&problems))?;
+    let journal = &config.journal;
+    let subject = subject(journal, &args.of.address)?;
     let erased = journal::erase(&journal.directory, &subject, args.dry_run);
     let erased = erased.map_err(|error| unusable(&journal.directory, &error))?;
     if args.json {
@@ -50,7 +54,10 @@ fn erase(args: &Args) -> Result<Exit, Exit> {
         tell(&erased.problems);
     }
     if !args.dry_run {
-        note(&journal, &erased)?;
+        note(journal, &erased)?;
+    }
+    if config.state.directory.join("state.redb").exists() {
+        complain(BESIDE);
     }
     Ok(if failed { Exit::Failed } else { Exit::Fine })
 }

@@ -281,6 +281,19 @@ fn a_month_whose_time_is_over_is_retired_once() {
 }
 
 #[test]
+fn an_old_month_that_is_no_file_stops_no_line() {
+    let directory = four();
+    let odd = directory.path().join("audit-2020-01.chain");
+    nix::unistd::mkfifo(&odd, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    let entry = Entry { at: Timestamp::now(), event: Event::Reload, note: note("e") };
+    let appended = append(directory.path(), entry, YEAR).unwrap();
+    assert!(appended.trouble.len() == 1 && appended.trouble[0].contains("this is a FIFO"), "{appended:?}");
+    assert_eq!(lines(directory.path()).len(), 5);
+    fs::remove_file(odd).unwrap();
+    assert!(matches!(verify(directory.path(), None).unwrap(), Verdict::Whole { lines: 5, .. }));
+}
+
+#[test]
 fn old_months_go_and_the_chain_says_so() {
     let directory = four();
     let old = directory.path().join("audit-2020-01.chain");

@@ -302,6 +302,24 @@ fn the_commands_say_what_they_did() {
 }
 
 #[test]
+fn what_an_erasure_does_not_reach_is_said() {
+    let directory = TempDir::new().unwrap();
+    write(&directory.path().join("journal"), [record("2026-11-22T10:00:00.000Z", 1)]);
+    let config = "hostname = \"mx.example.com\"\n[smtp]\npostmaster = \"alice@example.com\"\n[maildir]\nroot = \"mail\"\n\
+                  [domains.\"example.com\"]\nmailboxes = [\"alice\"]\n[journal]\ndirectory = \"journal\"\n[state]\ndirectory = \"state\"\n";
+    fs::write(directory.path().join("gatepost.toml"), config).unwrap();
+    let said = || {
+        let output = gatepost(directory.path(), &["journal", "erase", "--address", "carol@example.com"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(said(), "");
+    fs::create_dir(directory.path().join("state")).unwrap();
+    fs::write(directory.path().join("state/state.redb"), "").unwrap();
+    assert!(said().contains("greylisting and rates"));
+}
+
+#[test]
 fn an_address_is_taken_as_people_paste_it_or_refused() {
     let directory = TempDir::new().unwrap();
     let spellings = Spellings::read(directory.path()).unwrap();

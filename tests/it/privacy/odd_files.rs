@@ -20,7 +20,7 @@ use crate::support::programs;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Exit code, standard output, standard error; a command that hangs is ended.
-fn run(mut command: Command) -> (Option<i32>, String, String) {
+pub fn run(mut command: Command) -> (Option<i32>, String, String) {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let until = Instant::now() + PATIENCE;
     while child.try_wait().unwrap().is_none() {

@@ -246,6 +246,26 @@ fn export_finds_who_is_asked_for(server: &Server) {
 }
 
 #[test]
+fn a_key_that_can_not_be_read_refuses_a_reload_and_a_start() {
+    let mut server = server();
+    let journal = server.path("journal");
+    let is_key = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "key");
+    let keys: Vec<PathBuf> = all_files(&journal).into_iter().filter(is_key).collect();
+    assert_eq!(keys.len(), 2, "this week's and the next one's: {keys:?}");
+    keys.iter().for_each(|key| fs::write(key, "no key\n").unwrap());
+    server.signal(Signal::SIGHUP);
+    wait_for("the refusal", || server.log().contains("NOT reloaded").then_some(()));
+    let log = server.log();
+    assert!(log.contains("this key of the journal's pseudonyms can't be read"), "{log}");
+    assert!(log.contains(&keys.iter().min().unwrap().file_name().unwrap().to_string_lossy().into_owned()), "{log}");
+    server.signal(Signal::SIGTERM);
+    assert!(server.wait().success());
+    let (code, _, said) = super::odd_files::run(server.gatepost(&["serve", "--config", "gatepost.toml"]));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("can't be read") && said.contains("mend:") && said.contains(".key"), "{said}");
+}
+
+#[test]
 fn bodies_and_subjects_are_never_written() {
     let mut server = Server::start(Setup::default());
     let mut client = dial(&server, Ipv4Addr::LOCALHOST);

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use gatepost::facts::Facts;
 use gatepost::facts::word::GreylistResult::{Early, Known, New, Pass};
-use gatepost::state::{State, now};
+use gatepost::state::{State, now, octets_at_most};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::{HOUR, MINUTE, PATIENCE, accepted, at_once, counts, rate, sent, state, vouched, word};
 
@@ -61,6 +62,95 @@ fn a_restart_forgets_nothing() {
     for personal in ["secret", "sender.example", "alice", "192.0.2", "known.example"] {
         assert!(!holds(personal), "{personal} stands in the file in clear");
     }
+}
+
+const STRANGERS: TableDefinition<'_, &[u8; 16], (u64, u64, u32)> = TableDefinition::new("strangers");
+const FORMAT: TableDefinition<'_, &str, u64> = TableDefinition::new("format");
+
+fn names_of_strangers(directory: &Path) -> Vec<[u8; 16]> {
+    let database = Database::open(directory.join("state.redb")).unwrap();
+    let transaction = database.begin_read().unwrap();
+    let table = transaction.open_table(STRANGERS).unwrap();
+    table.iter().unwrap().map(|row| *row.unwrap().0.value()).collect()
+}
+
+#[test]
+fn nobody_can_tell_from_a_name_alone_whom_it_is_about() {
+    let names: Vec<_> = (0..2)
+        .map(|_| {
+            let directory = tempfile::tempdir().unwrap();
+            let state = kept_in(directory.path());
+            filled(&state);
+            assert!(state.close(PATIENCE));
+            let names = names_of_strangers(directory.path());
+            // a restart goes on under the same secret
+            let state = kept_in(directory.path());
+            is_filled(&state);
+            assert!(state.close(PATIENCE));
+            assert_eq!(names_of_strangers(directory.path()), names);
+            names
+        })
+        .collect();
+    assert_eq!((names[0].len(), names[1].len()), (1, 1));
+    assert_ne!(names[0], names[1], "two hosts have two names for one stranger");
+}
+
+#[test]
+fn what_was_named_without_a_secret_is_given_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::create(directory.path().join("state.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(FORMAT).unwrap().insert("version", 1).unwrap();
+    let before: TableDefinition<'_, &[u8; 16], (u64, u64)> = TableDefinition::new("strangers");
+    transaction.open_table(before).unwrap().insert(&[7; 16], (now(), now() + HOUR)).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let state = kept_in(directory.path());
+    assert_eq!((state.entries(), state.is_failing()), ([0, 0, 0], false));
+    filled(&state);
+    assert!(state.close(PATIENCE));
+    let left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["state.redb"], "nothing was put aside");
+    assert!(!names_of_strangers(directory.path()).contains(&[7; 16]));
+}
+
+#[test]
+fn the_file_keeps_to_its_bound() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    let state = kept_in(directory.path());
+    filled(&state);
+    assert!(state.close(PATIENCE));
+    // something makes it larger than it may be, and compacting does not help
+    let database = Database::open(&path).unwrap();
+    let junk: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("junk");
+    let transaction = database.begin_write().unwrap();
+    for n in 0..40 {
+        transaction.open_table(junk).unwrap().insert(n, &vec![1; 1 << 20][..]).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    let most = octets_at_most(1000);
+    let octets = || fs::metadata(&path).unwrap().len();
+    assert!(octets() > most, "{}", octets());
+    let state = kept_in(directory.path());
+    is_filled(&state);
+    accepted(&state, &sent("203.0.113.1", "new@sender.example", "alice@local.example"), now());
+    assert!(state.close(PATIENCE) && !state.is_failing());
+    assert!(octets() <= most, "{} of {most}", octets());
+    // and with as many of everything as there may be
+    let state = kept_in(directory.path());
+    assert_eq!(state.entries(), [1, 2, 1], "what was in it is still known");
+    assert_eq!(word(&state, &friend(), now()), Known);
+    let rates: Vec<_> = (0..8).map(|n| rate("mail_from.address", &format!("{}s", 9_000 + n))).collect();
+    for n in 0..1_000 {
+        let facts = sent(&format!("10.{}.{}.1", n / 250, n % 250), &format!("u{n}@b.example"), "alice@local.example");
+        word(&state, &facts, now());
+        accepted(&state, &facts, now());
+        at_once(state.count(&facts, &rates, now()));
+    }
+    assert!(state.close(PATIENCE) && !state.is_failing());
+    assert!(octets() <= most, "{} of {most}", octets());
 }
 
 #[test]

@@ -225,6 +225,37 @@ fn strangers_push_out_neither_the_known_nor_each_other_before_they_can_come_back
 }
 
 #[test]
+fn one_network_fills_no_more_than_its_share() {
+    // (a network's hosts, a host elsewhere)
+    for (inside, elsewhere) in [("10.9", "10.8.0.1"), ("2001:db8", "2001:db9::1")] {
+        let state = state(20_000);
+        let one = |n: u64| {
+            let ip =
+                if inside.contains(':') { format!("{inside}:{n:x}::1") } else { format!("{inside}.{}.1", n % 256) };
+            sent(&ip, "a@b.example", &format!("u{n}@local.example"))
+        };
+        let other = |n: u64| sent(elsewhere, "a@b.example", &format!("u{n}@local.example"));
+        assert_eq!(word(&state, &other(0), START), New);
+        for n in 0..3_000 {
+            assert_eq!(word(&state, &one(n), START + n), if n < 1_250 { New } else { Known }, "{inside}: {n}");
+        }
+        assert_eq!((state.entries()[0], state.counters().no_room(), state.pushed_out()), (1_251, 1_750, 0), "{inside}");
+        assert_eq!(word(&state, &other(1), START + HOUR), New, "{inside}: others have their room");
+        assert_eq!(word(&state, &one(0), START + HOUR), Pass, "{inside}: who was told to come back can");
+        // hours later its own oldest go for its newest, and nobody else
+        for n in 3_000..3_100 {
+            assert_eq!(word(&state, &one(n), START + 5 * HOUR), New, "{inside}: {n}");
+        }
+        assert_eq!((state.entries()[0], state.pushed_out()), (1_252, 100), "{inside}");
+        assert_eq!(
+            word(&state, &other(0), START + 5 * HOUR),
+            Pass,
+            "{inside}: the oldest of all is another's and stays"
+        );
+    }
+}
+
+#[test]
 fn the_known_are_bounded_and_the_longest_silent_go_first() {
     let state = state(50);
     let one = |n: u64| sent(&format!("10.0.{n}.1"), "a@b.example", "alice@local.example");
@@ -244,6 +275,15 @@ fn a_clock_that_was_wrong_delays_nobody_for_longer_than_the_delay() {
     assert_eq!(word(&state, &stranger(), START + 5 * MINUTE), Pass);
 }
 
+#[test]
+fn hosts_that_share_a_store_need_a_secret_in_common() {
+    let store = Arc::new(gatepost::state::Local::new(1000));
+    let host = || State::with_store(store.clone(), Settings::default());
+    assert_eq!(word(&host().named_under([7; 32]), &stranger(), START), New);
+    assert_eq!(word(&host().named_under([7; 32]), &stranger(), START + 5 * MINUTE), Pass);
+    assert_eq!(word(&host(), &stranger(), START + 5 * MINUTE), New, "under another secret it is nobody");
+}
+
 /// A store that is out of reach.
 struct Gone;
 
@@ -258,7 +298,7 @@ impl Store for Gone {
     fn put(&self, _: Shelf, _: Key, _: Entry, _: u64) -> Answer<'_, ()> {
         gone()
     }
-    fn has_room(&self, _: u64) -> Answer<'_, bool> {
+    fn has_room(&self, _: u32, _: u64) -> Answer<'_, bool> {
         gone()
     }
     fn count(&self, _: Rate, _: Key, _: u64) -> Answer<'_, u64> {

@@ -61,6 +61,20 @@ fn counts_are_bounded_a_rate_and_one_rate_pushes_nothing_out_of_another() {
 }
 
 #[test]
+fn all_rates_together_are_bounded() {
+    let state = state(100);
+    let rates: Vec<_> = (0..20).map(|n| rate("mail_from.address", &format!("{}s", 1_000 + n))).collect();
+    for n in 0..100 {
+        at_once(state.count(&sent("192.0.2.7", &format!("u{n}@b.example"), ""), &rates, START + n));
+    }
+    assert_eq!(state.entries(), [0, 0, 800], "and not 2,000");
+    assert_eq!(state.pushed_out(), 1_200);
+    let newest = sent("192.0.2.7", "u99@b.example", "");
+    let counts = at_once(state.rates(&newest, &rates, START + 100));
+    assert!(counts.values().all(|count| *count == 1), "the newest is there: {counts:?}");
+}
+
+#[test]
 fn a_clock_set_back_loses_no_count() {
     let (state, facts, rate) = (state(10), client("192.0.2.7"), rate("client", "1h"));
     assert_eq!(counts(&state, &facts, rate, START + DAY), 0);

@@ -235,7 +235,7 @@ fn tail(directory: &Path) -> io::Result<Tail> {
     let file = files.last().filter(|newest| **newest > this_month).cloned().unwrap_or(this_month);
     let mut tail = Tail { file, last: None, torn: 0, open_line: false };
     for file in files.iter().rev() {
-        let (octets, last, torn) = last_line(&directory.join(file))?;
+        let Ending { octets, last, torn } = ending(&directory.join(file))?;
         if *file == tail.file {
             tail.open_line = octets.last().is_some_and(|last| *last != b'\n');
         }
@@ -248,8 +248,17 @@ fn tail(directory: &Path) -> io::Result<Tail> {
     Ok(tail)
 }
 
-/// The last octets of a file, its last line that is whole with its digest, and how many that are none stand behind it.
-fn last_line(path: &Path) -> io::Result<(Vec<u8>, Option<(Line, String)>, u64)> {
+/// How a file ends.
+struct Ending {
+    /// Its last octets.
+    octets: Vec<u8>,
+    /// The last line that is whole, and its digest.
+    last: Option<(Line, String)>,
+    /// How many that are none stand behind it.
+    torn: u64,
+}
+
+fn ending(path: &Path) -> io::Result<Ending> {
     let mut most = 4 * LINE as u64;
     loop {
         let (octets, is_whole) = end_of(path, most)?;
@@ -259,12 +268,12 @@ fn last_line(path: &Path) -> io::Result<(Vec<u8>, Option<(Line, String)>, u64)> 
         for line in octets.get(first..).unwrap_or_default().split(|octet| *octet == b'\n').rev() {
             if let Ok(whole) = serde_json::from_slice::<Line>(line) {
                 let digest = sha256(line);
-                return Ok((octets, Some((whole, digest)), torn));
+                return Ok(Ending { octets, last: Some((whole, digest)), torn });
             }
             torn += u64::from(!line.is_empty());
         }
         if is_whole {
-            return Ok((octets, None, torn));
+            return Ok(Ending { octets, last: None, torn });
         }
         if most >= MOST_TORN {
             let why = format!("{}: its last {most} octets have no line of the audit", path.display());
@@ -352,8 +361,8 @@ fn retire(directory: &Path, now: Timestamp, keep: Duration) -> io::Result<Vec<St
     };
     for file in files(directory)?.into_iter().take_while(|file| over(file)) {
         let path: PathBuf = directory.join(&file);
-        let last = match last_line(&path) {
-            Ok((_, last, _)) => last,
+        let last = match ending(&path) {
+            Ok(ending) => ending.last,
             Err(error) => {
                 trouble.push(format!("{} can't be read, though its time is over: {error}", path.display()));
                 break;
