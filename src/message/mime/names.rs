@@ -13,6 +13,8 @@ use crate::message::header::Header;
 const MAX_NAMES: usize = 16;
 /// Fields that some programs take a name from where no other has one.
 const OTHER_FIELDS: &[&str] = &["content-name", "x-sun-data-name"];
+/// Fields that say something else, and that some programs take a name from all the same (RFC 2045 §8, RFC 2557 §4).
+const TEXTS: &[&str] = &["content-description", "content-location"];
 
 /// A name, as it is told.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -49,6 +51,11 @@ impl Names {
         }
         for field in OTHER_FIELDS.iter().flat_map(|name| header.named(name).take(2)) {
             names.add(&super::part::text_of(field));
+        }
+        if names.list.is_empty() {
+            for field in TEXTS.iter().flat_map(|name| header.named(name).take(2)) {
+                names.hint(&super::part::text_of(field));
+            }
         }
         let differ = names.list.iter().any(|name| Some(&name.extension) != names.list.first().map(|n| &n.extension));
         names.defects.add_if(differ, Defect::ExtensionsDiffer);

@@ -39,7 +39,7 @@ struct Style {
 /// The ways to read a field; the first is that of the RFCs. There is at least one.
 pub(super) fn readings(value: &[u8]) -> Vec<Reading> {
     let mut texts = vec![without_line_ends(value, false)];
-    if value.contains(&b'\n') {
+    if folds_within(value) {
         texts.push(without_line_ends(value, true));
     }
     if memchr::memmem::find(value, b"=?").is_some() {
@@ -48,9 +48,9 @@ pub(super) fn readings(value: &[u8]) -> Vec<Reading> {
     }
     let mut readings: Vec<Reading> = Vec::new();
     for text in &texts {
-        let both = |octet: u8| if text.contains(&octet) { &[true, false][..] } else { &[true] };
-        for &comments in both(b'(') {
-            for &escapes in both(b'\\') {
+        let both = |differ: bool| if differ { &[true, false][..] } else { &[true] };
+        for &comments in both(has_comments(text)) {
+            for &escapes in both(text.contains(&b'\\')) {
                 let reading = Reading::of(text, Style { comments, escapes });
                 if !readings.contains(&reading) {
                     readings.push(reading);
@@ -59,6 +59,23 @@ pub(super) fn readings(value: &[u8]) -> Vec<Reading> {
         }
     }
     readings
+}
+
+/// Whether there may be comments: an honest name has its parentheses within quotes.
+fn has_comments(text: &[u8]) -> bool {
+    if !text.contains(&b'(') {
+        return false;
+    }
+    let mut places = Places::of(text, Style { comments: true, escapes: true });
+    places.any(|(_, place)| matches!(place, In::Comment(_))) || places.place != In::Plain || text.contains(&b'\\')
+}
+
+/// Whether a line is folded elsewhere than between parameters.
+fn folds_within(value: &[u8]) -> bool {
+    let mut lines = value.split(|octet| *octet == b'\n');
+    // the last line is not folded
+    lines.next_back();
+    lines.any(|line| !line.trim_ascii_end().ends_with(b";"))
 }
 
 /// Folding undone: the white space behind a line end stays, or goes too as some programs have it.

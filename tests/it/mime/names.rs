@@ -2,9 +2,11 @@
 
 use gatepost::facts::word::MIME_DEFECTS;
 use gatepost::message::mime::Mime;
+use mail_parser::MessageParser;
 use proptest::prelude::*;
 
-use super::{base64, file, read, told};
+use super::{base64, file, other_reading, read, told};
+use crate::policy::{load, one_rule};
 use crate::support::site::crlf;
 
 /// `name name; defect defect` of the files.
@@ -76,6 +78,12 @@ fn type_and_disposition_may_both_name_a_file() {
     // each parameter in the other's field
     check(&both("filename=a.exe", "name=a.txt"), &["a.txt", "a.exe"], "extensions-differ");
     check(&file("Content-Name: a.exe"), &["a.exe"], "");
+    // what is no name is one for some where there is none
+    let image = |fields: &str| file(&format!("Content-Type: image/png\n{fields}"));
+    check(&image("Content-Description: a.exe"), &["a.exe"], "");
+    check(&image("Content-Location: http://x.example/a.exe"), &["http://x.example/a.exe"], "");
+    check(&image("Content-Description: a picture"), &[""], "");
+    check(&image("Content-Description: a.exe\nContent-Disposition: inline; filename=a.png"), &["a.png"], "");
     // fields that stand twice
     check(
         &file("Content-Disposition: attachment; filename=a.txt\nContent-Disposition: attachment; filename=a.exe"),
@@ -278,6 +286,16 @@ fn hostile_fields_cost_no_more_than_their_octets() {
 }
 
 #[test]
+fn a_rule_can_only_name_a_defect_that_there_is() {
+    let rule = |word: &str| format!("mime.defects.exists(d, d == '{word}') || '{word}' in mime.defects");
+    for word in MIME_DEFECTS {
+        load(&one_rule(&rule(word))).unwrap_or_else(|problems| panic!("{word}: {problems}"));
+    }
+    let problems = load(&one_rule(&rule("after-ends"))).unwrap_err().to_string();
+    assert_eq!(problems.matches("after-end").count() - problems.matches("after-ends").count(), 2, "{problems}");
+}
+
+#[test]
 fn each_defect_is_a_word_that_is_documented() {
     let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/facts.md")).unwrap();
     for word in MIME_DEFECTS {
@@ -328,6 +346,32 @@ const SPELLINGS: &[&str] = &[
     "; filename=a.txt\nContent-Disposition: inline; filename={}",
 ];
 
+/// Lines of messages.
+const LINES: &[&str] = &[
+    "Content-Type: multipart/mixed; boundary=b",
+    "Content-Type: multipart/mixed;\n boundary=\"b c\"",
+    "Content-Type: multipart/digest; boundary=bb",
+    "Content-Type: message/rfc822",
+    "Content-Type: text/plain; name=a.exe",
+    "Content-Disposition: attachment; filename=a.exe",
+    "Content-Disposition: attachment; filename*0=a.; filename*1=exe",
+    "Content-Disposition: inline",
+    "Content-Transfer-Encoding: base64",
+    "Content-Transfer-Encoding: quoted-printable",
+    "",
+    "",
+    "",
+    "--b",
+    "--b",
+    "--b--",
+    "--b c",
+    "--b c--",
+    "--bb",
+    "--bb--",
+    "text",
+    "Q29udGVudC1EaXNwb3NpdGlvbjogYXR0YWNobWVudDsgZmlsZW5hbWU9YS5leGUNCg0KTVo=",
+];
+
 proptest! {
     #[test]
     fn no_spelling_hides_a_program(stem in "[a-z0-9_é-]{1,12}(\\.[a-z]{3})?", at in 0_usize..16, spelling in 0..SPELLINGS.len()) {
@@ -343,6 +387,16 @@ proptest! {
             .replace("{}", &name);
         let mime = read(&crlf(file(&format!("Content-Disposition: attachment{written}")).as_bytes()));
         prop_assert!(extensions(&mime).contains(&"exe") || !mime.defects.is_empty(), "{written}: {}", told(&mime));
+    }
+
+    #[test]
+    fn what_another_reader_finds_is_found(lines in prop::collection::vec(prop::sample::select(LINES), 0..30)) {
+        let message = crlf(lines.join("\n").as_bytes());
+        let mime = read(&message);
+        let other = MessageParser::default().parse(&message).map(|message| other_reading(&message).1).unwrap_or_default();
+        let finds = other.iter().any(|name| name.ends_with(".exe"));
+        let shows = extensions(&mime).contains(&"exe") || !mime.defects.is_empty() || mime.truncated;
+        prop_assert!(!finds || shows, "{}: {other:?}, {}", lines.join("\n"), told(&mime));
     }
 
     #[test]
