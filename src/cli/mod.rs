@@ -11,7 +11,7 @@ pub mod policy_check;
 pub mod policy_forwarders;
 pub mod policy_replay;
 pub mod policy_test;
-mod progress;
+pub mod progress;
 pub mod search;
 pub mod serve;
 mod table;

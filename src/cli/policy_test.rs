@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::cases::{self, Bench, Difference, Outcome};
 use super::policy_check::{Around, configuration, source, zones};
 use super::{Exit, complain, counted, print, tell};
 use crate::config::list_reader;
 use crate::observe::escape::shown;
-use crate::policy::{Coverage, Policy, TestReport};
+use crate::policy::{Coverage, Policy, TestOutcome, TestReport};
 
 /// Characters of what a case says of itself, and of what came of it.
 const SHOWN: usize = 1_000;
@@ -24,7 +26,8 @@ const SHOWN: usize = 1_000;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   gatepost policy test policies/strict.toml
-  gatepost policy test policies/strict.toml --cases cases")]
+  gatepost policy test policies/strict.toml --cases cases
+  gatepost policy test policies/strict.toml --json | jq '.tests[] | select(.passed | not)'")]
 pub struct Args {
     /// The policy
     #[arg(value_name = "FILE")]
@@ -35,6 +38,9 @@ pub struct Args {
     /// A configuration: it is checked too, has the block lists that the policy names, and the mailboxes of the cases
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Print what came of them as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Runs it.
@@ -71,8 +77,47 @@ fn attempt(args: &Args) -> Result<bool, Exit> {
     };
     let seen: Vec<_> = outcomes.iter().flat_map(|outcome| outcome.rules.iter().cloned()).collect();
     let report = bench.policy.run_tests_beside(&seen);
-    print(&story(&report, &outcomes));
-    Ok(report.passed() && outcomes.iter().all(|outcome| outcome.differences.is_empty()))
+    let passed = report.passed() && outcomes.iter().all(|outcome| outcome.differences.is_empty());
+    if args.json {
+        let json = serde_json::to_string_pretty(&Json::of(passed, &report, &outcomes)).map_err(|error| {
+            complain(&format!("the report cannot be printed: {error}"));
+            Exit::Failed
+        })?;
+        print(&(json + "\n"));
+    } else {
+        print(&story(&report, &outcomes));
+    }
+    Ok(passed)
+}
+
+/// The report as programs read it.
+#[derive(Serialize)]
+struct Json<'a> {
+    passed: bool,
+    tests: &'a [TestOutcome],
+    cases: Vec<JsonCase<'a>>,
+    /// Rules that neither holds both ways.
+    uncovered: &'a [Coverage],
+}
+
+#[derive(Serialize)]
+struct JsonCase<'a> {
+    name: &'a str,
+    description: &'a str,
+    passed: bool,
+    differences: &'a [Difference],
+}
+
+impl<'a> Json<'a> {
+    fn of(passed: bool, report: &'a TestReport, outcomes: &'a [Outcome]) -> Json<'a> {
+        let case = |outcome: &'a Outcome| JsonCase {
+            name: &outcome.name,
+            description: &outcome.description,
+            passed: outcome.differences.is_empty(),
+            differences: &outcome.differences,
+        };
+        Json { passed, tests: &report.tests, cases: outcomes.iter().map(case).collect(), uncovered: &report.uncovered }
+    }
 }
 
 fn story(report: &TestReport, outcomes: &[Outcome]) -> String {

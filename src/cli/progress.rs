@@ -10,58 +10,79 @@ const PACE: Duration = Duration::from_millis(200);
 /// Characters of the bar.
 const BAR: usize = 30;
 
-/// A bar that fills. It is gone when it is dropped.
-pub struct Progress {
-    total: u64,
-    /// What is counted; `None`: octets.
-    unit: Option<&'static str>,
-    done: u64,
+/// A bar on the terminal. It is gone when it is dropped.
+pub(super) struct Progress {
+    bar: Bar,
     started: Instant,
-    shown: Option<Instant>,
-    on_terminal: bool,
 }
 
 impl Progress {
     /// Of so many octets nothing is done yet.
     pub fn of(total: u64) -> Progress {
-        let on_terminal = io::stderr().is_terminal();
-        Progress { total, unit: None, done: 0, started: Instant::now(), shown: None, on_terminal }
+        Progress::new(total, None)
     }
 
     /// Of so many things nothing is done yet.
     pub fn of_things(total: u64, unit: &'static str) -> Progress {
-        let mut progress = Progress::of(total);
-        progress.unit = Some(unit);
-        progress
+        Progress::new(total, Some(unit))
+    }
+
+    fn new(total: u64, unit: Option<&'static str>) -> Progress {
+        Progress { bar: Bar::new(total, unit, io::stderr().is_terminal()), started: Instant::now() }
     }
 
     /// So many more are done.
     pub fn advance(&mut self, more: u64) {
-        self.done = self.done.saturating_add(more);
-        let since = self.shown.map_or_else(|| self.started.elapsed(), |shown| shown.elapsed());
-        let wait = if self.shown.is_some() { PACE } else { PATIENCE };
-        if self.on_terminal && since >= wait {
-            self.shown = Some(Instant::now());
-            let _ = write!(anstream::stderr().lock(), "\r{}\x1b[K", self.line());
+        if let Some(text) = self.bar.advance(more, self.started.elapsed()) {
+            let _ = write!(anstream::stderr().lock(), "{text}");
         }
-    }
-}
-
-impl Progress {
-    fn line(&self) -> String {
-        let of = match self.unit {
-            Some(unit) => format!("{} {unit}", self.total),
-            None => format!("{} MB", self.total / 1_000_000),
-        };
-        line(self.done, self.total, &of, self.started.elapsed())
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.shown.is_some() {
-            let _ = write!(anstream::stderr().lock(), "\r\x1b[K");
+        if let Some(text) = self.bar.end() {
+            let _ = write!(anstream::stderr().lock(), "{text}");
         }
+    }
+}
+
+/// What a bar writes, and when: it knows neither the terminal nor the clock.
+#[derive(Debug)]
+pub struct Bar {
+    total: u64,
+    /// What is counted; `None`: octets.
+    unit: Option<&'static str>,
+    done: u64,
+    /// When the line last changed, from the beginning.
+    shown: Option<Duration>,
+    on_terminal: bool,
+}
+
+impl Bar {
+    /// Of so many things, or octets, nothing is done yet. Where there is no terminal nothing is ever written.
+    pub fn new(total: u64, unit: Option<&'static str>, on_terminal: bool) -> Bar {
+        Bar { total, unit, done: 0, shown: None, on_terminal }
+    }
+
+    /// So many more are done, so long after the beginning: what is to be written now, if anything.
+    pub fn advance(&mut self, more: u64, elapsed: Duration) -> Option<String> {
+        self.done = self.done.saturating_add(more);
+        let due = self.shown.map_or(PATIENCE, |shown| shown.saturating_add(PACE));
+        if !self.on_terminal || elapsed < due {
+            return None;
+        }
+        self.shown = Some(elapsed);
+        let of = match self.unit {
+            Some(unit) => format!("{} {unit}", self.total),
+            None => format!("{} MB", self.total / 1_000_000),
+        };
+        Some(format!("\r{}\x1b[K", line(self.done, self.total, &of, elapsed)))
+    }
+
+    /// What takes the line away, where one was shown.
+    pub fn end(&mut self) -> Option<String> {
+        self.shown.take().map(|_| "\r\x1b[K".to_owned())
     }
 }
 

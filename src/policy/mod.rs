@@ -13,7 +13,7 @@ pub(crate) mod keys;
 mod lists;
 mod load;
 mod place;
-mod rate;
+pub(crate) mod rate;
 mod reach;
 pub mod replay;
 mod settling;

@@ -9,7 +9,7 @@ use super::condition::rate_mend;
 use super::keys::{Reader, Spot};
 
 /// Whether what a test gives is a rate.
-pub(super) fn is_rate(name: &str) -> bool {
+pub(crate) fn is_rate(name: &str) -> bool {
     name == "rates" || name.starts_with("rates[") || name.starts_with("rate(")
 }
 
@@ -47,6 +47,14 @@ pub(super) fn given(
             reader.problem(name.span.clone(), key, format!("the rate {rate}: {mistake}"), "give it a whole number");
         }
     }
+}
+
+/// The rate that a name asks for, at whatever stage it is known.
+///
+/// # Errors
+/// What is wrong with it, and the mend.
+pub(crate) fn named(name: &str) -> Result<Rate, (String, String)> {
+    read(name).map_err(|mistake| (mistake.to_string(), rate_mend(&mistake)))
 }
 
 /// The rate that a name asks for.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use serde::Serialize;
+
 use crate::facts::record::RuleRecord;
 use crate::facts::word::Outcome;
 use crate::problem::{Problem, Problems};
@@ -26,7 +28,7 @@ impl TestReport {
 }
 
 /// What came of one test.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TestOutcome {
     /// Its name.
     pub name: String,
@@ -39,7 +41,7 @@ pub struct TestOutcome {
 }
 
 /// A rule that the tests hold one way only, or not at all.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Coverage {
     /// The rule.
     pub rule: String,

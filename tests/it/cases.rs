@@ -213,6 +213,91 @@ fn coverage_is_over_tests_and_cases_together() {
     assert!(said.ends_with("1 test and 1 case, none failed\n"), "{said}");
 }
 
+/// What is remembered of earlier mail, and what block lists say, a case gives itself.
+#[test]
+fn a_case_gives_what_is_remembered_and_what_block_lists_say() {
+    let rules = "[[rule]]\nname = \"stranger\"\nat = \"rcpt\"\nwhen = \"!block_lists['zen.example'].listed\"\naction = \"greylist\"\n\
+        [[rule]]\nname = \"often\"\nat = \"data\"\nwhen = \"rate('client', '10m') > 5 && rate('from.domain', '1h') == 2\"\naction = \"quarantine\"\n\
+        [[rule]]\nname = \"listed\"\nat = \"data\"\nwhen = \"block_lists['zen.example'].listed\"\naction = \"reject\"\n";
+    let config = "hostname = 'mx.example.com'\n[smtp]\npostmaster = 'alice@example.com'\n[domains.'example.com']\nmailboxes = ['alice']\n\
+        [policy]\nfile = 'policy.toml'\n[[block_lists]]\nzone = 'zen.example'\nkind = 'address'\n";
+    let listed = "\"66.2.0.192.zen.example\" = { A = [\"127.0.0.2\"] }\n";
+    for (given, zone, action, rule) in [
+        ("", "", "accept", ""),
+        ("given = { \"greylist.result\" = \"new\", \"greylist.wait\" = 300 }", "", "defer", "stranger"),
+        ("given = { greylist.result = \"pass\", greylist.key = \"network\" }", "", "accept", ""),
+        ("given = { \"rate('client', '10m')\" = 6, rates.\"from.domain/1h\" = 2 }", "", "quarantine", "often"),
+        ("given = { \"rate('client', '10m')\" = 6 }", "", "accept", ""),
+        ("given = { \"greylist.result\" = \"new\" }", listed, "reject", "listed"),
+    ] {
+        let directory = one_case("forged-bank", |name, text| match name {
+            "case.toml" => {
+                let head = text.split("[expect]").next().unwrap();
+                format!("{head}{given}\n[expect]\naction = \"{action}\"\nrule = \"{rule}\"\n")
+            }
+            "zone.toml" => text + zone,
+            _ => text,
+        });
+        let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+        std::fs::write(path("policy.toml"), rules).unwrap();
+        std::fs::write(path("gatepost.toml"), config).unwrap();
+        let words =
+            ["policy", "test", &path("policy.toml"), "--cases", &path("cases"), "--config", &path("gatepost.toml")];
+        let (code, said, complained) = gatepost(&words);
+        assert_eq!((code, complained.as_str()), (Some(0), ""), "{given}: {said}");
+    }
+}
+
+#[test]
+fn what_a_case_can_t_give_is_told_at_its_place() {
+    let given = "given = { \"greylist.result\" = \"knew\", \"greylist.wait\" = -1, \"rate('clint', '10m')\" = 1, \"rate('client', '10m')\" = -1, \"dmarc.result\" = \"pass\" }\n[expect]";
+    let directory = one_case("forged-bank", |name, text| match name {
+        "case.toml" => text.replace("\n[expect]", given),
+        _ => text,
+    });
+    let (code, _, complained) = test_with(Path::new("policies/default.toml"), &directory.path().join("cases"));
+    assert_eq!(code, Some(2), "{complained}");
+    for told in [
+        "did you mean \"new\"?",
+        "greylist.wait is never below 0",
+        "did you mean 'client'?",
+        "the rate client/10m is a count",
+        "a case gives no dmarc.result: it is found out",
+    ] {
+        assert!(complained.contains(told), "{told}: {complained}");
+    }
+    assert!(complained.contains("case.toml:7:11: given: ") && complained.ends_with("5 problems\n"), "{complained}");
+}
+
+#[test]
+fn programs_get_what_came_of_tests_and_cases() {
+    let directory = one_case("forged-bank", |name, text| match name {
+        "case.toml" => text.replace("\"reject\"\nrule", "\"accept\"\nrule"),
+        _ => text,
+    });
+    let policy = directory.path().join("policy.toml");
+    let test = "[[test]]\nname = \"it refuses\"\nexpect = { action = \"reject\" }\n";
+    std::fs::write(&policy, format!("{DEFAULT}\n{test}")).unwrap();
+    let cases = directory.path().join("cases");
+    let words = ["policy", "test", policy.to_str().unwrap(), "--cases", cases.to_str().unwrap(), "--json"];
+    let (code, said, complained) = gatepost(&words);
+    assert_eq!((code, complained.as_str()), (Some(1), ""), "{said}");
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&report["passed"], &report["uncovered"]), (&false.into(), &serde_json::json!([])));
+    let tests = report["tests"].as_array().unwrap();
+    let failed: Vec<_> = tests.iter().filter(|test| test["passed"] == false).collect();
+    assert!(tests.len() > 20 && failed.len() == 1, "{failed:?}");
+    assert_eq!((&failed[0]["name"], &failed[0]["expected"]), (&"it refuses".into(), &"reject".into()));
+    assert_eq!(failed[0]["got"], "accept, by no rule");
+    let case = &report["cases"][0];
+    assert_eq!((&case["name"], &case["passed"]), (&"forged-bank".into(), &false.into()));
+    let difference = serde_json::json!({ "what": "action", "expected": "accept", "got": "reject" });
+    assert_eq!(case["differences"], serde_json::json!([difference]));
+    let (code, said, _) = gatepost(&["policy", "test", "policies/greylist.toml", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &report["passed"], &report["cases"]), (Some(0), &true.into(), &serde_json::json!([])));
+}
+
 // The page
 
 const PAGE: &str = include_str!("../../docs/policy.md");

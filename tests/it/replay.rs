@@ -3,6 +3,7 @@
 mod command;
 mod copies;
 mod journal;
+mod progress;
 mod recipients;
 
 use std::sync::Arc;

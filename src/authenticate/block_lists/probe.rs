@@ -135,6 +135,13 @@ impl Lane {
 }
 
 impl Authenticator {
+    /// Takes every list to be in order, without asking any: a rehearsal's DNS has no test entries.
+    pub fn trust_block_lists(&self) {
+        for lane in self.block_lists().iter().flat_map(|list| &list.lanes) {
+            lane.set(Health::Up);
+        }
+    }
+
     /// Probes every list, side by side, and switches each off or on; what changes is said in the log. To be called at start, every ten
     /// minutes, and when the configuration has changed.
     pub async fn probe_block_lists(&self) {

@@ -12,6 +12,7 @@ use toml::de::DeTable;
 
 use super::Bench;
 use super::expect::Expect;
+use super::remembered::Remembered;
 use super::zone;
 use crate::cli::try_;
 use crate::config::policy_source;
@@ -34,6 +35,7 @@ pub struct Case {
     /// The version of TLS.
     pub(super) tls: Option<String>,
     pub(super) moment: Option<Zoned>,
+    pub(super) remembered: Remembered,
     pub(super) message: Option<Vec<u8>>,
     pub(super) zone: Zone,
     pub(super) expect: Expect,
@@ -86,7 +88,7 @@ impl Case {
     }
 }
 
-const KEYS: &[&str] = &["description", "client", "helo", "mail_from", "rcpt", "tls", "time", "expect"];
+const KEYS: &[&str] = &["description", "client", "helo", "mail_from", "rcpt", "tls", "time", "given", "expect"];
 
 fn case(reader: &mut Reader<'_>, top: &Table<'_>, bench: &Bench, name: String) -> Option<Case> {
     reader.hold_to(top, KEYS);
@@ -127,13 +129,27 @@ fn case(reader: &mut Reader<'_>, top: &Table<'_>, bench: &Bench, name: String) -
     let tls = read_with(reader, "tls", tls, "this is neither TLSv1.2 nor TLSv1.3", is_version);
     let time = reader.string(top, "time");
     let moment = read_with(reader, "time", time, "this is not a time such as 2026-03-01T12:00:00Z", moment);
+    let remembered = reader.table(top, "given").map(|table| Remembered::read(reader, &table)).unwrap_or_default();
     let expect = reader.table(top, "expect");
     let expect = expect.map(|table| Expect::read(reader, &table, &bench.policy)).unwrap_or_default();
     let client = client?;
     let helo = helo.unwrap_or_else(|| Host::Literal(client.to_canonical()).to_string());
     let reverse_path = reverse_path?;
     let (message, zone) = (None, Zone::new());
-    Some(Case { name, description, client, helo, reverse_path, forward_paths, tls, moment, message, zone, expect })
+    Some(Case {
+        name,
+        description,
+        client,
+        helo,
+        reverse_path,
+        forward_paths,
+        tls,
+        moment,
+        remembered,
+        message,
+        zone,
+        expect,
+    })
 }
 
 fn read_with<T>(

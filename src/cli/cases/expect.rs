@@ -10,7 +10,7 @@ use crate::policy::keys::{Reader, Spot, Table};
 use crate::problem::nearest;
 
 /// Something that is otherwise than expected.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Difference {
     /// What it is: a key of `[expect]`, or a fact.
     pub what: String,

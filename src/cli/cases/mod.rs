@@ -7,6 +7,7 @@
 mod case;
 mod expect;
 mod play;
+mod remembered;
 mod zone;
 
 use std::path::{Path, PathBuf};

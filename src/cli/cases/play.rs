@@ -35,6 +35,7 @@ pub(super) async fn play(case: &Case, bench: &Bench) -> Result<Record, String> {
     let receiver = Arc::new(receiver(case, bench, dns.addr())?);
     let limit = bench.config.as_ref().map_or(u64::MAX, |config| config.limits.message);
     let mut inquiry = Inquiry::connect(receiver, SocketAddr::new(case.client, 0));
+    inquiry.remembering(case.remembered.greylist.clone(), case.remembered.rates.clone());
     if let Some(moment) = &case.moment {
         inquiry.at(moment.clone());
     }
@@ -67,6 +68,9 @@ fn receiver(case: &Case, bench: &Bench, dns: SocketAddr) -> Result<Receiver, Str
     let config = bench.config.as_ref();
     let asking = Dns { servers: vec![dns.into()], timeout: ANSWER, attempts: 1, ..Dns::default() };
     let authenticator = authenticator(&asking).map_err(|error| format!("dns: {error}"))?;
+    let authenticator = authenticator.with_block_lists(config.map(lists).unwrap_or_default());
+    // a case's zone has what the case is about, and no test entries
+    authenticator.trust_block_lists();
     let hostname = config.map_or(HOSTNAME, |config| config.hostname.as_str()).to_owned();
     let of = Arc::clone(&bench.policy);
     let policies = Policies::new(Arc::clone(&bench.policy), &[], move |_| Arc::clone(&of));
@@ -80,8 +84,7 @@ fn receiver(case: &Case, bench: &Bench, dns: SocketAddr) -> Result<Receiver, Str
             None => Arc::new(directory(&case.forward_paths, &bench.policy)?),
         },
         policies: Arc::new(ArcSwap::from_pointee(policies)),
-        // not probed: a case's zone has what the case is about, and no test entries
-        authenticator: authenticator.with_block_lists(config.map(lists).unwrap_or_default()),
+        authenticator,
         carrier: Carrier::Nowhere,
         journal: None,
         state: None,

@@ -387,3 +387,26 @@ fn a_reverse_path_that_can_not_be_answered_is_refused_by_default() {
         client.expect("RCPT TO:<postmaster@local.example>", if codes.starts_with('2') { "" } else { "250" });
     }
 }
+
+/// The signature covers the subject. What it was worth is said of the message as it came; the stored copy is another.
+#[test]
+fn a_tagged_subject_breaks_the_signature_of_the_copy_and_not_what_is_said_of_it() {
+    let signer = signer();
+    let tag = "[[rule]]\nname = 'tag'\nat = 'data'\nwhen = 'true'\ntag_subject = '[EXTERNAL] '\n";
+    let site = Site::judging(tag, zone(&signer));
+    let reply = send(&site, HONEST, "mail.good.example", "a@good.example", signed(&signer, MESSAGE));
+    let record = site.record(reply.is("250 2.0.0"));
+    assert_eq!((record.facts.dkim[0].result, record.facts.dmarc.result), (MethodResult::Pass, DmarcResult::Pass));
+    let copy = site.only("local.example/alice");
+    assert!(copy.contains("\nSubject: [EXTERNAL] hello\n"), "{copy}");
+    let unfolded = copy.replace("\n\t", " ");
+    let results = unfolded.lines().find(|line| line.starts_with("Authentication-Results:")).unwrap();
+    assert!(results.contains(" dkim=pass header.d=good.example"), "{results}");
+    assert!(results.contains(" dmarc=pass header.from=good.example"), "{results}");
+    // whoever checks the copy again, under a name of another host's, finds the signature broken; without the tag it holds
+    for (sent, result) in [(copy.clone(), MethodResult::Fail), (copy.replace("[EXTERNAL] ", ""), MethodResult::Pass)] {
+        let again = Site::judging(OPEN, zone(&signer));
+        let reply = send(&again, HONEST, "mail.good.example", "a@good.example", crlf(sent.as_bytes()));
+        assert_eq!(again.record(reply.is("250")).facts.dkim[0].result, result, "{sent}");
+    }
+}
