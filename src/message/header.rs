@@ -9,6 +9,7 @@ use std::ops::Range;
 pub const MAX_HEADER: usize = 256 * 1024;
 /// How many fields a header may have.
 pub const MAX_FIELDS: usize = 1000;
+const CRLF: &[u8] = b"\r\n";
 
 /// What is wrong with a header as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -97,45 +98,42 @@ impl<'a> FieldRef<'a> {
 impl Header {
     /// Reads the lines before the blank line. Never fails: see [`Header::defects`].
     pub fn parse(raw: Vec<u8>) -> Header {
-        let mut header = Header { raw, entries: Vec::new(), defects: Vec::new() };
-        let mut start = 0;
-        let mut fields = 0;
-        while start < header.raw.len() {
-            let end = line_end(&header.raw, start);
-            let line = header.raw.get(start..end).unwrap_or_default();
+        let (mut entries, mut defects) = (Vec::<Entry>::new(), Vec::new());
+        let (mut start, mut fields) = (0, 0);
+        for end in line_ends(&raw) {
+            let line = raw.get(start..end).unwrap_or_default();
             let continues = matches!(line.first(), Some(b' ' | b'\t'));
-            let colon = if continues { None } else { field_colon(line).map(|(c, n)| (start + c, start + n)) };
-            if continues && let Some(last) = header.entries.last_mut() {
+            if continues && let Some(last) = entries.last_mut() {
                 last.whole.end = end;
-            } else {
-                if start == 0 && colon.is_none() {
-                    header.defects.push(HeaderDefect::NoHeader);
-                }
-                if colon.is_none() {
-                    header.defects.push(HeaderDefect::NotAField);
-                } else {
-                    fields += 1;
-                }
-                if colon.is_some_and(|(colon, name_end)| colon != name_end) {
-                    header.defects.push(HeaderDefect::SpaceBeforeColon);
-                }
-                if fields > MAX_FIELDS || header.entries.len() > 2 * MAX_FIELDS {
-                    header.defects.push(HeaderDefect::TooLarge);
-                    break;
-                }
-                header.entries.push(Entry { whole: start..end, colon });
+                start = end;
+                continue;
             }
+            let colon = if continues { None } else { field_colon(line).map(|(c, n)| (start + c, start + n)) };
+            if start == 0 && colon.is_none() {
+                defects.push(HeaderDefect::NoHeader);
+            }
+            match colon {
+                Some((colon, name_end)) if colon != name_end => defects.push(HeaderDefect::SpaceBeforeColon),
+                Some(_) => {}
+                None => defects.push(HeaderDefect::NotAField),
+            }
+            fields += usize::from(colon.is_some());
+            if fields > MAX_FIELDS || entries.len() > 2 * MAX_FIELDS {
+                defects.push(HeaderDefect::TooLarge);
+                break;
+            }
+            entries.push(Entry { whole: start..end, colon });
             start = end;
         }
-        if header.raw.len() > MAX_HEADER {
-            header.defects.push(HeaderDefect::TooLarge);
+        if raw.len() > MAX_HEADER {
+            defects.push(HeaderDefect::TooLarge);
         }
         if fields == 0 {
-            header.defects.push(HeaderDefect::NoHeader);
+            defects.push(HeaderDefect::NoHeader);
         }
-        header.defects.sort_unstable();
-        header.defects.dedup();
-        header
+        defects.sort_unstable();
+        defects.dedup();
+        Header { raw, entries, defects }
     }
 
     /// The octets as they came, with the line end of the last field, without the blank line.
@@ -205,10 +203,10 @@ impl Header {
     }
 }
 
-/// The offset after the line that begins at `start`.
-fn line_end(raw: &[u8], start: usize) -> usize {
-    let rest = raw.get(start..).unwrap_or_default();
-    memchr::memchr(b'\n', rest).map_or(raw.len(), |end| start + end + 1)
+/// The offsets after each line.
+fn line_ends(raw: &[u8]) -> impl Iterator<Item = usize> {
+    let rest = (raw.last().is_some_and(|last| *last != b'\n')).then_some(raw.len());
+    memchr::memchr_iter(b'\n', raw).map(|line_feed| line_feed + 1).chain(rest)
 }
 
 /// The offset of a line's colon and the end of the field name before it: `name *WSP ":"` (RFC 5322 §2.2, §4.5).
@@ -254,20 +252,28 @@ impl HeaderSplitter {
                 break;
             }
             let within = rest.get(..room).unwrap_or(rest);
-            let line = memchr::memchr(b'\n', within);
-            let taken = line.map_or(within.len(), |end| end + 1);
-            let (now, later) = rest.split_at_checked(taken).unwrap_or((rest, &[]));
+            let blank_line = self.end_of_blank_line(within);
+            let (now, later) = rest.split_at_checked(blank_line.unwrap_or(within.len())).unwrap_or((rest, &[]));
+            if let Some(line_feed) = memchr::memrchr(b'\n', now) {
+                self.line_start = self.raw.len() + line_feed + 1;
+            }
             self.raw.extend_from_slice(now);
             rest = later;
-            if line.is_some() {
-                if self.raw.get(self.line_start..) == Some(b"\r\n") {
-                    self.raw.truncate(self.line_start);
-                    self.state = Split::Ended { blank_line: true };
-                }
-                self.line_start = self.raw.len();
+            if blank_line.is_some() {
+                self.raw.truncate(self.raw.len().saturating_sub(CRLF.len()));
+                self.state = Split::Ended { blank_line: true };
             }
         }
         (self.state != Split::Reading).then_some(rest)
+    }
+
+    /// The offset behind the first blank line in what comes next, which may have begun in what has come before.
+    fn end_of_blank_line(&self, next: &[u8]) -> Option<usize> {
+        let begun = self.raw.get(self.line_start..).unwrap_or_default();
+        match CRLF.strip_prefix(begun) {
+            Some(missing) if next.starts_with(missing) => Some(missing.len()),
+            _ => memchr::memmem::find(next, b"\n\r\n").map(|line_feed| line_feed + 1 + CRLF.len()),
+        }
     }
 
     /// The header, and whether a blank line ended it; the end of the message ends it too. A header that was cut at its bound has
