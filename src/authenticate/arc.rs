@@ -12,8 +12,8 @@ use super::header::after_comments;
 use super::heavy::{self, FEW, LARGE_HEADER};
 use super::key::Keys;
 use super::results::Flaw;
-use super::signature::{Kind, Signature, algorithm, read, without_signature};
-use super::tag_list::{TagList, base64};
+use super::signature::{Kind, Signature, algorithm, is_from_the_future, read, without_signature};
+use super::tag_list::TagList;
 use crate::facts::{Arc, ArcResult, MethodResult};
 use crate::message::header::Header;
 
@@ -35,6 +35,7 @@ pub(super) struct Seal {
     octets: Vec<u8>,
     domain: String,
     selector: String,
+    timestamp: Option<u64>,
 }
 
 /// What the ARC fields of a header say.
@@ -144,14 +145,15 @@ fn read_seal(value: &[u8], index: usize) -> Option<Seal> {
     if tags.get("cv")? != expected || tags.get("h").is_some() {
         return None;
     }
-    tags.seconds("t").ok()?;
+    let timestamp = tags.seconds("t").ok()?;
     let text = |name| tags.text(name).filter(|text| !text.is_empty()).map(str::to_owned);
     let algorithm = algorithm(&tags).ok().filter(|algorithm| *algorithm != Algorithm::RsaSha1)?;
     Some(Seal {
         algorithm,
-        octets: base64(&tags.compact("b")?)?,
+        octets: tags.base64("b")?,
         domain: text("d")?.to_lowercase(),
         selector: text("s")?,
+        timestamp,
     })
 }
 
@@ -184,6 +186,10 @@ async fn validate(
     now: u64,
 ) -> Result<(), Flaw> {
     message.check_time(now)?;
+    // RFC 8617 §4.1.3 has t= of RFC 6376 §3.5, which lets us ignore what is dated ahead.
+    if seals.iter().any(|seal| is_from_the_future(seal.timestamp, now)) {
+        return Err(Flaw::Future);
+    }
     signed.check_length(message)?;
     if !signed.has_body_of(message) {
         return Err(Flaw::Body);

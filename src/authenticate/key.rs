@@ -16,7 +16,7 @@ use mail_auth::dkim::Canonicalization;
 
 use super::resolver::{Answer, DnsName, Resolver};
 use super::results::Flaw;
-use super::tag_list::{TagList, base64};
+use super::tag_list::TagList;
 pub(super) use known::KnownKeys;
 
 /// The shortest RSA key that proves anything (RFC 8301 §3.2).
@@ -186,11 +186,11 @@ fn read(record: &[u8]) -> Result<Key, Flaw> {
     if tags.get("v").is_some_and(|version| version != b"DKIM1" || !tags.is_first("v")) {
         return Err(Flaw::BadKey);
     }
-    let public_key = tags.compact("p").ok_or(Flaw::BadKey)?;
-    if public_key.is_empty() {
+    if tags.get("p").is_some_and(<[u8]>::is_empty) {
         return Err(Flaw::Revoked);
     }
-    let octets = base64(&public_key).ok_or(Flaw::BadKey)?;
+    let octets = tags.base64("p").ok_or(Flaw::BadKey)?;
+    let public_key = tags.compact("p").ok_or(Flaw::BadKey)?;
     if tags.elements("h").is_some_and(|hashes| !hashes.iter().any(|hash| hash == "sha256")) {
         return Err(Flaw::KeyHash);
     }

@@ -6,7 +6,7 @@ use mail_auth::common::crypto::Algorithm;
 use mail_auth::dkim::Canonicalization;
 
 use super::results::Flaw;
-use super::tag_list::{TagList, TagListError, base64};
+use super::tag_list::{TagList, TagListError};
 use crate::message::header::{FieldRef, Header};
 
 /// Names in h= beyond which a signature isn't verified: real ones have about twenty.
@@ -77,7 +77,7 @@ fn read_tags(tags: &TagList<'_>, kind: Kind) -> Result<Signature, Flaw> {
     }
     let algorithm = algorithm(tags)?;
     let (header_canonicalization, body_canonicalization) = canonicalizations(tags)?;
-    let value = |name| tags.compact(name).and_then(|text| base64(&text)).ok_or(Flaw::Tags);
+    let value = |name| tags.base64(name).ok_or(Flaw::Tags);
     let text = |name| tags.text(name).filter(|text| !text.is_empty()).map(str::to_owned).ok_or(Flaw::Tags);
     // Before anything is allocated for them.
     if tags.get("h").ok_or(Flaw::Tags)?.iter().filter(|octet| **octet == b':').count() >= MAX_NAMES {
@@ -134,10 +134,7 @@ impl Signature {
         if self.expires.is_some_and(|expires| now > expires) {
             return Err(Flaw::Expired);
         }
-        if self.timestamp.is_some_and(|timestamp| timestamp > now.saturating_add(CLOCK_SKEW)) {
-            return Err(Flaw::Future);
-        }
-        Ok(())
+        if is_from_the_future(self.timestamp, now) { Err(Flaw::Future) } else { Ok(()) }
     }
 
     /// The fields that h= names, bottom up for names that stand there repeatedly (RFC 6376 §5.4.2), then `own`, the signature's
@@ -175,6 +172,11 @@ pub(super) fn without_signature(field: FieldRef<'_>) -> (Vec<u8>, Vec<u8>) {
 
 fn without(value: &[u8], place: &Range<usize>) -> Vec<u8> {
     [value.get(..place.start).unwrap_or_default(), value.get(place.end..).unwrap_or_default()].concat()
+}
+
+/// Whether t= lies ahead by more than clocks differ.
+pub(super) fn is_from_the_future(timestamp: Option<u64>, now: u64) -> bool {
+    timestamp.is_some_and(|timestamp| timestamp > now.saturating_add(CLOCK_SKEW))
 }
 
 /// Whether `domain` is `parent` or below it.

@@ -4,6 +4,9 @@ use std::ops::Range;
 
 /// More tags than this in one list are not read; RFCs define about twenty.
 const MAX_TAGS: usize = 64;
+/// Octets of a value in base64, white space included, beyond which it is not read: RSA of 8192 bits has 1,416 characters for a key and
+/// fewer for a signature, and people fold them as they like.
+const MAX_BASE64: usize = 8 * 1024;
 
 /// Why a text is no tag list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,16 +44,17 @@ impl<'a> TagList<'a> {
 
     fn read(text: &'a [u8], may_be_empty: bool) -> Result<TagList<'a>, TagListError> {
         let mut tags: Vec<Tag<'a>> = Vec::new();
-        let mut start = 0;
-        let last = text.split(|octet| *octet == b';').count() - 1;
-        for (index, spec) in text.split(|octet| *octet == b';').enumerate() {
-            let spec_start = start;
-            start += spec.len() + 1;
+        let mut next = Some(0);
+        while let Some(start) = next {
+            let rest = text.get(start..).unwrap_or_default();
+            let semicolon = memchr::memchr(b';', rest);
+            let spec = rest.get(..semicolon.unwrap_or(rest.len())).unwrap_or_default();
+            next = semicolon.map(|length| start + length + 1);
             // A list of nothing lacks whatever is required of it.
-            if spec.iter().all(|octet| is_white(*octet)) && (index == last || (may_be_empty && index > 0)) {
+            if spec.iter().all(|octet| is_white(*octet)) && (next.is_none() || (may_be_empty && start > 0)) {
                 continue;
             }
-            let equals = spec.iter().position(|octet| *octet == b'=').ok_or(TagListError::Syntax)?;
+            let equals = memchr::memchr(b'=', spec).ok_or(TagListError::Syntax)?;
             let (name, value) = spec.split_at_checked(equals).ok_or(TagListError::Syntax)?;
             let (name, value) = (trim(name), value.get(1..).unwrap_or_default());
             // Without an early end, so that the compiler makes vector instructions of it.
@@ -62,7 +66,7 @@ impl<'a> TagList<'a> {
             if tags.iter().any(|tag| tag.mark == mark && tag.name == name) {
                 return Err(TagListError::Duplicate);
             }
-            tags.push(Tag { name, mark, value: trim(value), span: spec_start + equals + 1..spec_start + spec.len() });
+            tags.push(Tag { name, mark, value: trim(value), span: start + equals + 1..start + spec.len() });
         }
         Ok(TagList(tags))
     }
@@ -85,6 +89,12 @@ impl<'a> TagList<'a> {
     /// A tag's value without any white space, as base64 and lists of names allow it in between.
     pub(super) fn compact(&self, name: &str) -> Option<Vec<u8>> {
         self.get(name).map(|value| value.iter().copied().filter(|octet| !is_white(*octet)).collect())
+    }
+
+    /// What a value in base64 decodes to; `None` where it is missing, too long to be read, or no base64.
+    pub(super) fn base64(&self, name: &str) -> Option<Vec<u8>> {
+        self.get(name).filter(|value| value.len() <= MAX_BASE64)?;
+        base64(&self.compact(name)?)
     }
 
     /// The elements of a colon-separated value, lower-case, without the white space around them.
@@ -127,7 +137,7 @@ pub(super) fn domain_of(text: &[u8]) -> String {
 }
 
 /// Octets that base64 decodes to; `None` where it is empty or no base64 (RFC 4648 §4).
-pub(super) fn base64(compact: &[u8]) -> Option<Vec<u8>> {
+fn base64(compact: &[u8]) -> Option<Vec<u8>> {
     let unpadded = compact.strip_suffix(b"==").or_else(|| compact.strip_suffix(b"=")).unwrap_or(compact);
     let digits = unpadded.iter().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/'));
     if unpadded.is_empty() || !digits || unpadded.len() % 4 == 1 {

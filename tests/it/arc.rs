@@ -7,6 +7,10 @@ use super::header::crlf;
 use super::support::corpora;
 use super::support::dns::{Fault, RecordType, Zone, authenticator, block_on};
 
+/// SHA-256 of the body `a  b`, as it stands and in relaxed form.
+const SIMPLE: &str = "NeYyW+KlRp4CJBrhyxcIAojeP40u2Xhm6sH9zTwYSF4=";
+const RELAXED: &str = "SuEZjyiTjUp1XHpGpmLw9XKayjy3FMrk431guExO6cw=";
+
 fn validate(zone: Zone, message: &[u8]) -> ArcResult {
     block_on(async {
         let (_server, authenticator) = authenticator(zone).await;
@@ -65,6 +69,50 @@ fn trouble_with_a_key_is_temperror_and_only_that() {
     let other_body = crlf(format!("{set}From: a@x.example\n\nother\n").as_bytes());
     let zone = Zone::new().failing("s._domainkey.x.example", RecordType::TXT, Fault::ServFail);
     assert_eq!(validate(zone, &other_body), ArcResult::Fail, "the body alone tells");
+}
+
+/// t= is that of RFC 6376 §3.5 (RFC 8617 §4.1.2, §4.1.3): what is dated ahead by more than clocks differ is not believed.
+#[test]
+fn a_set_from_the_future_is_not_believed() {
+    let result = |of_message: u64, of_seal: u64| {
+        let set = format!(
+            "ARC-Authentication-Results: i=1; x.example; none\n\
+             ARC-Message-Signature: i=1; a=rsa-sha256; c=relaxed/relaxed; d=x.example; s=s; h=from; t={of_message};\n \
+             bh=g3zLYH4xKxcPrHOD18z9YfpQcnk/GaJedfustWU5uGs=; b=AAAA\n\
+             ARC-Seal: i=1; cv=none; a=rsa-sha256; d=x.example; s=s; t={of_seal}; b=AAAA\n"
+        );
+        let message = crlf(format!("{set}From: a@x.example\n\ntest\n").as_bytes());
+        validate(Zone::new().failing("s._domainkey.x.example", RecordType::TXT, Fault::ServFail), &message)
+    };
+    // The keys are asked for only where nothing else is amiss.
+    let (soon, late) = (NOW + 3600, NOW + 2 * 24 * 3600);
+    assert_eq!(result(soon, soon), ArcResult::TempError);
+    assert_eq!(result(late, NOW), ArcResult::Fail);
+    assert_eq!(result(NOW, late), ArcResult::Fail);
+}
+
+/// A signature of a message says how it canonicalized only where that is not simple (RFC 8617 §4.1.2, RFC 6376 §3.5): the body's hash
+/// is of the body as it stands.
+#[test]
+fn a_message_signature_that_names_no_canonicalization_is_simple() {
+    let result = |canonicalization: &str, hash: &str| {
+        let set = format!(
+            "ARC-Authentication-Results: i=1; x.example; none\n\
+             ARC-Message-Signature: i=1; a=rsa-sha256;{canonicalization} d=x.example; s=s; h=from; bh={hash}; b=AAAA\n\
+             ARC-Seal: i=1; cv=none; a=rsa-sha256; d=x.example; s=s; b=AAAA\n"
+        );
+        let message = crlf(format!("{set}From: a@x.example\n\na  b\n").as_bytes());
+        validate(Zone::new().failing("s._domainkey.x.example", RecordType::TXT, Fault::ServFail), &message)
+    };
+    for (canonicalization, of_simple, of_relaxed) in [
+        ("", ArcResult::TempError, ArcResult::Fail),
+        (" c=simple/simple;", ArcResult::TempError, ArcResult::Fail),
+        (" c=relaxed;", ArcResult::TempError, ArcResult::Fail),
+        (" c=relaxed/relaxed;", ArcResult::Fail, ArcResult::TempError),
+    ] {
+        assert_eq!(result(canonicalization, SIMPLE), of_simple, "{canonicalization}");
+        assert_eq!(result(canonicalization, RELAXED), of_relaxed, "{canonicalization}");
+    }
 }
 
 /// What stands before the authserv-id may have comments in it (RFC 8617 §4.2.1); the instance comes first and is a number alone.

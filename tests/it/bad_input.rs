@@ -90,6 +90,29 @@ fn twenty_thousand_names_in_h_are_not_read_and_another_signature_still_holds() {
     });
 }
 
+/// What is longer than any signature is not read and its key not asked for; folding, however much of it, is no part of a signature.
+#[test]
+fn a_signature_that_is_longer_than_any_is_not_read() {
+    let signer = Signer::new_ed25519("hostile.example", "s1").unwrap();
+    let genuine = signer.sign(MESSAGE.as_bytes(), NOW).unwrap();
+    let (before, octets) = genuine.trim_end().rsplit_once("b=").unwrap();
+    let folded: String = octets.chars().filter(|c| !c.is_whitespace()).map(|c| format!("{c}\r\n\t")).collect();
+    for (value, result, verified) in [
+        (folded, "pass", 1),
+        (format!("{octets}{}", "\r\n ".repeat(2000)), "pass", 1),
+        (format!("{octets}{}=", "\r\n ".repeat(3000)), "permerror", 0),
+        ("QUJD".repeat(60_000), "permerror", 0),
+    ] {
+        let message = signed(format!("{before}b={value}\r\n{MESSAGE}").as_bytes(), 64 * 1024);
+        block_on(async {
+            let (server, authenticator) = quick(zone().txt(&signer.key_name(), &signer.key_record())).await;
+            let found = authenticator.dkim(&message, NOW).await;
+            assert_eq!((found[0].result.as_str(), message.verifications()), (result, verified), "{}", value.len());
+            assert_eq!(server.queries(), verified, "{}", value.len());
+        });
+    }
+}
+
 /// Signatures over a large header are verified elsewhere: the thread goes on with others in the meantime, and the words are the same.
 #[test]
 fn large_headers_do_not_hold_the_thread() {
@@ -171,6 +194,29 @@ fn spf_that_includes_itself_ends() {
     let (word, queries) = spf(zone().txt("hostile.example", "v=spf1 redirect=hostile.example"));
     assert_eq!(word, "permerror");
     assert!(queries <= 11, "{queries}");
+}
+
+/// More than anybody publishes is not read; what is read lets others have their turn, though all of it is in the cache.
+#[test]
+fn large_spf_records_do_not_hold_the_thread() {
+    let record = |octets: usize| format!("v=spf1 {}ip4:192.0.2.1 -all", "ip4:198.51.100.0/24 ".repeat(octets / 20));
+    assert_eq!(spf(zone().txt("hostile.example", &record(15 * 1024))).0, "pass");
+    assert_eq!(spf(zone().txt("hostile.example", &record(17 * 1024))).0, "permerror");
+    assert_eq!(spf(zone().txt("hostile.example", &record(60 * 1024))).0, "permerror");
+    let includes = (0..9).fold(String::new(), |all, at| format!("{all}include:n{at}.hostile.example "));
+    let zone = (0..9).fold(zone().txt("hostile.example", &format!("v=spf1 {includes}-all")), |zone, at| {
+        let record = record(6000).replace("ip4:192.0.2.1 ", "");
+        zone.txt(&format!("n{at}.hostile.example"), &record)
+    });
+    block_on(async {
+        let (server, authenticator) = quick(zone).await;
+        let check = || authenticator.check_host([192, 0, 2, 1].into(), "hostile.example", "x", "hostile.example");
+        assert_eq!(check().await.result, MethodResult::Fail);
+        let before = server.queries();
+        let (found, turns) = turns_during(check()).await;
+        assert_eq!((found.result, server.queries()), (MethodResult::Fail, before));
+        assert!(turns >= 5, "{turns} turns");
+    });
 }
 
 #[test]

@@ -18,6 +18,8 @@ const LOOK_UPS: u32 = 10;
 const VOID_LOOK_UPS: u32 = 2;
 /// Exchangers of one `mx`, names of one `ptr` (RFC 7208 §4.6.4).
 const NAMES: usize = 10;
+/// Octets of records that are read in one go; then others have their turn.
+const IN_ONE_GO: usize = 8 * 1024;
 
 /// One evaluation; the limits hold for all of it, includes and redirects too.
 pub(super) struct Check<'a> {
@@ -28,6 +30,8 @@ pub(super) struct Check<'a> {
     helo: &'a str,
     look_ups: u32,
     void_look_ups: u32,
+    /// Octets of records since others had their turn.
+    read: usize,
     /// The client's PTR names that have its address, once they were asked for.
     validated: Option<Vec<DnsName>>,
 }
@@ -44,7 +48,7 @@ impl<'a> Check<'a> {
     /// An evaluation for this client and sender.
     pub fn new(resolver: &'a Resolver, ip: IpAddr, local: &'a str, sender_domain: &'a str, helo: &'a str) -> Check<'a> {
         let ip = ip.to_canonical();
-        Check { resolver, ip, local, sender_domain, helo, look_ups: 0, void_look_ups: 0, validated: None }
+        Check { resolver, ip, local, sender_domain, helo, look_ups: 0, void_look_ups: 0, read: 0, validated: None }
     }
 
     /// The result for `domain`, which must be a name of several labels (RFC 7208 §4.3).
@@ -65,7 +69,10 @@ impl<'a> Check<'a> {
             let record = match select(&records) {
                 Selected::Missing => return Ok(MethodResult::None),
                 Selected::Several => return Err(PERM_ERROR),
-                Selected::One(record) => Record::parse(record).map_err(|_| PERM_ERROR)?,
+                Selected::One(record) => {
+                    self.make_way(record.len()).await;
+                    Record::parse(record).map_err(|_| PERM_ERROR)?
+                }
             };
             for Directive { result, mechanism } in &record.directives {
                 if self.matches(mechanism, name, domain).await? {
@@ -212,6 +219,15 @@ impl<'a> Check<'a> {
         match self.expand(target, domain).await {
             Target::Name(name, _) => Some(name),
             Target::Malformed | Target::NeverMatches => None,
+        }
+    }
+
+    /// Lets others have their turn before so many octets more are read than one goes on with: all records may be in the cache.
+    async fn make_way(&mut self, octets: usize) {
+        self.read += octets;
+        if self.read > IN_ONE_GO {
+            self.read = octets;
+            tokio::task::yield_now().await;
         }
     }
 
