@@ -11,6 +11,8 @@ use crate::message::header::Header;
 
 /// Names of one part that are told.
 const MAX_NAMES: usize = 16;
+/// Fields of one name that are read.
+const MAX_FIELDS: usize = 4;
 /// Fields that some programs take a name from where no other has one.
 const OTHER_FIELDS: &[&str] = &["content-name", "x-sun-data-name"];
 /// Fields that say something else, and that some programs take a name from all the same (RFC 2045 §8, RFC 2557 §4).
@@ -49,11 +51,13 @@ impl Names {
         {
             fields.iter().for_each(|field| names.take(field, parameter));
         }
-        for field in OTHER_FIELDS.iter().flat_map(|name| header.named(name).take(2)) {
+        let has_more = |name: &&str| header.named(name).nth(MAX_FIELDS).is_some();
+        names.is_cut |= OTHER_FIELDS.iter().chain(TEXTS).any(has_more);
+        for field in OTHER_FIELDS.iter().flat_map(|name| header.named(name).take(MAX_FIELDS)) {
             names.add(&super::part::text_of(field));
         }
         if names.list.is_empty() {
-            for field in TEXTS.iter().flat_map(|name| header.named(name).take(2)) {
+            for field in TEXTS.iter().flat_map(|name| header.named(name).take(MAX_FIELDS)) {
                 names.hint(&super::part::text_of(field));
             }
         }

@@ -276,6 +276,8 @@ fn hostile_fields_cost_no_more_than_their_octets() {
         let mime = read(&crlf(file(&format!("Content-Disposition: attachment{field}")).as_bytes()));
         assert!(mime.attachments.len() <= 16, "{field}: {}", told(&mime));
     }
+    let fields = (0..9).map(|n| format!("Content-Name: {n}.txt\n")).collect::<String>() + "Content-Name: a.exe";
+    assert!(read(&crlf(file(&fields).as_bytes())).truncated);
     let dashes = format!("Content-Type: multipart/mixed\r\n\r\n{}", "-".repeat(1_000_000));
     assert_eq!(read(dashes.as_bytes()).parts, 1);
     let begins = format!("\r\n{}", "begin \r\nbegin 64x a.exe\r\n".repeat(50_000));
