@@ -50,7 +50,7 @@ fn conditions_mean_what_they_say() {
         ("helo + '/' + from.domain == 'Mail.Example.NET/example.org'", true),
         ("spf.helo.result == spf.mail_from.result", true),
         ("helo > 'A' && helo < 'Z'", true),
-        ("message.bytes == 0 && 1 / 0 == 1", false),
+        ("message.bytes == 0 && 1 / rate('client', '10m') == 1", false),
         ("true // whatever && false", true),
         ("client.ip in lists.networks", true),
         ("block_lists['zen.example'].listed", true),
