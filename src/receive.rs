@@ -22,7 +22,6 @@ mod reading;
 mod remember;
 mod transaction;
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -37,7 +36,7 @@ use crate::authenticate::{AuthenticateError, Authenticator};
 use crate::facts::record::Record;
 use crate::facts::table::FactSet;
 use crate::facts::word::Action;
-use crate::facts::{Facts, Greylist, Message, Stage, Tls};
+use crate::facts::{Facts, Message, Stage, Tls};
 use crate::message::author::{Author, read_author, read_reply_to};
 use crate::message::content::Content;
 use crate::message::header::Header;
@@ -165,11 +164,6 @@ impl Inquiry {
     /// A rehearsal takes place at this moment: the time of day is what clocks show in its zone, and signatures are judged by it.
     pub fn at(&mut self, moment: Zoned) {
         self.moment = Some(moment);
-    }
-
-    /// A rehearsal, which looks nothing up that is remembered, finds this.
-    pub fn remembering(&mut self, greylist: Greylist, rates: BTreeMap<String, u64>) {
-        (self.session.greylist, self.session.rates) = (greylist, rates);
     }
 
     /// The session is under TLS now: what the client said before is forgotten (RFC 3207 §4.2).

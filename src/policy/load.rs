@@ -1,5 +1,8 @@
 //! From the file as written to a policy that can judge: every rule, list and test is checked, every problem told.
 
+mod lists;
+mod tests;
+
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,19 +11,19 @@ use crate::facts::rate::Rate;
 use crate::facts::record::PolicyRecord;
 use crate::facts::table::FactSet;
 use crate::facts::word::{RuleAction, Stage};
-use crate::problem::{Problem, Problems, Source, nearest};
+use crate::problem::{Problem, Problems, Source};
 
 use super::changes::{self, MOST_FIELDS};
-use super::condition::{Condition, Known, Lists, Literals, MAX_HEADERS, Named, Runner};
-use super::draft::{self, DraftEntries, DraftExpect, DraftList, DraftRule, DraftTest};
-use super::given::given;
+use super::condition::{Condition, Known, Literals, MAX_HEADERS, Named, Runner};
+use super::draft::{self, DraftRule};
 use super::keys::{Reader, Spot};
-use super::lists::{List, MAX_ENTRIES};
 use super::reach;
 use super::settling::Settling;
 use super::template::{Template, Use};
 use super::zones::Zones;
-use super::{Expect, Policy, Rule, Test};
+use super::{Policy, Rule, Test};
+
+pub(super) use lists::ENTRIES;
 
 /// The largest policy file, in bytes.
 const MAX_FILE: usize = 1 << 20;
@@ -30,11 +33,6 @@ const MAX_RULES: usize = 500;
 /// The most rates of one policy: each is looked up, and counted, on every message.
 const MAX_RATES: usize = 32;
 
-/// How an entry of a list is mended.
-pub(super) const ENTRIES: &str =
-    "an entry is a domain, .domain with its subdomains, an address, an IP address or a network";
-/// Lines of a list's file that are told one by one.
-const MOST_OF_A_FILE: usize = 10;
 /// The greatest score of one rule, either way: sums stay far from where numbers lose precision.
 const MAX_SCORE: f64 = 1000.0;
 
@@ -52,12 +50,12 @@ pub(super) fn parse(
     let mut reader = Reader { source: &source, problems: &mut problems };
     let draft = draft::read(&mut reader);
     let mut literals = Literals::default();
-    let lists = lists(&mut reader, draft.lists, read);
+    let lists = lists::read(&mut reader, draft.lists, read);
     let rules = rules(&mut reader, draft.rules, Known { lists: &lists, zones }, &mut literals);
     let tests = draft
         .tests
         .into_iter()
-        .filter_map(|test| self::test(&mut reader, test, &rules, Known { lists: &lists, zones }));
+        .filter_map(|test| tests::read(&mut reader, test, &rules, Known { lists: &lists, zones }));
     let tests: Vec<Test> = tests.collect();
     check_fields(&mut reader, &rules);
     let mut reads = FactSet::default();
@@ -131,99 +129,6 @@ fn headers(reader: &mut Reader<'_>, rules: &Rules) -> Vec<String> {
 fn sha256(text: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn lists(
-    reader: &mut Reader<'_>,
-    drafts: Vec<DraftList>,
-    read: &mut dyn FnMut(&str) -> Result<String, String>,
-) -> Lists {
-    let mut lists = Lists::new();
-    for draft in drafts {
-        let name = draft.name.value;
-        let key = format!("lists.{name}");
-        let identifier = name.starts_with(|c: char| c.is_ascii_lowercase())
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-            && name.len() <= 64;
-        if !identifier {
-            let mend = "name it with small letters, digits and _";
-            reader.problem(draft.name.span, key.clone(), "conditions can't spell this list's name", mend);
-        }
-        let mut list = match draft.entries {
-            DraftEntries::Inline(entries) => inline_list(reader, &key, entries),
-            DraftEntries::File(file) => file_list(reader, &key, file, read),
-            DraftEntries::Nowhere => List::default(),
-        };
-        list.shrink();
-        lists.insert(name, Arc::new(list));
-    }
-    lists
-}
-
-fn inline_list(reader: &mut Reader<'_>, key: &str, entries: Vec<Spot<String>>) -> List {
-    let mut list = List::default();
-    for entry in entries {
-        if let Err(cause) = list.add(&entry.value) {
-            reader.problem(entry.span, key, cause, ENTRIES);
-        }
-    }
-    list
-}
-
-/// A list's file: an entry a line, `#` starts a comment.
-fn file_list(
-    reader: &mut Reader<'_>,
-    key: &str,
-    file: Spot<String>,
-    read: &mut dyn FnMut(&str) -> Result<String, String>,
-) -> List {
-    let mut list = List::of_a_file();
-    let text = match read(&file.value) {
-        Ok(text) => text,
-        Err(cause) => {
-            reader.problem(
-                file.span,
-                key,
-                format!("\"{}\" cannot be read: {cause}", file.value),
-                "its path is relative to the policy",
-            );
-            return list;
-        }
-    };
-    let source = Arc::new(Source { name: file.value, text });
-    let (mut start, mut wrong, mut last) = (0, 0, 0..0);
-    for (index, line) in source.text.split_inclusive('\n').enumerate() {
-        let entry = line.split('#').next().unwrap_or_default();
-        let span = start..start + entry.trim_end().len();
-        start += line.len();
-        if entry.trim().is_empty() {
-            continue;
-        }
-        if index >= MAX_ENTRIES {
-            reader.problems.push(Problem::at(
-                &source,
-                span,
-                key,
-                format!("a list has at most {MAX_ENTRIES} lines"),
-                "",
-            ));
-            break;
-        }
-        if let Err(cause) = list.add(entry) {
-            wrong += 1;
-            last = span.clone();
-            if wrong <= MOST_OF_A_FILE {
-                reader.problems.push(Problem::at(&source, span, key, cause, ENTRIES));
-            }
-        }
-    }
-    if wrong > MOST_OF_A_FILE {
-        // a file that is no list at all has a problem a line
-        let more = wrong - MOST_OF_A_FILE;
-        let cause = format!("{more} more lines are no entries, this is the last of them");
-        reader.problems.push(Problem::at(&source, last, key, cause, ENTRIES));
-    }
-    list
 }
 
 /// The rules by name; `None` stands for one that has problems.
@@ -406,53 +311,4 @@ pub(super) fn take<T>(
             None
         }
     }
-}
-
-fn test(reader: &mut Reader<'_>, draft: DraftTest, rules: &Rules, known: Known<'_>) -> Option<Test> {
-    let missing = [("name", "name = \"what it holds\""), ("expect", "expect = { action = \"accept\" }")];
-    require(reader, &draft.key, &draft.span, &draft.has, &missing);
-    let at = draft.at.map_or(Stage::Data, |at| at.value);
-    let given = given(reader, &draft.key, at, draft.given, known);
-    let expect = draft.expect.map(|expect| self::expect(reader, &draft.key, expect, rules));
-    Some(Test { name: draft.name?.value, at, given, expect: expect?, span: draft.span })
-}
-
-fn expect(reader: &mut Reader<'_>, key: &str, draft: DraftExpect, rules: &Rules) -> Expect {
-    let key = format!("{key}.expect");
-    if draft.is_empty {
-        reader.problem(
-            draft.span,
-            key.clone(),
-            "the test expects nothing",
-            "write { action = \"reject\", rule = \"NAME\" }",
-        );
-    }
-    let named = draft
-        .rule
-        .iter()
-        .filter(|rule| !rule.value.is_empty())
-        .chain([&draft.observed, &draft.changed, &draft.excepted].into_iter().flatten().flatten());
-    for name in named {
-        if rules.iter().any(|(known, _)| *known == name.value) {
-            continue;
-        }
-        let mend = match nearest(&name.value, rules.iter().map(|(known, _)| known.as_str())) {
-            Some(near) => format!("did you mean \"{near}\"?"),
-            None => "name one of this file's rules".to_owned(),
-        };
-        reader.problem(name.span.clone(), key.clone(), format!("there is no rule \"{}\"", name.value), mend);
-    }
-    Expect {
-        action: draft.action.map(|action| action.value),
-        rule: draft.rule.map(|rule| rule.value),
-        score: draft.score.map(|score| score.value),
-        observed: draft.observed.map(values),
-        changed: draft.changed.map(values),
-        excepted: draft.excepted.map(values),
-        reply: draft.reply.map(|reply| reply.value),
-    }
-}
-
-fn values(spots: Vec<Spot<String>>) -> Vec<String> {
-    spots.into_iter().map(|spot| spot.value).collect()
 }

@@ -4,6 +4,7 @@
 //! trouble of our own refused stays refused. A fact that a record lacks makes a condition that hangs on it unknown; where taking it for
 //! true and for false would lead to different decisions, the record's decision can't be told.
 
+mod fate;
 mod most;
 mod report;
 
@@ -18,8 +19,9 @@ use crate::facts::word::{Action, Outcome, Stage};
 use super::decide;
 use super::{Judgement, Policy, Rule};
 
+pub use fate::{Change, Fate};
 pub use most::{Most, Named};
-pub use report::{Change, Fate, MOST_REFS, MOST_ROWS, Report, Row, RuleCounts};
+pub use report::{MOST_REFS, MOST_ROWS, Report, Row, RuleCounts};
 
 /// How often one recipient is judged at most, with what is not known taken for this and for that.
 const MOST_RUNS: usize = 32;

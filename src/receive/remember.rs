@@ -1,5 +1,7 @@
 //! What is remembered between messages: recalled into facts before a stage decides, noted after. Only what policies ask for.
 
+use std::collections::BTreeMap;
+
 use crate::facts::rate::{Counted, Rate};
 use crate::facts::table::{self, FactSet};
 use crate::facts::word::Action;
@@ -25,6 +27,11 @@ pub(super) fn with_what_recalling_needs(mut needs: FactSet) -> FactSet {
 }
 
 impl Inquiry {
+    /// A rehearsal, which looks nothing up that is remembered, finds this.
+    pub fn remembering(&mut self, greylist: Greylist, rates: BTreeMap<String, u64>) {
+        (self.session.greylist, self.session.rates) = (greylist, rates);
+    }
+
     /// The first recipient is named: its transaction is counted once, whatever is answered. Rates say what was before it.
     pub(super) async fn count_transaction(&mut self) {
         let (Some(state), Some(transaction)) = (&self.receiver.state, &mut self.transaction) else { return };

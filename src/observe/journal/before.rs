@@ -78,7 +78,7 @@ impl Earlier {
     }
 
     /// The tries that were put off since a message like it was last taken, oldest first, each with the recipient that waited.
-    pub fn put_off<'b>(&self, found: &'b mut Vec<Brief>) -> Vec<(&'b Brief, &'b Recipient)> {
+    pub fn put_off<'b>(&self, found: &'b mut [Brief]) -> Vec<(&'b Brief, &'b Recipient)> {
         found.sort_by(|one, other| (&one.time, &one.reference).cmp(&(&other.time, &other.reference)));
         let mut tries = Vec::new();
         for brief in found.iter() {

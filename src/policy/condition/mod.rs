@@ -10,6 +10,7 @@ mod function;
 mod header;
 mod kind;
 mod literals;
+mod operators;
 mod outline;
 mod plan;
 mod predicate;
