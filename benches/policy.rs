@@ -12,6 +12,10 @@ use gatepost::facts::{Dkim, DmarcPolicy, DmarcResult, Facts, IprevResult, Method
 use gatepost::policy::{Judgement, List, Policy, shipped};
 use gatepost::problem::Source;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Conditions of all kinds, as people write them; none holds for the message, so that every rule is looked at.
 const CONDITIONS: &[&str] = &[
     "dmarc.result == 'fail' && dmarc.policy == 'reject' && !dkim.exists(d, d.result == 'pass')",

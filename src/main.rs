@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use gatepost::cli::journal::JournalCommands;
 use gatepost::cli::{self, Arguments, ConfigCommands, PolicyCommands, Subcommands};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 // not `#[tokio::main]`: no thread may exist before privileges are dropped
 fn main() -> ExitCode {
     let arguments = match Arguments::of_process() {

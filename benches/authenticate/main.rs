@@ -22,6 +22,10 @@ use gatepost::message::header::Header;
 use gatepost::smtp::address::{Domain, Host, Mailbox, ReversePath};
 use tokio::runtime::Runtime;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const NOW: u64 = 1_800_000_000;
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const HELO: &str = "mail.sender.example";
