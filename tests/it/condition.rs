@@ -84,13 +84,12 @@ fn any_value(ty: Type) -> BoxedStrategy<Value<'static>> {
     let words = |words: &'static [&'static str]| proptest::sample::select(words).prop_map(Value::text);
     match ty {
         Type::Bool => any::<bool>().prop_map(Value::Bool).boxed(),
-        Type::Int => any::<i64>().prop_map(Value::Int).boxed(),
+        // mostly such as conditions name, so that both sides of a comparison come up
+        Type::Int => prop_oneof![3 => 0..8i64, 1 => any::<i64>()].prop_map(Value::Int).boxed(),
         Type::Double => (-10.0..10.0f64).prop_map(Value::Double).boxed(),
-        Type::String => {
-            prop_oneof!["[ -~]{0,20}", ".{0,20}", "[a-c]", Just(String::new()), Just("x.a.example".to_owned())]
-                .prop_map(|text| Value::String(text.into()))
-                .boxed()
-        }
+        Type::String => prop_oneof![1 => "[ -~]{0,20}", 1 => ".{0,20}", 5 => "[ab]{0,3}", 1 => "(x\\.)?a\\.example"]
+            .prop_map(|text| Value::String(text.into()))
+            .boxed(),
         Type::Address => any::<std::net::IpAddr>().prop_map(|ip| Value::String(ip.to_string().into())).boxed(),
         Type::Word(set) => words(set).boxed(),
         Type::StringList => proptest::collection::vec(any_value(Type::String), 0..4).prop_map(Value::List).boxed(),
@@ -136,7 +135,7 @@ fn fact_of(wanted: fn(Type) -> bool) -> BoxedStrategy<String> {
 }
 
 fn any_text() -> BoxedStrategy<String> {
-    let literal = "[a-z@. ]{0,6}".prop_map(|text| format!("'{text}'"));
+    let literal = prop_oneof!["[a-z@. ]{0,6}", "[ab]{0,2}"].prop_map(|text| format!("'{text}'"));
     let fact = fact_of(|ty| matches!(ty, Type::String | Type::Address));
     let sum = (fact.clone(), literal.clone()).prop_map(|(a, b)| format!("({a} + {b})"));
     prop_oneof![literal, fact, sum].boxed()
@@ -228,6 +227,21 @@ impl FactSource for Lacking<'_> {
     }
 }
 
+/// Tests of few facts, so that it is often the last octet or the equal number that decides.
+fn any_plain_test() -> impl Strategy<Value = String> {
+    let order = || proptest::sample::select(vec!["==", "!=", "<", "<=", ">", ">="]);
+    let text = || "[ab]{0,2}";
+    prop_oneof![
+        (order(), 2..7i64).prop_map(|(order, n)| format!("message.bytes {order} {n}")),
+        (order(), 2..7i64).prop_map(|(order, n)| format!("{n} {order} message.bytes")),
+        (order(), 1..4i64).prop_map(|(order, n)| format!("size(from.addresses) {order} {n}")),
+        (proptest::sample::select(vec!["contains", "startsWith", "endsWith"]), text())
+            .prop_map(|(function, text)| format!("helo.{function}('{text}')")),
+        (text(), text()).prop_map(|(a, b)| format!("helo in ['{a}', '{b}']")),
+        (proptest::sample::select(vec!["==", "!="]), text()).prop_map(|(order, text)| format!("helo {order} '{text}'")),
+    ]
+}
+
 /// Facts that a record can lack.
 fn any_lack() -> impl Strategy<Value = BTreeSet<&'static str>> {
     let names: Vec<&'static str> = table::names().collect();
@@ -241,7 +255,8 @@ proptest! {
     /// Most of a condition is run without CEL; held against `true`, all of it is run by CEL.
     #[test]
     fn a_condition_comes_to_what_cel_says_of_it(
-        condition in any_condition(), facts in any_given(), lacking in any_lack(), division in any::<bool>()
+        condition in prop_oneof![any_condition(), any_plain_test()], facts in any_given(), lacking in any_lack(),
+        division in any::<bool>()
     ) {
         // which fails, and is decided by the other side or by nothing
         let condition = if division { format!("({condition}) || 1 / message.bytes == 7") } else { condition };
