@@ -132,7 +132,8 @@ pub struct Inquiry {
     panicked: bool,
     /// When a rehearsal takes place; `None`: now.
     moment: Option<Zoned>,
-    last: Option<Record>,
+    /// The record of the last transaction of a rehearsal. Boxed: in a session there is none.
+    last: Option<Box<Record>>,
 }
 
 impl Inquiry {
@@ -361,7 +362,7 @@ impl Inquiry {
 
     /// The record of the last transaction, where no journal took it: a rehearsal's.
     pub fn last_record(&mut self) -> Option<Record> {
-        self.last.take()
+        self.last.take().map(|record| *record)
     }
 
     /// The policy decides (pure), the decision is carried out, and the outcome makes the reply.

@@ -43,7 +43,14 @@ pub struct Record {
     pub trouble: String,
     /// Microseconds by stage.
     pub timings_us: Timings,
+    /// What the line had no room for, so that it is here no more as the rules saw it: facts by their names, `recipients`, or
+    /// [`ALL_CUT`]. Empty as long as the record is no line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut: Vec<String>,
 }
+
+/// Stands in [`Record::cut`] where no fact is left but the client's address and port.
+pub const ALL_CUT: &str = "facts";
 
 fn is_false(b: &bool) -> bool {
     !*b

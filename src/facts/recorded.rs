@@ -12,6 +12,7 @@ use serde::de::IgnoredAny;
 use super::Greylist;
 use super::hidden::{is_hidden, is_pseudonym};
 use super::rate::Rate;
+use super::record::ALL_CUT;
 use super::record::{ChangesRecord, Recalled};
 use super::table::{self, Fact, FactSet, FactSource, Value};
 use super::word::{Action, IprevResult, Role, Stage};
@@ -105,6 +106,8 @@ pub struct Recorded<'a> {
     pub policy: Cow<'a, str>,
     /// What was decided.
     pub decision: Decided<'a>,
+    /// What the line had no room for, see [`super::record::Record::cut`].
+    cut: Vec<Cow<'a, str>>,
     wanted: &'a Wanted,
     values: Vec<Option<Value<'a>>>,
 }
@@ -237,6 +240,7 @@ impl<'a> Recorded<'a> {
     /// It is torn, or no record of ours.
     pub fn read(line: &'a [u8], wanted: &'a Wanted) -> Result<Recorded<'a>, serde_json::Error> {
         let mut recorded = read::line(line, wanted)?;
+        recorded.forget_cut();
         if !recorded.is_judged() {
             recorded.forget_unfinished();
         }
@@ -275,6 +279,29 @@ impl<'a> Recorded<'a> {
     fn slot(&self, name: &str) -> Option<&Value<'a>> {
         let slot = *self.wanted.slots.get(table::index(name)?)?;
         self.values.get(slot?)?.as_ref()
+    }
+
+    /// What was cut is another thing than what the rules saw, so it is not known.
+    fn forget_cut(&mut self) {
+        if self.cut.is_empty() {
+            return;
+        }
+        let is_cut = |fact: &Fact| {
+            let kept = matches!(fact.name, "client.ip" | "client.port" | "client.trusted");
+            self.cut.iter().any(|cut| cut == fact.name || (cut == ALL_CUT && !kept))
+        };
+        for (fact, slot) in table::TABLE.iter().zip(&self.wanted.slots) {
+            if let Some(value) = slot.and_then(|slot| self.values.get_mut(slot))
+                && is_cut(fact)
+            {
+                *value = None;
+            }
+        }
+    }
+
+    /// Whether the addresses of its recipients are whole.
+    pub fn has_whole_recipients(&self) -> bool {
+        !self.cut.iter().any(|cut| cut == "recipients")
     }
 
     /// A transaction that ended early did not wait for look-ups that its rules did not name: what they would have found is not known,

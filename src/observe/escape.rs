@@ -18,11 +18,11 @@ pub fn shown(text: &str, limit: usize) -> String {
     out
 }
 
-/// Cuts a text in place to `limit` characters, the last of which is then a `…`.
-pub fn cut(text: &mut String, limit: usize) {
+/// Cuts a text in place to `limit` characters, the last of which is then a `…`; says whether it had to.
+pub fn cut(text: &mut String, limit: usize) -> bool {
     // Octets are never fewer than characters, so that the common case costs one comparison.
     if text.len() <= limit || text.chars().count() <= limit {
-        return;
+        return false;
     }
     let keep = limit.saturating_sub(1);
     let end = text.char_indices().nth(keep).map_or(text.len(), |(at, _)| at);
@@ -30,6 +30,7 @@ pub fn cut(text: &mut String, limit: usize) {
     if limit > 0 {
         text.push(CUT);
     }
+    true
 }
 
 /// A writer that escapes what passes through it and stops at a number of characters.

@@ -286,6 +286,7 @@ impl FactSource for Facts<'_, '_> {
         match fact.name {
             "rcpt.count" if self.at_data => self.taken_in_all().map(Value::Int),
             "rcpt.count" => Some(Value::Int(self.taken_before)),
+            "rcpt.address" | "rcpt.local" | "rcpt.domain" if !self.record.has_whole_recipients() => None,
             name if name.starts_with("rcpt.") => self.tried.find(fact),
             // before there is a message each recipient has its own
             name if name.starts_with("greylist.") && !self.at_data => self.tried.find(fact),

@@ -143,6 +143,7 @@ pub(super) fn record(transaction: &Transaction, end: &End) -> Record {
             decide: micros(end.decide),
             deliver: micros(end.deliver),
         },
+        cut: Vec::new(),
     }
 }
 

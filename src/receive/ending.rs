@@ -265,7 +265,7 @@ impl Inquiry {
         }
         let Some(journal) = &self.receiver.journal else {
             account::log(&record);
-            self.last = Some(record);
+            self.last = Some(Box::new(record));
             return;
         };
         // the log is kept by others, and may say no more than the journal

@@ -154,6 +154,7 @@ fn seen() -> Seen {
             delivery: vec![copy],
             trouble: String::new(),
             timings_us: Timings::default(),
+            cut: Vec::new(),
         },
     }
 }

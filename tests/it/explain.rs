@@ -98,6 +98,7 @@ fn honest() -> Record {
         }],
         trouble: String::new(),
         timings_us: Timings { total: 12_345, evidence: 9_876, decide: 42, deliver: 1_200_000 },
+        cut: Vec::new(),
     }
 }
 

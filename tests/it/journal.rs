@@ -64,6 +64,7 @@ pub fn record(time: &str, random: u32) -> Record {
         delivery: vec![],
         trouble: String::new(),
         timings_us: Timings { total: 10, evidence: 5, decide: 1, deliver: 0 },
+        cut: Vec::new(),
     }
 }
 
@@ -82,6 +83,14 @@ fn write(directory: &TempDir, records: impl IntoIterator<Item = Record>) {
 fn lines(directory: &Path, day: &str) -> Vec<String> {
     let text = fs::read_to_string(directory.join(format!("{day}.jsonl"))).unwrap();
     text.lines().map(str::to_owned).collect()
+}
+
+/// The line that the journal makes of a record.
+pub fn line_of(record: Record) -> String {
+    let directory = TempDir::new().unwrap();
+    let day = record.time[..10].to_owned();
+    write(&directory, [record]);
+    lines(directory.path(), &day).remove(0)
 }
 
 fn wait_until(what: &str, condition: impl Fn() -> bool) {

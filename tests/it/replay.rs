@@ -2,6 +2,7 @@
 
 mod command;
 mod copies;
+mod cut;
 mod journal;
 mod progress;
 mod recipients;

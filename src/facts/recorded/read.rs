@@ -65,6 +65,7 @@ impl<'de> Visitor<'de> for Whole<'de> {
         let mut decision: Option<Decided<'de>> = None;
         let mut recipients = Vec::new();
         let mut greylist_of_message = false;
+        let mut cut: Vec<Text<'de>> = Vec::new();
         let (mut recipients_more, mut recipients_taken) = (0, 0);
         let mut values = Values::new();
         values.resize_with(self.wanted.length, || None);
@@ -76,6 +77,7 @@ impl<'de> Visitor<'de> for Whole<'de> {
                 "stage" => stage = Some(map.next_value()?),
                 "recipients" => recipients = map.next_value()?,
                 "greylist_of_message" => greylist_of_message = map.next_value()?,
+                "cut" => cut = map.next_value()?,
                 "recipients_more" => recipients_more = map.next_value()?,
                 "rcpt" => AtData { count: recipients_taken } = map.next_value()?,
                 "policy" => PolicyFile { file: policy } = map.next_value()?,
@@ -97,6 +99,7 @@ impl<'de> Visitor<'de> for Whole<'de> {
             recipients_taken,
             policy,
             decision,
+            cut: cut.into_iter().map(|Text(fact)| fact).collect(),
             wanted: self.wanted,
             values,
         })

@@ -2,9 +2,12 @@
 //!
 //! Producers cut what clients send; here it is bound once more, so that no fault elsewhere can fill the disk with one message.
 
+use std::collections::BTreeSet;
+use std::mem;
+
 use crate::facts::record::{
-    ChangesRecord, DecisionRecord, DeliveryRecord, PolicyRecord, Recalled, Recipient, RecipientDecision, Record,
-    RuleRecord,
+    ALL_CUT, ChangesRecord, DecisionRecord, DeliveryRecord, PolicyRecord, Recalled, Recipient, RecipientDecision,
+    Record, RuleRecord,
 };
 use crate::facts::{
     Address, Attachment, BlockList, Client, Dkim, Dmarc, Facts, From, Greylist, HeaderField, HeloCheck, Iprev, Message,
@@ -26,13 +29,16 @@ pub fn line(mut record: Record) -> String {
         // JSON has no word for it, and a line that can't be read back helps nobody.
         record.facts.score = 0.0;
     }
+    let mut cut = BTreeSet::new();
     for &(characters, entries) in STEPS {
-        Bound { characters, entries }.record(&mut record);
+        Bound { characters, entries, has_cut: false, cut: &mut cut }.record(&mut record);
+        record.cut = cut.iter().map(|fact| (*fact).to_owned()).collect();
         if let Some(line) = written(&record) {
             return line;
         }
     }
     record.facts = Facts::new(record.facts.client.ip, record.facts.client.port, record.facts.client.trusted);
+    record.cut = vec![ALL_CUT.to_owned()];
     written(&record).unwrap_or_else(|| "\n".to_owned())
 }
 
@@ -43,24 +49,44 @@ fn written(record: &Record) -> Option<String> {
 }
 
 /// Cuts every string and list of a record. Structs are taken apart by name, so that a new field cannot be forgotten here.
-struct Bound {
+struct Bound<'c> {
     characters: usize,
     entries: usize,
+    /// Something was cut since it was last asked.
+    has_cut: bool,
+    /// Facts that are not here any more as the rules saw them.
+    cut: &'c mut BTreeSet<&'static str>,
 }
 
-impl Bound {
-    fn text(&self, text: &mut String) {
-        cut(text, self.characters);
+impl Bound<'_> {
+    fn text(&mut self, text: &mut String) {
+        self.has_cut |= cut(text, self.characters);
     }
 
-    fn texts(&self, list: &mut Vec<String>) {
+    fn texts(&mut self, list: &mut Vec<String>) {
         self.list(list, |more| format!("{CUT} and {more} more"));
         list.iter_mut().for_each(|text| self.text(text));
     }
 
+    /// What was cut since the last call belongs to this.
+    fn of(&mut self, fact: &'static str) {
+        if mem::take(&mut self.has_cut) {
+            self.cut.insert(fact);
+        }
+    }
+
+    /// Lets entries of a map go, the last first.
+    fn map<T>(&mut self, map: &mut std::collections::BTreeMap<String, T>) {
+        while map.len() > self.entries {
+            self.has_cut = true;
+            map.pop_last();
+        }
+    }
+
     /// Cuts a list; where there is room for one, a last entry says how many are gone.
-    fn list<T>(&self, list: &mut Vec<T>, mark: impl FnOnce(usize) -> T) {
+    fn list<T>(&mut self, list: &mut Vec<T>, mark: impl FnOnce(usize) -> T) {
         if list.len() > self.entries {
+            self.has_cut = true;
             let keep = self.entries.saturating_sub(1);
             let more = list.len() - keep;
             list.truncate(keep);
@@ -70,7 +96,7 @@ impl Bound {
         }
     }
 
-    fn record(&self, record: &mut Record) {
+    fn record(&mut self, record: &mut Record) {
         let Record {
             v: _,
             reference,
@@ -86,17 +112,23 @@ impl Bound {
             delivery,
             trouble,
             timings_us: _,
+            cut: _,
         } = record;
         self.texts(read);
         [reference, time, file, sha256, rule, reply, why, trouble].into_iter().for_each(|text| self.text(text));
+        self.has_cut = false;
         self.facts(facts);
+        self.has_cut = false;
         self.changes(changes);
         if recipients.len() > self.entries {
             *recipients_more += (recipients.len() - self.entries) as u64;
             recipients.truncate(self.entries);
         }
         for Recipient { address, mailboxes, reply, domain, role: _, decision, changes, recalled } in recipients {
-            [address, reply, domain].into_iter().for_each(|text| self.text(text));
+            self.text(reply);
+            self.has_cut = false;
+            [address, domain].into_iter().for_each(|text| self.text(text));
+            self.of("recipients");
             self.texts(mailboxes);
             if let Some(RecipientDecision { action: _, rule, instead_of: _ }) = decision {
                 self.text(rule);
@@ -134,7 +166,7 @@ impl Bound {
         }
     }
 
-    fn facts(&self, facts: &mut Facts) {
+    fn facts(&mut self, facts: &mut Facts) {
         let Facts {
             client: Client { ip: _, port: _, name, trusted: _ },
             clock: _,
@@ -164,34 +196,49 @@ impl Bound {
             rates,
             score: _,
         } = facts;
-        for text in [name, helo, address, domain, rcpt_address, rcpt_domain, message_id, from_domain, reply_to] {
+        for (fact, text) in [
+            ("client.name", name),
+            ("helo", helo),
+            ("mail_from.address", address),
+            ("mail_from.local", local),
+            ("mail_from.domain", domain),
+            ("rcpt.address", rcpt_address),
+            ("rcpt.local", rcpt_local),
+            ("rcpt.domain", rcpt_domain),
+            ("message.message_id", message_id),
+            ("from.domain", from_domain),
+            ("reply_to.domain", reply_to),
+            ("iprev.name", iprev_name),
+            ("spf.helo.domain", spf_helo),
+            ("spf.mail_from.domain", spf_mail_from),
+            ("dmarc.domain", dmarc_domain),
+        ] {
             self.text(text);
-        }
-        for text in [local, rcpt_local] {
-            self.text(text);
-        }
-        for text in [iprev_name, spf_helo, spf_mail_from, dmarc_domain] {
-            self.text(text);
+            self.of(fact);
         }
         if let Some(Tls { version, cipher }) = tls {
             self.text(version);
+            self.of("tls.version");
             self.text(cipher);
+            self.of("tls.cipher");
         }
         self.texts(addresses);
+        self.of("from.addresses");
         self.texts(defects);
+        self.of("from.defects");
         self.list(dkim, |more| Dkim { reason: format!("{CUT} and {more} more"), ..Dkim::default() });
         for Dkim { result: _, domain, selector, algorithm, reason, secure: _ } in dkim {
             [domain, selector, algorithm, reason].into_iter().for_each(|text| self.text(text));
         }
-        while headers.len() > self.entries {
-            headers.pop_last();
-        }
+        self.of("dkim");
+        self.map(headers);
         for HeaderField { present: _, count: _, value, last } in headers.values_mut() {
             [value, last].into_iter().flatten().for_each(|text| self.text(text));
         }
-        if let Some(Mime { parts: _, depth: _, truncated, defects, attachments }) = mime {
+        self.of("headers");
+        if let Some(Mime { parts: _, depth: _, truncated: _, defects, attachments }) = mime {
             self.texts(defects);
-            *truncated |= attachments.len() > self.entries;
+            self.of("mime.defects");
             self.list(attachments, |more| Attachment {
                 name: format!("{CUT} and {more} more"),
                 ..Attachment::default()
@@ -199,20 +246,25 @@ impl Bound {
             for Attachment { name, extension, media_type, bytes: _, depth: _ } in attachments {
                 [name, extension, media_type].into_iter().for_each(|text| self.text(text));
             }
-        }
-        while block_lists.len() > self.entries {
-            block_lists.pop_last();
+            self.of("mime.attachments");
         }
         // their names come from the policy, which is bounded
-        while rates.len() > self.entries {
-            rates.pop_last();
-        }
+        self.map(rates);
+        self.of("rates");
+        self.map(block_lists);
         for BlockList { listed: _, codes, names, temperror: _ } in block_lists.values_mut() {
             self.texts(codes);
             self.texts(names);
         }
-        for ReverseMx { domain, result: _, mx: _, secure: _ } in [mx_mail_from, mx_from, mx_reply_to, mx_ptr] {
+        self.of("block_lists");
+        for (fact, ReverseMx { domain, result: _, mx: _, secure: _ }) in [
+            ("reverse_mx.mail_from.domain", mx_mail_from),
+            ("reverse_mx.from.domain", mx_from),
+            ("reverse_mx.reply_to.domain", mx_reply_to),
+            ("reverse_mx.ptr.domain", mx_ptr),
+        ] {
             self.text(domain);
+            self.of(fact);
         }
     }
 }

@@ -251,6 +251,7 @@ impl Veil<'_> {
             delivery,
             trouble,
             timings_us: _,
+            cut: _,
         } = record;
         // texts first, while `known` is all that is needed of the rest
         self.reply(reply);

@@ -96,6 +96,7 @@ pub fn record(number: u64, client: &str, author: &str) -> Record {
         }],
         trouble: String::new(),
         timings_us: Timings { total: 90_000, evidence: 20_000, decide: 30, deliver: 900 },
+        cut: Vec::new(),
     }
 }
 
