@@ -7,6 +7,7 @@
 //! no room for another stranger, nobody is asked to come again, for what can't be remembered would defer for ever.
 
 mod aged;
+mod clock;
 mod disk;
 mod greylist;
 mod keeper;
@@ -29,6 +30,7 @@ use crate::facts::{Facts, Greylist};
 
 use greylist::{Sender, is_exempt, origin};
 use keeper::Keeper;
+pub use clock::Clock;
 pub use keeper::octets_at_most;
 pub use local::Local;
 use names::Names;
