@@ -28,9 +28,9 @@ use crate::facts::rate::Rate;
 use crate::facts::word::{GreylistKey, GreylistResult};
 use crate::facts::{Facts, Greylist};
 
+pub use clock::Clock;
 use greylist::{Sender, is_exempt, origin};
 use keeper::Keeper;
-pub use clock::Clock;
 pub use keeper::octets_at_most;
 pub use local::Local;
 use names::Names;
