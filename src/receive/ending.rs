@@ -118,7 +118,8 @@ impl Inquiry {
         let Some(transaction) = self.transaction.take() else { return reply };
         let reply = self.worded(reply, &transaction.reference);
         let policy = policy_of(&transaction);
-        self.account(&transaction, End::refused(by_protocol(Stage::Data, reply.clone()), policy));
+        let end = End::refused(by_protocol(Stage::Data, reply.clone()), policy);
+        self.account(&transaction, with_heard(&transaction, end));
         reply
     }
 
@@ -246,7 +247,7 @@ impl Inquiry {
                     (None, false) => Stage::Rcpt,
                     (None, true) => Stage::Mail,
                 };
-                End::given_up(stage, policy)
+                with_heard(&transaction, End::given_up(stage, policy))
             }
         };
         self.account(&transaction, end);
@@ -282,6 +283,15 @@ fn other_rules(judged: &[Judged<'_>], told: &[RuleRecord]) -> Vec<RuleRecord> {
     let told = judged.iter().position(|one| one.judgement.rules == told);
     let others = judged.iter().enumerate().filter(|(index, _)| Some(*index) != told);
     others.flat_map(|(_, one)| one.judgement.rules.iter().cloned()).collect()
+}
+
+/// What rules did for the recipients that were taken, where no judgement of the message follows: of the first the record tells.
+fn with_heard(transaction: &Transaction, end: End) -> End {
+    let groups = transaction.groups();
+    let mut heard = groups.iter().map(|(standing, _)| &standing.judgement);
+    let Some(first) = heard.next() else { return end };
+    let other_rules = heard.flat_map(|judgement| judgement.rules.iter().cloned()).collect();
+    End { rules: first.rules.clone(), score: first.score, other_rules, ..end }
 }
 
 /// The policy that is named where no recipient's was asked.

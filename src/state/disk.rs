@@ -262,6 +262,12 @@ fn there<T>(table: Result<T, TableError>) -> Result<Option<T>, DiskError> {
     }
 }
 
+/// When the file was last written, in milliseconds since 1970; `None` where there is none.
+pub(super) fn written(directory: &Path) -> Option<u64> {
+    let modified = std::fs::metadata(path(directory)).ok()?.modified().ok()?;
+    modified.duration_since(std::time::UNIX_EPOCH).ok().map(super::millis)
+}
+
 fn octets(counts: &[u32; SLOTS]) -> [u8; COUNTS] {
     let mut octets = [0; COUNTS];
     octets.chunks_exact_mut(4).zip(counts).for_each(|(four, count)| four.copy_from_slice(&count.to_le_bytes()));

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::clock::Clock;
 use super::disk::{self, Disk, DiskError};
 use super::local::{Change, Changes, Local};
 use super::names::Names;
@@ -55,9 +56,10 @@ impl Keeper {
             failing: AtomicBool::new(false),
             errors: AtomicU64::new(0),
         });
+        let clock = Clock::since(disk::written(directory), super::now());
         let disk = keeper.open();
         let of_thread = Arc::clone(&keeper);
-        std::thread::Builder::new().name("state".into()).spawn(move || of_thread.run(disk))?;
+        std::thread::Builder::new().name("state".into()).spawn(move || of_thread.run(disk, clock))?;
         Ok(keeper)
     }
 
@@ -93,13 +95,14 @@ impl Keeper {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, mut disk: Option<Disk>) {
-        let mut tried = Instant::now();
-        let mut expired = Instant::now();
+    fn run(&self, mut disk: Option<Disk>, mut clock: Clock) {
+        let begun = Instant::now();
+        let mut tried = begun;
+        let mut expired = begun;
         loop {
             let closing = self.pause();
             if expired.elapsed() >= EXPIRING {
-                self.local.expire_now(super::now());
+                self.local.expire_if_believed(&mut clock, super::now(), begun.elapsed());
                 expired = Instant::now();
             }
             if disk.is_none() && (closing || tried.elapsed() >= AGAIN) {

@@ -4,10 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::future::ready;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::facts::rate::Rate;
 
 use super::aged::Aged;
+use super::clock::Clock;
 use super::store::{Answer, Entry, Key, Shelf, Store, StoreError};
 use super::window::Window;
 
@@ -213,6 +215,13 @@ impl Local {
     /// All rates together have as many counts as there may be.
     fn is_crowded_with(&self, rates: &HashMap<Rate, Aged<Window>>) -> bool {
         rates.values().map(Aged::len).sum::<usize>() >= self.most.saturating_mul(ALL_RATES)
+    }
+
+    /// Lets go what is past its time, unless the clock that says so has leapt. The process has run for `run`.
+    pub fn expire_if_believed(&self, clock: &mut Clock, now: u64, run: Duration) {
+        if clock.is_believed(now, run) {
+            self.expire_now(now);
+        }
     }
 
     /// Lets go what is past its time.

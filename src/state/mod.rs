@@ -7,6 +7,7 @@
 //! no room for another stranger, nobody is asked to come again, for what can't be remembered would defer for ever.
 
 mod aged;
+mod clock;
 mod disk;
 mod greylist;
 mod keeper;
@@ -27,6 +28,7 @@ use crate::facts::rate::Rate;
 use crate::facts::word::{GreylistKey, GreylistResult};
 use crate::facts::{Facts, Greylist};
 
+pub use clock::Clock;
 use greylist::{Sender, is_exempt, origin};
 use keeper::Keeper;
 pub use keeper::octets_at_most;

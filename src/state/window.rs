@@ -24,9 +24,14 @@ impl Window {
         (u64::from(seconds) * 1000).div_ceil(SLOTS as u64 - 1).max(1)
     }
 
-    /// Counts once at `now`, of a time of so many seconds. A clock that was set back counts into the newest slot.
+    /// Counts once at `now`, of a time of so many seconds. A clock that was set back a little counts into the newest slot; where it was set
+    /// back by more than a slot, all that was counted is taken to be of so much earlier.
     pub(super) fn add(&mut self, seconds: u32, now: u64) {
-        let slot = (now / Self::width(seconds)).max(self.newest);
+        let slot = now / Self::width(seconds);
+        if self.newest > slot.saturating_add(1) {
+            self.set_back_to(slot);
+        }
+        let slot = slot.max(self.newest);
         self.clear_until(slot);
         let index = (slot % SLOTS as u64) as usize;
         if let Some(count) = self.counts.get_mut(index) {
@@ -45,6 +50,13 @@ impl Window {
     /// When all of it is past, in milliseconds since 1970.
     pub(super) fn end(&self, seconds: u32) -> u64 {
         (self.newest.saturating_add(SLOTS as u64)).saturating_mul(Self::width(seconds))
+    }
+
+    /// Makes an earlier `slot` the newest: what was counted keeps its age, so that it goes when its time is over.
+    fn set_back_to(&mut self, slot: u64) {
+        let back = self.newest.saturating_sub(slot) % SLOTS as u64;
+        self.counts.rotate_left(back as usize);
+        self.newest = slot;
     }
 
     /// Makes `slot` the newest.

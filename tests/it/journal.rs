@@ -10,7 +10,7 @@ use gatepost::facts::Facts;
 use gatepost::facts::record::{DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, Record, RuleRecord, Timings};
 use gatepost::facts::word::{Action, Outcome, Stage};
 use gatepost::observe::journal::{
-    Clock, Journal, LINE_OCTETS, QUEUE_LINES, STRING_CHARACTERS, find, normalise, remove_older, search,
+    Clock, Journal, LINE_OCTETS, Leap, QUEUE_LINES, STRING_CHARACTERS, find, normalise, remove_older, search,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -231,8 +231,10 @@ fn a_clock_that_leaps_removes_nothing_for_a_day() {
     for way in ways {
         let mut clock = Clock::since(None);
         for (now, run, believed) in *way {
-            assert_eq!(clock.is_believed(at(now), hours(*run) + Duration::from_secs(1)), *believed, "{way:?}: {now}");
-            assert_eq!(clock.leapt_from(), (!believed).then(|| at("2026-11-22")), "{way:?}: {now}");
+            let run = hours(*run) + Duration::from_secs(1);
+            assert_eq!(clock.is_believed(at(now), run), *believed, "{way:?}: {now}");
+            let before = clock.leap(run).map(|leap| leap.before);
+            assert_eq!(before, (!believed).then(|| at("2026-11-22")), "{way:?}: {now}");
         }
     }
     // a journal that was last written two days ago, or long ago
@@ -243,6 +245,50 @@ fn a_clock_that_leaps_removes_nothing_for_a_day() {
             "{now}"
         );
     }
+}
+
+#[test]
+fn what_was_waited_for_a_leap_is_not_waited_again_by_the_next_start() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    let mut clock = Clock::after(Leap { before: at("2026-11-22"), served: Duration::ZERO });
+    // a start every ten hours
+    for served in [0, 10, 20] {
+        assert!(!clock.is_believed(at("2090-01-01"), Duration::from_secs(1)), "{served}");
+        assert!(!clock.is_believed(at("2090-01-01"), hours(3)), "{served}");
+        let run = hours(10) + Duration::from_secs(1);
+        assert_eq!(clock.is_believed(at("2090-01-01"), run), served == 20, "{served}");
+        if let Some(leap) = clock.leap(run) {
+            assert_eq!(leap, Leap { before: at("2026-11-22"), served: hours(served + 10) });
+            clock = Clock::after(leap);
+        }
+    }
+    // a leap of its own is waited for anew
+    let mut clock = Clock::after(Leap { before: at("2026-11-22"), served: hours(23) });
+    assert!(clock.is_believed(at("2026-11-22"), Duration::from_secs(1)), "it was set back meanwhile");
+    assert!(!clock.is_believed(at("2090-01-01"), hours(1)));
+    assert!(!clock.is_believed(at("2090-01-01"), hours(24)));
+    assert!(clock.is_believed(at("2090-01-02"), hours(25)));
+}
+
+#[test]
+fn a_journal_remembers_how_long_it_has_waited_for_a_leap() {
+    let directory = TempDir::new().unwrap();
+    let (path, leapt) = (directory.path().join("2001-01-01.jsonl"), directory.path().join(".clock-leapt"));
+    fs::write(&path, "{}\n").unwrap();
+    let noted = || fs::read_to_string(&leapt).unwrap();
+    // as older versions wrote it, then as we do
+    for (before, least) in [("2001-01-02T00:00:00Z", 0), ("2001-01-02T00:00:00Z 80000", 80_000)] {
+        fs::write(&leapt, format!("{before}\n")).unwrap();
+        write(&directory, [record("2026-11-22T10:00:00.000Z", 1)]);
+        assert!(path.exists(), "{before}");
+        let now = noted();
+        let (at, served) = now.trim_end().split_once(' ').unwrap();
+        assert_eq!(at, "2001-01-02T00:00:00Z");
+        assert!((least..86_400).contains(&served.parse::<u64>().unwrap()), "{now}");
+    }
+    fs::write(&leapt, "2001-01-02T00:00:00Z 86400\n").unwrap();
+    write(&directory, []);
+    assert!(!path.exists() && !leapt.exists(), "the day is over");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod audit;
 mod erasure;
+mod erasure_words;
 mod odd_files;
 mod pseudonyms;
 mod sessions;

@@ -4,6 +4,7 @@ mod content;
 mod evidence;
 mod facts;
 mod framing;
+mod heard;
 mod invariants;
 mod memory;
 mod outage;

@@ -1,6 +1,7 @@
 //! What is remembered between messages: greylisting and rates, in memory, on disk, over sessions and over the end of a process.
 
 mod disk;
+mod leaps;
 mod memory;
 mod pages;
 mod process;

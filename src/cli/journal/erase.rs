@@ -70,7 +70,10 @@ fn words(erased: &Erased, dry_run: bool) -> String {
     );
     if erased.removed > 0 {
         let were = if dry_run { "would be" } else { "were" };
-        words.push_str(&format!("{} torn or foreign lines that held it {were} removed\n", erased.removed));
+        words.push_str(&format!(
+            "{} lines that held it and could not be written without it (torn, foreign) {were} removed\n",
+            erased.removed
+        ));
     }
     let rest = passed_over(erased.skipped);
     if !rest.is_empty() {

@@ -39,9 +39,9 @@ pub struct Erased {
     pub no_files: u64,
     /// Records that were looked at.
     pub records: u64,
-    /// Records in which the address stood.
+    /// Records in which the address stood, and that are there without it.
     pub changed: u64,
-    /// Torn or foreign lines that held it, and were removed.
+    /// Torn or foreign lines that held it, and were removed; a record too that could not be written without it.
     pub removed: u64,
     /// Other torn or foreign lines, which were left.
     pub skipped: u64,
@@ -262,9 +262,14 @@ fn copy(
             }
             Looked::About(record) => {
                 counts.records += 1;
-                counts.changed += 1;
-                // what can't be written without the address is not kept
-                out.write_all(subject.taken_out_of(&record).unwrap_or_default().as_bytes())?;
+                match subject.taken_out_of(&record) {
+                    Some(without) => {
+                        counts.changed += 1;
+                        out.write_all(without.as_bytes())?;
+                    }
+                    // what can't be written without the address is not kept
+                    None => counts.removed += 1,
+                }
                 continue;
             }
         }

@@ -48,7 +48,7 @@ pub use line::{LINE_OCTETS, STRING_CHARACTERS};
 pub use newest::{Found, Newest};
 pub use query::{Match, MessageId, Party, Query, Who};
 pub use read::{BLOCK, Block, Blocks, files_since, odd_since};
-pub use retention::{Clock, Removed, remove_older};
+pub use retention::{Clock, Leap, Removed, remove_older};
 pub use search::{Search, find, normalise, search};
 pub use subject::{ERASED, Subject};
 

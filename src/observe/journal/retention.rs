@@ -31,12 +31,28 @@ pub struct Clock {
     last: Option<(Timestamp, Duration)>,
     /// How long the process has to have run before it is believed, and what the clock said before it leapt.
     held: Option<(Duration, Timestamp)>,
+    /// How much of the time that nothing is removed earlier processes have waited.
+    served: Duration,
+}
+
+/// A leap that is not over yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leap {
+    /// What the clock said before it.
+    pub before: Timestamp,
+    /// How long nothing was removed since, over all processes.
+    pub served: Duration,
 }
 
 impl Clock {
     /// A clock that is not known yet. `written`: when the journal was last written, by the clock of then.
     pub fn since(written: Option<Timestamp>) -> Clock {
-        Clock { last: written.map(|at| (at, Duration::ZERO)), held: None }
+        Clock { last: written.map(|at| (at, Duration::ZERO)), ..Clock::default() }
+    }
+
+    /// A clock that leapt while an earlier process ran: what that has waited is not waited again.
+    pub fn after(leap: Leap) -> Clock {
+        Clock { served: leap.served, ..Clock::since(Some(leap.before)) }
     }
 
     /// Looks at the clock: it says `now`, and the process has run for `run`. False where nothing may be removed; that is said once in
@@ -47,47 +63,56 @@ impl Clock {
             let allowed = if ran.is_zero() { SILENCE } else { LEAP.saturating_add(run.saturating_sub(ran)) };
             let went = Duration::try_from(now.duration_since(before)).unwrap_or_default();
             if went > allowed {
-                self.held = Some((run.saturating_add(HOLD), self.held.map_or(before, |(_, first)| first)));
+                // only the first look can find the leap that was waited for before
+                let rest = HOLD.saturating_sub(std::mem::take(&mut self.served));
+                self.held = Some((run.saturating_add(rest), self.held.map_or(before, |(_, first)| first)));
                 tracing::warn!(
-                    was = %before, now = %now,
+                    was = %before, now = %now, hours_left = rest.as_secs().div_ceil(3_600),
                     "the clock leapt forward, or the journal was not written for long: none of its old files is removed for a day; if the clock is wrong, set it"
                 );
             }
+            self.served = Duration::ZERO;
         }
         self.held = self.held.filter(|(until, _)| run < *until);
         self.held.is_none()
     }
 
-    /// What it said before it leapt, while it is not believed.
-    pub fn leapt_from(&self) -> Option<Timestamp> {
-        self.held.map(|(_, before)| before)
+    /// The leap for which it is not believed, seen when the process has run for `run`.
+    pub fn leap(&self, run: Duration) -> Option<Leap> {
+        let served = |until: Duration| HOLD.saturating_sub(until.saturating_sub(run));
+        self.held.map(|(until, before)| Leap { before, served: served(until) })
     }
 }
 
-/// Remembers over a restart what the clock said before it leapt; nothing where it is believed. What can't be noted is looked at anew by the
-/// next start.
-pub fn note_leap(directory: &Path, leapt_from: Option<Timestamp>) {
+/// Remembers over a restart that the clock leapt, and how long that was waited for; nothing where it is believed. What can't be noted is
+/// looked at anew by the next start.
+pub fn note_leap(directory: &Path, leap: Option<Leap>) {
     let path = directory.join(LEAPT);
-    match leapt_from {
-        Some(before) if !path.exists() => {
-            let text = format!("{before}\n");
-            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-            let _ = file.and_then(|mut file| file.write_all(text.as_bytes()));
-        }
-        Some(_) => {}
-        None => drop(fs::remove_file(&path)),
-    }
+    let Some(Leap { before, served }) = leap else { return drop(fs::remove_file(&path)) };
+    // half a note would be none
+    let temporary = directory.join(format!("{LEAPT}.tmp"));
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(regular::FLAGS);
+    let text = format!("{before} {}\n", served.as_secs());
+    let written = options.open(&temporary).and_then(|mut file| file.write_all(text.as_bytes()));
+    let _ = written.and_then(|()| fs::rename(&temporary, &path));
 }
 
-/// When the journal was last written by a clock that is believed; `None` where it never was.
-pub fn last_written(directory: &Path) -> Option<Timestamp> {
+/// The clock as the directory knows it: the leap that is noted, or when the journal was last written.
+pub fn clock(directory: &Path) -> Clock {
+    noted(directory).map_or_else(|| Clock::since(last_written(directory)), Clock::after)
+}
+
+/// What was noted of a leap. Older versions note only what the clock said before it.
+fn noted(directory: &Path) -> Option<Leap> {
     let mut noted = String::new();
-    let leapt = regular::required(&directory.join(LEAPT));
-    if leapt.and_then(|file| file.take(100).read_to_string(&mut noted)).is_ok()
-        && let Ok(before) = noted.trim().parse()
-    {
-        return Some(before);
-    }
+    regular::required(&directory.join(LEAPT)).ok()?.take(100).read_to_string(&mut noted).ok()?;
+    let (before, served) = noted.trim().split_once(' ').unwrap_or((noted.trim(), "0"));
+    Some(Leap { before: before.parse().ok()?, served: Duration::from_secs(served.parse().unwrap_or(0)) })
+}
+
+/// When the journal was last written; `None` where it never was.
+fn last_written(directory: &Path) -> Option<Timestamp> {
     let ours = |name: &str| day::of_name(name).is_some() || name.ends_with(".chain");
     let written = fs::read_dir(directory).ok()?.flatten().filter(|entry| entry.file_name().to_str().is_some_and(ours));
     let newest = written.filter_map(|entry| entry.metadata().ok()?.modified().ok()).max()?;

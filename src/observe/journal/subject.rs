@@ -13,7 +13,11 @@ use crate::facts::record::Record;
 use crate::observe::pseudonym::{codes_and_text, is_pseudonym};
 
 /// Fields that hold free text, or that a client fills as it likes: the local-part alone is taken out of them too.
-const FREE: &[&str] = &["reply", "why", "trouble", "headers", "mime", "local", "helo"];
+const FREE: &[&str] = &["reply", "why", "trouble", "local", "helo"];
+/// Fields in which all texts are such.
+const ALL_FREE: &[&str] = &["headers", "mime"];
+/// But those within them that hold words of ours.
+const WORDS: &[&str] = &["defects"];
 
 /// An address that is looked for in lines.
 pub struct Subject {
@@ -48,6 +52,9 @@ impl Subject {
         // as people paste it; what is looked for with a space too many would be found nowhere
         let address = address.trim();
         let address = address.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(address);
+        if address.rsplit_once('@').is_some_and(|(local, _)| local == ERASED) {
+            return Err(format!("{address:?} stands where an address was taken out, and is nobody's"));
+        }
         let is_quoted = address.starts_with('"');
         if !is_quoted && address.contains([' ', '\t', '<', '>', ',', ';']) || address.starts_with("*@") {
             return Err(wrong());
@@ -143,7 +150,10 @@ impl Subject {
                         *reply = format!("{codes}{}", self.without_local(&self.without(text)));
                         continue;
                     }
-                    self.take_out(item, free || FREE.contains(&name.as_str()));
+                    let name = name.as_str();
+                    // an object of the same name has words of closed sets in it: `spf.helo`
+                    let is_free = item.is_string() && FREE.contains(&name) || ALL_FREE.contains(&name);
+                    self.take_out(item, (free || is_free) && !WORDS.contains(&name));
                 }
             }
             _ => {}
@@ -152,6 +162,12 @@ impl Subject {
 
     /// The text with the address taken out; its domain stays.
     fn without(&self, text: &str) -> String {
+        let once = self.without_once(text);
+        // where a name stands on both sides of its domain, one find hides the other
+        if self.is_in(&once) { self.without_once(&once) } else { once }
+    }
+
+    fn without_once(&self, text: &str) -> String {
         replaced(
             &self.whole,
             text,
@@ -217,7 +233,7 @@ fn stands_alone(text: &str, found: std::ops::Range<usize>) -> bool {
     let mut next = behind.chars();
     let (first, second) = (next.next(), next.next());
     // within another address a VERP or SRS part follows a hyphen or an equals sign
-    let own = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '+') || (c == '-' && word.contains('@'));
+    let own = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '+' | '~') || (c == '-' && word.contains('@'));
     let goes_on = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     let longer = first.is_some_and(goes_on) && !(word.contains('=') && first == Some('-'));
     let longer = longer || (first == Some('.') && second.is_some_and(char::is_alphanumeric));

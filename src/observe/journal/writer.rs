@@ -17,6 +17,8 @@ use super::{Entry, Shared, audit, day, erase, lock};
 
 /// How long the writer waits after a failure before it tries again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often it is noted how long a leap of the clock was waited for.
+const NOTING: Duration = Duration::from_secs(60);
 /// How much goes to the file in one write.
 const CHUNK_OCTETS: usize = 1024 * 1024;
 
@@ -41,6 +43,7 @@ pub fn run(shared: &Shared) {
         // Whoever closes the journal expects its lines on disk; if this fails the kernel still has them.
         let _ = file.sync_data();
     }
+    retention.end();
     audit.end(retention.may_remove);
     shared.lock().ended = true;
     shared.ended.notify_all();
@@ -55,6 +58,8 @@ struct Retention<'a> {
     may_remove: bool,
     /// Whether it was said that there are days that have not come yet.
     said: bool,
+    /// How long the process had run when a leap of the clock was last noted.
+    noted: Option<Duration>,
 }
 
 impl<'a> Retention<'a> {
@@ -62,9 +67,10 @@ impl<'a> Retention<'a> {
         // what a crash has left
         erase::clean(&shared.directory);
         let now = Timestamp::now();
-        let clock = Clock::since(retention::last_written(&shared.directory));
+        let clock = retention::clock(&shared.directory);
+        let begun = Instant::now();
         let mut retention =
-            Retention { shared, begun: Instant::now(), clock, day: day::of(now), may_remove: false, said: false };
+            Retention { shared, begun, clock, day: day::of(now), may_remove: false, said: false, noted: None };
         retention.ask(now);
         if retention.may_remove {
             retention.remove(now);
@@ -73,10 +79,23 @@ impl<'a> Retention<'a> {
     }
 
     fn ask(&mut self, now: Timestamp) {
-        let could = self.may_remove;
-        self.may_remove = self.clock.is_believed(now, self.begun.elapsed());
-        if !could || !self.may_remove {
-            retention::note_leap(&self.shared.directory, self.clock.leapt_from());
+        let (could, run) = (self.may_remove, self.begun.elapsed());
+        self.may_remove = self.clock.is_believed(now, run);
+        let is_time = self.noted.is_none_or(|noted| run >= noted + NOTING);
+        if could != self.may_remove || !self.may_remove && is_time {
+            self.note(run);
+        }
+    }
+
+    fn note(&mut self, run: Duration) {
+        retention::note_leap(&self.shared.directory, self.clock.leap(run));
+        self.noted = Some(run);
+    }
+
+    /// What was waited up to now is not waited again by the next process.
+    fn end(&mut self) {
+        if !self.may_remove {
+            self.note(self.begun.elapsed());
         }
     }
 

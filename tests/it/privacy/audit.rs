@@ -122,6 +122,62 @@ fn a_missing_end_is_seen() {
 }
 
 #[test]
+fn what_was_missing_is_seen_for_ever() {
+    type Cut = fn(&Path);
+    // what is done, which line of those that are left says it, and what it says
+    let cut: &[(&str, Cut, usize, (u64, bool))] = &[
+        ("the last two lines", |directory| put(directory, &lines(directory)[..2]), 2, (2, false)),
+        (
+            "half of the last line",
+            |directory| {
+                let text = fs::read_to_string(chain(directory)).unwrap();
+                fs::write(chain(directory), &text[..text.len() - 20]).unwrap();
+            },
+            4,
+            (1, false),
+        ),
+        ("all lines", |directory| fs::write(chain(directory), "").unwrap(), 0, (4, false)),
+        (
+            "the last line is another",
+            |directory| {
+                let mut lines = lines(directory);
+                lines[3] = lines[3].replace("\"d\"", "\"x\"");
+                put(directory, &lines);
+            },
+            4,
+            (0, true),
+        ),
+        (
+            "a line less, and what knew it",
+            |directory| {
+                put(directory, &lines(directory)[..3]);
+                fs::remove_file(directory.join("audit.head")).unwrap();
+            },
+            3,
+            (0, true),
+        ),
+    ];
+    for (what, cut, place, said) in cut {
+        let directory = four();
+        cut(directory.path());
+        assert!(!matches!(verify(directory.path(), None).unwrap(), Verdict::Whole { .. }), "{what}");
+        for file in ["e", "f", "g"] {
+            add(directory.path(), file);
+            let verdict = verify(directory.path(), None).unwrap();
+            let Verdict::Broken { line, .. } = &verdict else { panic!("{what}: {verdict:?}") };
+            assert_eq!(*line as usize, place + 1, "{what}: {verdict:?}");
+        }
+        let all = lines(directory.path());
+        let line: Line = serde_json::from_str(&all[*place]).unwrap();
+        assert_eq!((line.missing, line.unvouched), *said, "{what}");
+        // no number is given twice
+        assert_eq!(line.n, if what.starts_with("a line less") { 4 } else { 5 }, "{what}");
+        let last: Line = serde_json::from_str(&all[place + 2]).unwrap();
+        assert_eq!((last.n, last.missing, last.unvouched), (line.n + 2, 0, false), "{what}");
+    }
+}
+
+#[test]
 fn half_a_line_of_a_crash_is_known_to_the_next() {
     let directory = four();
     OpenOptions::new().append(true).open(chain(directory.path())).unwrap().write_all(b"{\"prev\":\"12").unwrap();

@@ -128,7 +128,7 @@ fn free_text_loses_whatever_looks_like_a_name() {
 }
 
 /// A record with something in every place.
-fn full() -> Record {
+pub fn full() -> Record {
     let mut full = record("2026-11-24T10:00:00.000Z", 1);
     let facts = &mut full.facts;
     facts.client.name = "mail.example.net".into();
@@ -194,7 +194,7 @@ const CLEAR: &[&str] = &[
     "from.defects",
 ];
 
-fn leaves(value: &Value, pointer: &str, out: &mut Vec<String>) {
+pub fn leaves(value: &Value, pointer: &str, out: &mut Vec<String>) {
     match value {
         Value::String(_) => out.push(pointer.to_owned()),
         Value::Array(items) => {

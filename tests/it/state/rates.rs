@@ -82,6 +82,25 @@ fn a_clock_set_back_loses_no_count() {
     assert_eq!(counts(&state, &facts, rate, START), 2);
 }
 
+#[test]
+fn what_was_counted_before_a_clock_was_set_back_ages_from_then_on() {
+    let (state, facts) = (state(10), client("192.0.2.7"));
+    let rates = [rate("client", "1m"), rate("client", "1d")];
+    // of the day and of the minute
+    let at = |now| at_once(state.rates(&facts, &rates, now)).into_values().collect::<Vec<u64>>();
+    for n in 0..3 {
+        at_once(state.count(&facts, &rates, START + 365 * DAY + n * 20_000));
+    }
+    // the clock is right again, and the client comes once more
+    assert_eq!(at(START), [3, 3]);
+    at_once(state.count(&facts, &rates, START));
+    assert_eq!(at(START), [4, 4], "nothing is lost");
+    assert_eq!(at(START + 30_000), [4, 3], "the first is more than a minute ago");
+    assert_eq!(at(START + 70_000), [4, 0], "a twelfth after its time");
+    assert_eq!(at(START + 26 * HOUR + 1), [0, 0]);
+    assert_eq!(counts(&state, &facts, rates[0], START + 80_000), 0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -5,6 +5,7 @@
 //! knows the last one, or by the digest that the log has. What was in force when a decision was made can so be shown a year later: the
 //! decision has the policy's digest, the audit says when it was loaded and from where. No name of a person is in it.
 
+mod head;
 mod verify;
 
 use std::fs::{self, File, OpenOptions};
@@ -23,14 +24,13 @@ use super::search::read_line;
 use super::{day, lock};
 use crate::facts::record::PolicyRecord;
 
+use head::{HEAD, Head};
 pub use verify::{Verdict, verify};
 
 /// How long audit files are kept unless somebody says otherwise: more than a year.
 pub const KEEP: Duration = Duration::from_secs(400 * 86_400);
 /// What stands for the line before the first.
 pub const ANCHOR: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// The file that knows the last line.
-const HEAD: &str = "audit.head";
 /// Octets of the longest line.
 pub const LINE: usize = 64 * 1024;
 /// Octets at the end of a file that are looked through for a line, behind which half ones of crashes stand.
@@ -76,6 +76,16 @@ pub struct Line {
     /// How many half lines stand there, where it is more than one.
     #[serde(default, skip_serializing_if = "is_one_at_most")]
     pub half_lines: u64,
+    /// How many lines that `audit.head` knew before this one were gone when it was written; its number leaves them out.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub missing: u64,
+    /// Whether `audit.head` did not know the line before when this one was written: it was gone or put back, or it knew another line.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unvouched: bool,
+}
+
+fn is_none(number: &u64) -> bool {
+    *number == 0
 }
 
 fn is_one_at_most(number: &u64) -> bool {
@@ -120,13 +130,6 @@ pub struct Entry {
     pub note: Note,
 }
 
-/// The last line, as `audit.head` knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Head {
-    n: u64,
-    sha256: String,
-}
-
 /// A line that is durable.
 #[derive(Debug)]
 pub struct Appended {
@@ -161,10 +164,9 @@ pub fn sha256(octets: &[u8]) -> String {
 fn write(directory: &Path, Entry { at, event, note }: Entry) -> io::Result<Appended> {
     let tail = tail(directory)?;
     let path = directory.join(&tail.file);
-    if let Some((last, digest)) = &tail.last {
-        catch_up(directory, last.n, digest)?;
-    }
-    let (n, prev) = tail.last.map_or((1, ANCHOR.to_owned()), |(line, digest)| (line.n.saturating_add(1), digest));
+    let lack = head::compared(directory, tail.last.as_ref())?;
+    let (before, prev) = tail.last.map_or((0, ANCHOR.to_owned()), |(line, digest)| (line.n, digest));
+    let n = before.saturating_add(lack.missing).saturating_add(1);
     let line = Line {
         prev,
         n,
@@ -175,6 +177,8 @@ fn write(directory: &Path, Entry { at, event, note }: Entry) -> io::Result<Appen
         note,
         after_torn: tail.torn > 0,
         half_lines: tail.torn,
+        missing: lack.missing,
+        unvouched: lack.unvouched,
     };
     let mut text = serde_json::to_string(&line)?;
     if text.len() >= LINE {
@@ -192,28 +196,10 @@ fn write(directory: &Path, Entry { at, event, note }: Entry) -> io::Result<Appen
     file.write_all(&octets)?;
     file.sync_all()?;
     // the line is there: an error now would make the caller write it again
-    let noted = note_head(directory, &Head { n, sha256: digest.clone() });
+    lack.tell(directory);
+    let noted = head::note(directory, &Head { n, sha256: digest.clone() });
     let behind = |error| format!("{HEAD} can't be written and is one line behind: {error}");
     Ok(Appended { sha256: digest, trouble: noted.err().map(behind).into_iter().collect() })
-}
-
-/// Brings `audit.head` up to the last line where a failure has left it behind: it must never lack more than one.
-fn catch_up(directory: &Path, n: u64, digest: &str) -> io::Result<()> {
-    let known = head(directory)?;
-    if known.is_some_and(|head| head.n >= n) {
-        return Ok(());
-    }
-    note_head(directory, &Head { n, sha256: digest.to_owned() })
-}
-
-/// What `audit.head` says; `None` where it is gone or makes no sense.
-fn head(directory: &Path) -> io::Result<Option<Head>> {
-    let mut octets = Vec::new();
-    match regular::open(&directory.join(HEAD))? {
-        Opened::File(file) => file.take(1_000).read_to_end(&mut octets)?,
-        Opened::Gone | Opened::Odd(_) => return Ok(None),
-    };
-    Ok(serde_json::from_slice(&octets).ok())
 }
 
 /// What the next line goes on from.
@@ -309,19 +295,6 @@ fn belongs_to_owner(directory: &Path, path: &Path) -> io::Result<()> {
         chown(path, Some(of_directory.uid()), Some(of_directory.gid()))?;
     }
     Ok(())
-}
-
-fn note_head(directory: &Path, head: &Head) -> io::Result<()> {
-    let temporary = directory.join(".audit.head.tmp");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(regular::FLAGS);
-    let mut file = options.open(&temporary)?;
-    file.write_all(&serde_json::to_vec(head)?)?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    belongs_to_owner(directory, &temporary)?;
-    fs::rename(&temporary, directory.join(HEAD))?;
-    File::open(directory)?.sync_all()
 }
 
 /// The file of a day's month.

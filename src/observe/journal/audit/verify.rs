@@ -8,7 +8,8 @@ use std::path::Path;
 use super::super::lock;
 use super::super::regular::{self, Opened};
 use super::super::search::read_line;
-use super::{ANCHOR, Event, HEAD, Head, Line, files, head, sha256};
+use super::head::{self, HEAD, Head};
+use super::{ANCHOR, Event, Line, files, sha256};
 
 /// What a walk along the chain has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,8 +57,16 @@ pub fn verify(directory: &Path, expected: Option<&str>) -> io::Result<Verdict> {
         Ok(there) => there,
         Err(broken) => return Ok(broken),
     };
-    let mut walk =
-        Walk { lines: 0, first: None, last: None, torn: 0, pending_torn: 0, retired: HashSet::new(), seen: false };
+    let mut walk = Walk {
+        lines: 0,
+        first: None,
+        last: None,
+        torn: 0,
+        pending_torn: 0,
+        retired: HashSet::new(),
+        seen: false,
+        lack: None,
+    };
     let mut at_head = None;
     let expected = expected.map(str::to_ascii_lowercase);
     for (name, file) in &mut files {
@@ -72,6 +81,10 @@ pub fn verify(directory: &Path, expected: Option<&str>) -> io::Result<Verdict> {
                 return Ok(Verdict::Broken { file: name.clone(), line: number, why });
             }
             if let Some((line, digest)) = &walk.last {
+                if walk.lack.is_none() && (line.missing > 0 || line.unvouched) {
+                    let at = At { file: name.clone(), line: number, sha256: digest.clone() };
+                    walk.lack = Some((at, line.missing));
+                }
                 walk.seen |= expected.as_ref() == Some(digest);
                 if head.as_ref().is_some_and(|head| head.n == line.n) {
                     at_head = Some(At { file: name.clone(), line: number, sha256: digest.clone() });
@@ -99,7 +112,7 @@ fn there(directory: &Path) -> io::Result<Result<There, Verdict>> {
             Opened::Odd(problem) => return Ok(Err(Verdict::Broken { file: name, line: 1, why: problem.cause })),
         }
     }
-    Ok(Ok((open, head(directory)?)))
+    Ok(Ok((open, head::read(directory)?)))
 }
 
 /// Where the line stands whose number `audit.head` has.
@@ -119,6 +132,8 @@ struct Walk {
     /// Digests of lines that ended files whose time was over.
     retired: HashSet<String>,
     seen: bool,
+    /// The first line that says that the chain did not end before it as it should have, and how many lines were gone then.
+    lack: Option<(At, u64)>,
 }
 
 impl Walk {
@@ -140,7 +155,7 @@ impl Walk {
                 if line.prev != *digest {
                     return Err("it does not have the digest of the line before it: one of the two was changed, or lines between them are gone".to_owned());
                 }
-                if line.n != before.n.saturating_add(1) {
+                if line.n != before.n.saturating_add(line.missing).saturating_add(1) {
                     return Err(format!("its number is {}, and {} comes before it", line.n, before.n));
                 }
             }
@@ -196,6 +211,15 @@ impl Walk {
                 "no line has the digest that was asked for: lines are missing, or the chain was written anew"
                     .to_owned(),
             );
+        }
+        if let Some((At { file, line, .. }, missing)) = self.lack {
+            let why = match missing {
+                0 => format!(
+                    "when it was written {HEAD} did not know the line before it: that one or {HEAD} was changed"
+                ),
+                _ => format!("when it was written {missing} of the lines before it were gone"),
+            };
+            return Verdict::Broken { file, line, why };
         }
         let times = (first.time, last.time);
         Verdict::Whole { lines, first: first.n, times, head: digest, torn: self.torn }
