@@ -15,6 +15,7 @@ mod evidence;
 mod failing;
 mod incoming;
 mod judge;
+mod limits;
 mod lookups;
 mod memory;
 mod outage;
@@ -24,6 +25,7 @@ mod transaction;
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -59,6 +61,7 @@ pub use carry_out::Carrier;
 use ending::by_protocol;
 use evidence::{start_domain_lists, start_reverse_mx};
 use incoming::{Arrived, Incoming};
+pub use limits::Limits;
 use lookups::{About, Found, Lookups, Panicked};
 pub use memory::{Memory, network};
 pub use reading::read_time_zone;
@@ -99,6 +102,8 @@ pub struct Receiver {
     pub metrics: Arc<Metrics>,
     /// What messages may hold in memory.
     pub memory: Arc<Memory>,
+    /// The bounds of one message.
+    pub limits: Limits,
 }
 
 /// What gathers the evidence, asking the DNS so. Nothing is asked yet.
@@ -122,7 +127,7 @@ pub struct Inquiry {
     /// Bounds what is looked up about the client and its HELO.
     authenticator: Authenticator,
     /// What is known of the client; each transaction begins with a copy.
-    session: Facts,
+    session: Box<Facts>,
     extended: bool,
     client_lookups: Lookups,
     helo_lookups: Lookups,
@@ -150,7 +155,7 @@ impl Inquiry {
         Inquiry {
             receiver,
             authenticator,
-            session: Facts::new(ip, client.port(), trusted),
+            session: Box::new(Facts::new(ip, client.port(), trusted)),
             extended: false,
             client_lookups,
             helo_lookups: Lookups::default(),
@@ -213,7 +218,7 @@ impl Inquiry {
             policies: self.receiver.policies.load_full(),
             reverse_path,
             smtputf8,
-            facts: Facts { mail_from, clock: Some(reading::clock(self.moment.as_ref())), ..self.session.clone() },
+            facts: Facts { mail_from, clock: Some(reading::clock(self.moment.as_ref())), ..(*self.session).clone() },
             authenticator,
             lookups,
             counted: false,
@@ -296,6 +301,34 @@ impl Inquiry {
         }
     }
 
+    /// Awaited before more is read: what came of a large body goes to disk, and look-ups go on meanwhile. Not to be dropped before it
+    /// is ready.
+    pub async fn keep(&mut self) {
+        let most = self.receiver.limits.memory_body;
+        let incoming =
+            self.transaction.as_mut().and_then(|transaction| transaction.incoming.take_if(|one| one.is_to_keep(most)));
+        let Some(mut incoming) = incoming else { return };
+        let receiver = Arc::clone(&self.receiver);
+        {
+            let mut keeping = pin!(incoming.keep(&receiver.carrier));
+            loop {
+                tokio::select! {
+                    () = &mut keeping => break,
+                    () = self.progress(), if self.is_looking() => {}
+                }
+            }
+        }
+        if let Some(transaction) = &mut self.transaction {
+            transaction.incoming = Some(incoming);
+        }
+    }
+
+    /// Whether [`Inquiry::keep`] has anything to do.
+    pub fn is_to_keep(&self) -> bool {
+        let incoming = self.transaction.as_ref().and_then(|transaction| transaction.incoming.as_ref());
+        incoming.is_some_and(|incoming| incoming.is_to_keep(self.receiver.limits.memory_body))
+    }
+
     /// The header is complete: what it tells is looked up while the body still comes in.
     fn header(&mut self, header: &Header) {
         let Some(transaction) = &self.transaction else { return };
@@ -309,7 +342,8 @@ impl Inquiry {
         };
         let Some(mut transaction) = self.transaction.take() else { return };
         let facts = &mut transaction.facts;
-        (facts.message, facts.headers) = (Message { bytes: facts.message.bytes, ..message }, headers);
+        (facts.message, facts.headers) =
+            (Message { bytes: facts.message.bytes, longest_line: facts.message.longest_line, ..message }, headers);
         facts.from.addresses.clone_from(&author.addresses);
         facts.from.domain = author.domain().map(|domain| domain.as_str().to_owned()).unwrap_or_default();
         facts.from.defects = author.defects.iter().map(|defect| (*defect).to_owned()).collect();
@@ -337,7 +371,7 @@ impl Inquiry {
     /// The end of the message: what becomes of it?
     pub async fn message(&mut self, defect: Option<DataDefect>) -> Reply {
         let watch = Watch::start();
-        let Arrived { content, hasher, held: _held } = match self.arrived(defect) {
+        let Arrived { content, hasher, held: _held } = match self.arrived(defect).await {
             Ok(arrived) => arrived,
             Err(refusal) => return self.refuse_message(refusal),
         };

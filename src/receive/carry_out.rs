@@ -71,6 +71,13 @@ pub(super) struct Trouble {
     pub cause: String,
 }
 
+impl From<Reply> for Trouble {
+    /// Where the reply says it all.
+    fn from(reply: Reply) -> Self {
+        Trouble { reply, cause: String::new() }
+    }
+}
+
 impl Trouble {
     fn of_changing(cause: &str, reply: Reply) -> Self {
         Trouble { reply, cause: cause.to_owned() }

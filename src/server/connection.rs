@@ -141,6 +141,9 @@ impl Connection {
                 }
                 Step::NeedInput => {
                     self.flush().await?;
+                    if self.inquiry.is_to_keep() {
+                        Box::pin(self.inquiry.keep()).await;
+                    }
                     match self.wait().await? {
                         Input::More => {}
                         Input::End => return Ok(()),

@@ -43,6 +43,8 @@ pub(super) fn register(
     metrics.register_counter("gatepost_deliver_taken_back_total", &[], delivered(|all| &all.taken_back))?;
     metrics.register_counter("gatepost_deliver_left_behind_total", &[], delivered(|all| &all.left_behind))?;
     metrics.register_counter("gatepost_deliver_panics_total", &[], delivered(|all| &all.panics))?;
+    metrics.register_counter("gatepost_spool_messages_total", &[], delivered(|all| &all.spooled))?;
+    metrics.register_counter("gatepost_spool_bytes_total", &[], delivered(|all| &all.spooled_bytes))?;
     metrics.register_deliver_errors(DeliverErrorKind::Full, delivered(|all| &all.full))?;
     metrics.register_deliver_errors(DeliverErrorKind::Io, delivered(|all| &all.io))?;
     metrics.register_deliver_errors(DeliverErrorKind::Busy, delivered(|all| &all.busy))?;

@@ -29,10 +29,11 @@ use super::bind::{Bound, StartError, machine};
 use super::connection;
 use super::counts;
 use super::dns;
-use super::generation::{Lasting, generation, policies};
-use super::listener::{self, Denied, Permits};
+use super::generation::{self, Lasting, generation, message_limits, policies};
+use super::listener;
 use super::lists;
 use super::memory;
+use super::permits::{Denied, Permits, Places};
 use super::private::PrivateClients;
 use super::running::Running;
 use super::shutdown::Shutdown;
@@ -41,9 +42,8 @@ use super::shutdown::Shutdown;
 const WRITERS: usize = 12;
 /// Octets of messages that wait for a writer.
 const QUEUE: usize = 128 * 1024 * 1024;
-/// Octets of messages in memory, over all sessions: more are answered 452.
-const MEMORY: u64 = 1024 * 1024 * 1024;
-/// Octets of a connection that waits, without what it has read: thousands may be idle. Every test that connects holds it.
+/// Octets of a connection that waits, without what it has read and the facts of its client: thousands may be idle. Every test that
+/// connects holds it.
 const CONNECTION: usize = 4096;
 /// A file in tmp/ that is older was left by a crash.
 const STALE: Duration = Duration::from_secs(36 * 3600);
@@ -78,6 +78,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     let state = State::in_memory(memory::remembering(&config), config.state.entries);
     memory::keep(&state, &config).map_err(machine)?;
     let policies = policies(&config.policies);
+    let (most, of_network) = generation::memory(&config);
     let receiver = Arc::new(Receiver {
         hostname: config.hostname.as_str().to_owned(),
         authserv_id: config.authserv_id.clone(),
@@ -92,7 +93,8 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         journal: Some(Arc::clone(&journal)),
         state: Some(state.clone()),
         metrics: Arc::clone(&metrics),
-        memory: Memory::new(MEMORY, config.limits.message.max(MEMORY / 8)),
+        memory: Memory::new(most, of_network),
+        limits: message_limits(&config),
     });
     counts::register(&metrics, &receiver, &writers, &journal, log.as_ref()).map_err(machine)?;
     counts::register_state(&metrics, &state).map_err(machine)?;
@@ -100,7 +102,8 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     let generation = generation(&config, Arc::clone(&receiver), bound.acceptor);
     let generation = Arc::new(ArcSwap::from_pointee(generation));
     counts::register_block_lists(&metrics, &generation).map_err(machine)?;
-    let lasting = Arc::new(Lasting { receiver, metrics, generation, lists_due: Notify::new() });
+    let permits = Permits::new(Places::of(&config.limits));
+    let lasting = Arc::new(Lasting { receiver, metrics, permits, generation, lists_due: Notify::new() });
 
     let shutdown = Shutdown::default();
     let (smtp, mut tasks) = accept(bound.smtp, &config, &lasting, &shutdown).map_err(machine)?;
@@ -141,17 +144,16 @@ fn accept(
     lasting: &Arc<Lasting>,
     shutdown: &Shutdown,
 ) -> io::Result<Accepting> {
-    let permits = Permits::new(config.limits.connections, config.limits.connections_per_address);
     let private = Arc::new(PrivateClients::of(&config.smtp.listen));
     let (mut addresses, mut tasks) = (Vec::new(), Vec::new());
     for listener in listeners {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         addresses.push(listener.local_addr()?);
-        let (permits, shutdown) = (Arc::clone(&permits), shutdown.clone());
+        let shutdown = shutdown.clone();
         let (lasting, private) = (Arc::clone(lasting), Arc::clone(&private));
         tasks.push(tokio::spawn(listener::accept(listener, move |stream, client| {
             let generation = lasting.generation.load_full();
-            match permits.take(client.ip()) {
+            match lasting.permits.take(client.ip()) {
                 Ok(permit) => {
                     lasting.metrics.connection(ConnectionOutcome::Accepted);
                     private.notice(client.ip(), &generation.receiver);
@@ -175,6 +177,7 @@ fn refuse(stream: TcpStream, denied: Denied, metrics: &Metrics) {
     let (reply, outcome) = match denied {
         Denied::Busy => (reply::busy(), ConnectionOutcome::Busy),
         Denied::Share => (reply::too_many_from_address(), ConnectionOutcome::Share),
+        Denied::Network => (reply::too_many_from_network(), ConnectionOutcome::Network),
     };
     metrics.connection(outcome);
     let mut line = Vec::new();

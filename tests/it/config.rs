@@ -91,7 +91,9 @@ fn every_key_is_read() {
     let limits = &config.limits;
     assert_eq!((limits.command_line, limits.message, limits.recipients), (4096, 25_000_000, 200));
     assert_eq!((limits.errors, limits.commands, limits.transactions), (5, 400, 50));
-    assert_eq!((limits.connections, limits.connections_per_address), (300, 20));
+    assert_eq!((limits.header, limits.header_fields), (65_536, 500));
+    assert_eq!((limits.memory_body, limits.memory), (65_536, 64_000_000));
+    assert_eq!((limits.connections, limits.connections_per_address, limits.connections_per_network), (300, 20, 60));
     assert_eq!((limits.session, limits.idle), (Duration::from_secs(600), Duration::from_secs(300)));
     let session = limits.of_session();
     assert_eq!((session.line, session.message, session.recipients), (4096, 25_000_000, 200));
@@ -254,8 +256,6 @@ fn keys_that_need_a_restart_are_told_and_others_are_not() {
         ("state.directory", "'/elsewhere'"),
         ("state.entries", "5000"),
         ("security.user", "'nobody'"),
-        ("limits.connections", "7"),
-        ("limits.connections_per_address", "7"),
     ];
     let old = parsed(&format!("{TOP}{DOMAIN}"));
     for (key, value) in cases {

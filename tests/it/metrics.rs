@@ -72,6 +72,9 @@ fn full() -> Metrics {
         let name = &format!("gatepost_deliver_{noun}_total");
         metrics.register_counter(name, &[], || 5).unwrap();
     }
+    for noun in ["messages", "bytes"] {
+        metrics.register_counter(&format!("gatepost_spool_{noun}_total"), &[], || 9).unwrap();
+    }
     let directory = tempfile::TempDir::new().unwrap();
     metrics.register_journal(&Journal::open(directory.path(), Duration::ZERO).unwrap()).unwrap();
     metrics

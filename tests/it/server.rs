@@ -4,5 +4,6 @@ mod connections;
 mod ending;
 mod policies;
 mod reload;
+mod spool;
 mod tls;
 mod trouble;

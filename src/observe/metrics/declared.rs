@@ -128,6 +128,8 @@ pub const DECLARED: &[Declaration] = &[
     counter("gatepost_rules_total", &["rule", "outcome"], "What each rule did when it was looked at."),
     counter("gatepost_sessions_total", &["tls"], "SMTP sessions that have ended, by their TLS version."),
     gauge("gatepost_soft_reject", &[], "1 while smtp.soft_reject turns every 5yz into a 4yz."),
+    counter("gatepost_spool_bytes_total", &[], "Octets of large bodies that were written to disk while they came in."),
+    counter("gatepost_spool_messages_total", &[], "Messages whose bodies were written to disk while they came in."),
     histogram(
         "gatepost_stage_seconds",
         &["stage"],
