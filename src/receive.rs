@@ -25,7 +25,6 @@ mod transaction;
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -196,8 +195,18 @@ impl Inquiry {
         }
     }
 
-    /// A transaction begins: what the reverse-path tells is looked up from now on.
+    /// A transaction begins, unless the disk has no room for mail.
     pub fn mail(&mut self, reverse_path: ReversePath, smtputf8: bool) -> Reply {
+        match &self.receiver.carrier {
+            Carrier::Maildirs(writers) if writers.space().is_low() => {
+                self.refused_mail(reverse_path, reply::disk_full())
+            }
+            _ => self.begin(reverse_path, smtputf8),
+        }
+    }
+
+    /// What the reverse-path tells is looked up from now on.
+    fn begin(&mut self, reverse_path: ReversePath, smtputf8: bool) -> Reply {
         self.end_transaction();
         let mail_from = reading::reverse_path(&reverse_path, smtputf8);
         let domain = mail_from.domain.clone();
@@ -299,34 +308,6 @@ impl Inquiry {
             Ok(Some(header)) => self.header(&header),
             Err(_) => self.note(Err(Panicked)),
         }
-    }
-
-    /// Awaited before more is read: what came of a large body goes to disk, and look-ups go on meanwhile. Not to be dropped before it
-    /// is ready.
-    pub async fn keep(&mut self) {
-        let most = self.receiver.limits.memory_body;
-        let incoming =
-            self.transaction.as_mut().and_then(|transaction| transaction.incoming.take_if(|one| one.is_to_keep(most)));
-        let Some(mut incoming) = incoming else { return };
-        let receiver = Arc::clone(&self.receiver);
-        {
-            let mut keeping = pin!(incoming.keep(&receiver.carrier));
-            loop {
-                tokio::select! {
-                    () = &mut keeping => break,
-                    () = self.progress(), if self.is_looking() => {}
-                }
-            }
-        }
-        if let Some(transaction) = &mut self.transaction {
-            transaction.incoming = Some(incoming);
-        }
-    }
-
-    /// Whether [`Inquiry::keep`] has anything to do.
-    pub fn is_to_keep(&self) -> bool {
-        let incoming = self.transaction.as_ref().and_then(|transaction| transaction.incoming.as_ref());
-        incoming.is_some_and(|incoming| incoming.is_to_keep(self.receiver.limits.memory_body))
     }
 
     /// The header is complete: what it tells is looked up while the body still comes in.

@@ -39,6 +39,16 @@ pub struct Limits {
     pub session: Duration,
     /// How long a client may say nothing.
     pub idle: Duration,
+    /// Percent of `connections` from which on the server is under stress.
+    pub stress: u32,
+    /// `idle` under stress; never more than that.
+    pub stress_idle: Duration,
+    /// Octets a second that a message must come with under stress.
+    pub stress_rate: u64,
+    /// Octets that must be free on the Maildir's file system.
+    pub free_disk: u64,
+    /// Inodes that must be free there.
+    pub free_inodes: u64,
 }
 
 impl Limits {
@@ -77,6 +87,11 @@ pub(super) fn read(reader: &mut Reader, top: &Section<'_>) -> Limits {
         connections_per_network: length(number("connections_per_network")),
         session: Duration::from_secs(number("session")),
         idle: Duration::from_secs(number("idle")),
+        stress: small(number("stress")),
+        stress_idle: Duration::from_secs(number("stress_idle")),
+        stress_rate: number("stress_rate"),
+        free_disk: number("free_disk"),
+        free_inodes: number("free_inodes"),
     };
     if limits.idle > limits.session && !limits.session.is_zero() {
         let span = section.raw("idle").or(section.raw("session")).map(|value| value.span());

@@ -21,6 +21,7 @@ mod group_sync;
 mod lines;
 mod place;
 mod root;
+mod space;
 mod spool;
 mod writers;
 
@@ -28,6 +29,7 @@ pub use clean::{Cleaned, clean_tmp};
 pub use counters::Counters;
 pub use disk::{Step, Unwatched, Witness};
 pub use root::{RootProblem, check_host_name, check_root};
+pub use space::Space;
 pub use spool::Spooling;
 pub use writers::{Limits, Writers};
 

@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::commit::Committer;
 use super::counters::{Counters, count};
 use super::disk::{Disk, Unwatched, Witness};
+use super::space::{self, Space};
 use super::spool::{Spooling, Work};
 use super::{DeliverError, Delivery, Stored};
 
@@ -54,10 +55,14 @@ pub struct Writers {
 }
 
 struct Shared {
+    root: PathBuf,
     committer: Committer,
     counters: Arc<Counters>,
     queue: Mutex<Queue>,
     changed: Condvar,
+    /// Told when the queue is closed.
+    closed: Condvar,
+    space: Arc<Space>,
 }
 
 #[derive(Default)]
@@ -89,9 +94,12 @@ impl Writers {
         Writers {
             shared: Arc::new(Shared {
                 committer: Committer::new(root.clone(), Disk::new(witness, &root), counters.clone()),
+                root,
                 counters,
                 queue: Mutex::default(),
                 changed: Condvar::new(),
+                closed: Condvar::new(),
+                space: Arc::default(),
             }),
             grains: Arc::new(Semaphore::new(most_grains)),
             most_grains,
@@ -117,7 +125,15 @@ impl Writers {
                 return Err(error);
             }
         }
-        Ok(())
+        self.shared.space.look(&self.shared.root);
+        let shared = self.shared.clone();
+        let thread = std::thread::Builder::new().name("space".to_owned()).stack_size(STACK_OCTETS);
+        thread.spawn(move || shared.watch_space()).map(drop).inspect_err(|_| self.close())
+    }
+
+    /// The room on the Maildir's file system.
+    pub fn space(&self) -> &Arc<Space> {
+        &self.shared.space
     }
 
     /// Stores all copies of a message durably, or none. Dropping the future gives the delivery up: it is taken back.
@@ -194,6 +210,7 @@ impl Writers {
     fn close(&self) {
         self.shared.lock().closed = true;
         self.shared.changed.notify_all();
+        self.shared.closed.notify_all();
     }
 
     /// What was counted since the start.
@@ -244,6 +261,20 @@ impl Shared {
                 return None;
             }
             queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Looks at the room on the disk now and then, until the queue is closed.
+    fn watch_space(&self) {
+        let mut queue = self.lock();
+        while !queue.closed {
+            let woken = self.closed.wait_timeout(queue, space::EVERY);
+            queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+            if !queue.closed {
+                drop(queue);
+                self.space.look(&self.root);
+                queue = self.lock();
+            }
         }
     }
 

@@ -39,11 +39,20 @@ impl Inquiry {
 
     /// MAIL was refused by a bound of the session: its transaction ends where it would have begun.
     pub fn refused_mail(&mut self, reverse_path: ReversePath, refusal: Reply) -> Reply {
-        self.mail(reverse_path, false);
+        self.refused_beginning(Stage::Mail, reverse_path, refusal)
+    }
+
+    /// There was no place for the connection: the record of a session that never was.
+    pub fn refused_connection(&mut self, refusal: Reply) -> Reply {
+        self.refused_beginning(Stage::Connect, ReversePath::Null, refusal)
+    }
+
+    fn refused_beginning(&mut self, stage: Stage, reverse_path: ReversePath, refusal: Reply) -> Reply {
+        self.begin(reverse_path, false);
         let Some(transaction) = self.transaction.take() else { return refusal };
         let reply = self.worded(refusal, &transaction.reference);
         let policy = policy_of(&transaction);
-        self.account(&transaction, End::refused(by_protocol(Stage::Mail, reply.clone()), policy));
+        self.account(&transaction, End::refused(by_protocol(stage, reply.clone()), policy));
         reply
     }
 

@@ -2,6 +2,7 @@
 //! memory may hold.
 
 use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
 
 use crate::authenticate::body::{BodyHasher, DkimKeys};
@@ -10,6 +11,7 @@ use crate::message::content::{Body, Content};
 use crate::message::header::{Header, HeaderSplitter};
 use crate::smtp::reply;
 
+use super::Inquiry;
 use super::carry_out::{Carrier, Trouble};
 use super::memory::Share;
 
@@ -57,6 +59,36 @@ pub(super) struct Arrived {
 /// Counts a message's octets as long as it lives.
 pub(super) struct Held {
     _share: Share,
+}
+
+impl Inquiry {
+    /// Awaited before more is read: what came of a large body goes to disk, and look-ups go on meanwhile. Not to be dropped before it
+    /// is ready.
+    pub async fn keep(&mut self) {
+        let most = self.receiver.limits.memory_body;
+        let incoming =
+            self.transaction.as_mut().and_then(|transaction| transaction.incoming.take_if(|one| one.is_to_keep(most)));
+        let Some(mut incoming) = incoming else { return };
+        let receiver = Arc::clone(&self.receiver);
+        {
+            let mut keeping = pin!(incoming.keep(&receiver.carrier));
+            loop {
+                tokio::select! {
+                    () = &mut keeping => break,
+                    () = self.progress(), if self.is_looking() => {}
+                }
+            }
+        }
+        if let Some(transaction) = &mut self.transaction {
+            transaction.incoming = Some(incoming);
+        }
+    }
+
+    /// Whether [`Inquiry::keep`] has anything to do.
+    pub fn is_to_keep(&self) -> bool {
+        let incoming = self.transaction.as_ref().and_then(|transaction| transaction.incoming.as_ref());
+        incoming.is_some_and(|incoming| incoming.is_to_keep(self.receiver.limits.memory_body))
+    }
 }
 
 impl Incoming {

@@ -11,8 +11,11 @@ use crate::observe::metrics::Metrics;
 use crate::receive::{Limits, Policies, Receiver};
 use crate::smtp::session::Capabilities;
 
+use super::behaved::Behaved;
 use super::connection::Generation;
+use super::patience::Waits;
 use super::permits::Permits;
+use super::turned_away::TurnedAway;
 
 /// Octets that one message may hold in memory at the most: its header twice, and what of its body is not on disk.
 const LARGEST: u64 = 2_000_000;
@@ -22,6 +25,8 @@ pub(super) struct Lasting {
     pub receiver: Arc<Receiver>,
     pub metrics: Arc<Metrics>,
     pub permits: Arc<Permits>,
+    pub behaved: Behaved,
+    pub turned_away: TurnedAway,
     pub generation: Arc<ArcSwap<Generation>>,
     /// Told when block lists should be probed: after a reload, and once our DNS works again.
     pub lists_due: Notify,
@@ -50,6 +55,7 @@ pub(super) fn generation(config: &Config, receiver: Arc<Receiver>, acceptor: Opt
     let limits = config.limits.of_session();
     let hostname = config.hostname.as_str().to_owned();
     let capabilities = Arc::new(Capabilities { hostname, starttls: acceptor.is_some(), limits });
-    let (idle, session) = (config.limits.idle, config.limits.session);
-    Generation { receiver, capabilities, acceptor, idle, session }
+    let limits = &config.limits;
+    let waits = Waits { idle: limits.idle, stress_idle: limits.stress_idle, stress_rate: limits.stress_rate };
+    Generation { receiver, capabilities, acceptor, waits, session: limits.session }
 }

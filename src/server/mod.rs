@@ -5,6 +5,7 @@
 //! ```
 
 mod audit;
+mod behaved;
 mod bind;
 mod connection;
 mod counts;
@@ -14,6 +15,7 @@ mod list_files;
 mod listener;
 mod lists;
 mod memory;
+mod patience;
 mod permits;
 mod private;
 mod privileges;
@@ -23,12 +25,15 @@ mod shutdown;
 mod signals;
 mod start;
 mod tls;
+mod turned_away;
 mod wire;
 
+pub use behaved::Behaved;
 pub use bind::{Bound, StartError, bind};
 pub use dns::asking;
 pub use generation::policies;
 pub use lists::block_lists;
+pub use patience::{Deadline, Patience, Waits};
 pub use permits::{Denied, Permit, Permits, Places};
 pub use privileges::is_root;
 pub use running::Running;

@@ -10,7 +10,7 @@ use crate::observe::journal::audit::Event;
 use crate::observe::journal::{Journal, Keys};
 use crate::observe::metrics::label::ReloadOutcome;
 use crate::problem::Problems;
-use crate::receive::Receiver;
+use crate::receive::{Carrier, Receiver};
 
 use super::audit;
 use super::bind::{StartError, certificates};
@@ -99,6 +99,9 @@ impl Reload {
         });
         let (most, of_network) = generation::memory(&config);
         was.memory.bound(most, of_network);
+        if let Carrier::Maildirs(writers) = &was.carrier {
+            writers.space().floor(config.limits.free_disk, config.limits.free_inodes);
+        }
         self.lasting.permits.bound(Places::of(&config.limits));
         was.metrics.soft_reject(config.smtp.soft_reject);
         was.policies.store(Arc::new(policies(&config.policies)));

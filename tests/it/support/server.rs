@@ -315,11 +315,16 @@ impl Server {
         panic!("it did not end:\n{}", self.log());
     }
 
-    /// An SMTP dialogue; the greeting is read.
-    pub fn dial(&self) -> Dialogue {
+    /// A connection of which nothing is read yet.
+    pub fn connect(&self) -> Dialogue {
         let stream = TcpStream::connect(self.smtp).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut dialogue = Dialogue { reader: BufReader::new(stream.try_clone().unwrap()), stream };
+        Dialogue { reader: BufReader::new(stream.try_clone().unwrap()), stream }
+    }
+
+    /// An SMTP dialogue; the greeting is read.
+    pub fn dial(&self) -> Dialogue {
+        let mut dialogue = self.connect();
         assert_eq!(code(&dialogue.reply()), 220);
         dialogue
     }
