@@ -83,6 +83,10 @@ impl Trouble {
         Trouble { reply, cause: cause.to_owned() }
     }
 
+    pub(super) fn of_memory() -> Self {
+        Trouble::of_changing("messages hold as much memory as they may (limits.memory)", reply::disk_full())
+    }
+
     pub(super) fn of_storing(error: &DeliverError) -> Self {
         match error {
             DeliverError::Full(_) => Trouble { reply: reply::disk_full(), cause: error.to_string() },

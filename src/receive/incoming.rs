@@ -9,7 +9,6 @@ use crate::authenticate::body::{BodyHasher, DkimKeys};
 use crate::deliver::{DeliverError, Spooling};
 use crate::message::content::{Body, Content};
 use crate::message::header::{Header, HeaderSplitter};
-use crate::smtp::reply;
 
 use super::Inquiry;
 use super::carry_out::{Carrier, Trouble};
@@ -102,7 +101,7 @@ impl Incoming {
         self.bytes = self.bytes.saturating_add(octets.len() as u64);
         self.lines.push(octets);
         if !matches!(self.part, Part::Forgotten(_)) && !self.share.grow(octets.len() as u64) {
-            self.forget(Trouble::from(reply::disk_full()));
+            self.forget(Trouble::of_memory());
         }
         match &mut self.part {
             Part::Forgotten(_) => None,

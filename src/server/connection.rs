@@ -293,7 +293,7 @@ impl Connection {
     async fn flush(&mut self) -> io::Result<()> {
         let replies = std::mem::take(&mut self.replies);
         match &mut self.wire {
-            Some(wire) if !replies.is_empty() => wire.send(&replies).await,
+            Some(wire) if !replies.is_empty() => self.patience.hurried(wire.send(&replies)).await,
             _ => Ok(()),
         }
     }
@@ -319,7 +319,7 @@ impl Connection {
             return Ok(false);
         }
         let Some(wire) = self.wire.take() else { return Ok(false) };
-        match wire.secure(&acceptor).await {
+        match self.patience.hurried(wire.secure(&acceptor)).await {
             Ok(wire) => {
                 if let Some((version, cipher)) = wire.tls() {
                     self.tls = SessionTls::from_version(Some(version));

@@ -9,6 +9,7 @@ mod behaved;
 mod bind;
 mod connection;
 mod counts;
+mod descriptors;
 mod dns;
 mod generation;
 mod list_files;

@@ -1,9 +1,10 @@
 //! How long a client may be silent, and how slow its message may come: less under stress, except for clients that have behaved.
 
+use std::io;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// The waits of a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,18 @@ impl Patience {
         let bought = Duration::from_millis(octets.saturating_mul(1000) / self.waits.stress_rate.max(1));
         let slow = since.checked_add(self.waits.stress_idle.saturating_add(bought)).unwrap_or(silent);
         Deadline { at: silent.min(slow), is_slow: slow < silent }
+    }
+
+    /// A wait that has a deadline of its own, and an earlier one under stress: for handshakes, and for clients that don't read.
+    ///
+    /// # Errors
+    /// The wait's own, and `TimedOut`.
+    pub async fn hurried<T>(&self, wait: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let is_hurried = !self.has_behaved && self.stress.borrow().is_some();
+        if !is_hurried {
+            return wait.await;
+        }
+        timeout(self.waits.stress_idle, wait).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Octets of a message came.

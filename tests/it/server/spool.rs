@@ -224,3 +224,33 @@ fn a_spooled_message_that_rules_refuse_leaves_nothing() {
     stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
     stream.write_all(b"QUIT\r\n").unwrap();
 }
+
+/// RFC 5321 §4.5.3.1.6 has 1,000 octets a line; newsletters have more. Octets above 127 come without BODY=8BITMIME, too.
+#[test]
+fn a_line_as_long_as_the_message_and_raw_octets_are_taken() {
+    let site = Site::open(Zone::new());
+    let mut whole = b"From: <a@sender.example>\r\nSubject: long\r\n\r\n".to_vec();
+    whole.extend(std::iter::repeat_n(0xe9, 1_000_000));
+    whole.extend_from_slice(b"\r\nend\r\n");
+    let mut client = site.dial();
+    client.begin("a@sender.example", &["alice@local.example"]);
+    let record = site.record(client.data(&whole).is("250 2.0.0"));
+    assert_eq!(record.facts.message.longest_line, 1_000_002);
+    let stored = site.delivered("local.example/alice").remove(0);
+    let (_, body) = whole.split_at(whole.len() - 1_000_007);
+    assert!(stored.ends_with(&[&body[..1_000_000], b"\nend\n"].concat()));
+}
+
+/// A connection and a large message want a descriptor each: what the hard limit allows is asked for.
+#[test]
+fn as_many_files_may_be_open_as_the_connections_want() {
+    let limits = "[limits]\nconnections = 300\n";
+    let more = server::More { journal: limits, ..server::More::default() };
+    let server = Server::start_with(server::Setup { soft_files: Some(256), ..Default::default() }, &more);
+    let text = std::fs::read_to_string(format!("/proc/{}/limits", server.process())).unwrap();
+    let line = text.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [soft, hard] = numbers[..] else { panic!("{line}") };
+    assert_eq!(soft, hard.min(2 * 300 + 512), "{line}");
+    assert_eq!(server.log().contains("more open files than are allowed"), hard < 1112);
+}

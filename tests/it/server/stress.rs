@@ -100,6 +100,25 @@ fn waits_are_short_under_stress_and_count_from_its_beginning() {
 }
 
 #[test]
+fn a_handshake_or_a_reply_is_waited_for_less_under_stress() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let second = Duration::from_secs(1);
+    let waits = Waits { idle: 300 * second, stress_idle: second, stress_rate: 500 };
+    let stress = watch::Sender::new(Some(tokio::time::Instant::now()));
+    let (stranger, known) =
+        (Patience::new(waits, stress.subscribe(), false), Patience::new(waits, stress.subscribe(), true));
+    let never = std::future::pending::<std::io::Result<()>>;
+    runtime.block_on(async {
+        let error = stranger.hurried(never()).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+        assert!(tokio::time::timeout(2 * second, known.hurried(never())).await.is_err(), "who has behaved has time");
+        stress.send_replace(None);
+        assert!(tokio::time::timeout(2 * second, stranger.hurried(never())).await.is_err(), "no stress, no hurry");
+        stranger.hurried(async { Ok(()) }).await.unwrap();
+    });
+}
+
+#[test]
 fn silent_clients_go_when_stress_begins_and_those_who_have_behaved_stay() {
     let site = limited("[limits]\nconnections = 5\nstress_idle = \"1s\"\n");
     let mut good = site.dial_from([127, 0, 0, 9]);
