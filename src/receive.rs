@@ -15,6 +15,7 @@ mod evidence;
 mod failing;
 mod incoming;
 mod judge;
+mod limits;
 mod lookups;
 mod memory;
 mod outage;
@@ -59,6 +60,7 @@ pub use carry_out::Carrier;
 use ending::by_protocol;
 use evidence::{start_domain_lists, start_reverse_mx};
 use incoming::{Arrived, Incoming};
+pub use limits::Limits;
 use lookups::{About, Found, Lookups, Panicked};
 pub use memory::{Memory, network};
 pub use reading::read_time_zone;
@@ -99,6 +101,8 @@ pub struct Receiver {
     pub metrics: Arc<Metrics>,
     /// What messages may hold in memory.
     pub memory: Arc<Memory>,
+    /// The bounds of one message.
+    pub limits: Limits,
 }
 
 /// What gathers the evidence, asking the DNS so. Nothing is asked yet.
@@ -122,7 +126,7 @@ pub struct Inquiry {
     /// Bounds what is looked up about the client and its HELO.
     authenticator: Authenticator,
     /// What is known of the client; each transaction begins with a copy.
-    session: Facts,
+    session: Box<Facts>,
     extended: bool,
     client_lookups: Lookups,
     helo_lookups: Lookups,
@@ -151,7 +155,7 @@ impl Inquiry {
         Inquiry {
             receiver,
             authenticator,
-            session: Facts::new(ip, client.port(), trusted),
+            session: Box::new(Facts::new(ip, client.port(), trusted)),
             extended: false,
             client_lookups,
             helo_lookups: Lookups::default(),
@@ -192,8 +196,18 @@ impl Inquiry {
         }
     }
 
-    /// A transaction begins: what the reverse-path tells is looked up from now on.
+    /// A transaction begins, unless the disk has no room for mail.
     pub fn mail(&mut self, reverse_path: ReversePath, smtputf8: bool) -> Reply {
+        match &self.receiver.carrier {
+            Carrier::Maildirs(writers) if writers.space().is_low() => {
+                self.refused_mail(reverse_path, reply::disk_full())
+            }
+            _ => self.begin(reverse_path, smtputf8),
+        }
+    }
+
+    /// What the reverse-path tells is looked up from now on.
+    fn begin(&mut self, reverse_path: ReversePath, smtputf8: bool) -> Reply {
         self.end_transaction();
         let mail_from = reading::reverse_path(&reverse_path, smtputf8);
         let domain = mail_from.domain.clone();
@@ -214,7 +228,7 @@ impl Inquiry {
             policies: self.receiver.policies.load_full(),
             reverse_path,
             smtputf8,
-            facts: Facts { mail_from, clock: Some(reading::clock(self.moment.as_ref())), ..self.session.clone() },
+            facts: Facts { mail_from, clock: Some(reading::clock(self.moment.as_ref())), ..(*self.session).clone() },
             authenticator,
             lookups,
             counted: false,
@@ -310,7 +324,8 @@ impl Inquiry {
         };
         let Some(mut transaction) = self.transaction.take() else { return };
         let facts = &mut transaction.facts;
-        (facts.message, facts.headers) = (Message { bytes: facts.message.bytes, ..message }, headers);
+        (facts.message, facts.headers) =
+            (Message { bytes: facts.message.bytes, longest_line: facts.message.longest_line, ..message }, headers);
         facts.from.addresses.clone_from(&author.addresses);
         facts.from.domain = author.domain().map(|domain| domain.as_str().to_owned()).unwrap_or_default();
         facts.from.defects = author.defects.iter().map(|defect| (*defect).to_owned()).collect();
@@ -338,7 +353,7 @@ impl Inquiry {
     /// The end of the message: what becomes of it?
     pub async fn message(&mut self, defect: Option<DataDefect>) -> Reply {
         let watch = Watch::start();
-        let Arrived { content, hasher, held: _held } = match self.arrived(defect) {
+        let Arrived { content, hasher, held: _held } = match self.arrived(defect).await {
             Ok(arrived) => arrived,
             Err(refusal) => return self.refuse_message(refusal),
         };

@@ -50,6 +50,7 @@ static SCENE: LazyLock<Scene> = LazyLock::new(|| {
     let unsigned = unsigned();
     let message = (signer.sign(unsigned.as_bytes(), NOW).unwrap() + &unsigned).into_bytes();
     let Content { header, body, .. } = Content::parse(&message);
+    let body = body.memory().to_vec();
     let signed = Signed::of(&header, &body);
     let host = Host::Name(Domain::parse("sender.example").unwrap());
     let reverse_path = ReversePath::Mailbox(Mailbox { local: "carol".into(), host });
@@ -98,7 +99,7 @@ impl Scene {
     /// All that is found out about a message, and the field that says it, as a session of one message does it.
     fn whole(&self) -> Facts {
         let content = Content::parse(&self.message);
-        let signed = Signed::of(&content.header, &content.body);
+        let signed = Signed::of(&content.header, content.body.memory());
         let author = read_author(&content.header);
         let reply_to = read_reply_to(&content.header);
         let mut facts = Facts::new(CLIENT, 4711, false);

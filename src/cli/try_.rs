@@ -16,7 +16,7 @@ use crate::facts::record::Record;
 use crate::message::content::Content;
 use crate::observe::explain::story_of_rehearsal;
 use crate::observe::metrics::Metrics;
-use crate::receive::{Carrier, Inquiry, Memory, Receiver, authenticator};
+use crate::receive::{Carrier, Inquiry, Limits, Memory, Receiver, authenticator};
 use crate::server::{asking, block_lists, policies};
 use crate::smtp::address::{ForwardPath, Host, ReversePath};
 use crate::smtp::data::{DataDefect, Frame, Framer};
@@ -150,6 +150,7 @@ fn receiver(config: &Config) -> Result<Receiver, String> {
         state: None,
         metrics: Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| error.to_string())?),
         memory: Memory::new(u64::MAX, u64::MAX),
+        limits: Limits::default(),
     })
 }
 

@@ -10,6 +10,7 @@ pub mod dns;
 mod domains;
 mod files;
 pub mod keys;
+mod limits;
 mod policies;
 mod reader;
 mod sections;
@@ -27,6 +28,7 @@ use toml::de::DeTable;
 pub use account::Account;
 pub use block_lists::{BlockList, ListCode, parse_code, zones_of};
 pub use dns::Dns;
+pub use limits::Limits;
 pub use policies::{ListFile, Policies, default_source, list_reader, policy_source, redirect_problems};
 pub use sections::{CertificateFiles, Pem, TlsFiles};
 pub use stamp::Stamp;
@@ -35,7 +37,6 @@ use crate::policy::Zones;
 use crate::problem::{Problem, Problems, Source};
 use crate::recipients::{Directory, Loss};
 use crate::smtp::address::Domain;
-use crate::smtp::session;
 use reader::{Reader, Section};
 use value::Fault;
 
@@ -154,45 +155,6 @@ pub struct Security {
     pub group: Option<String>,
 }
 
-/// `[limits]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Octets of the longest command line, with its CRLF.
-    pub command_line: usize,
-    /// Octets of the largest message.
-    pub message: u64,
-    /// Accepted recipients a transaction.
-    pub recipients: usize,
-    /// Wrong commands a session.
-    pub errors: u32,
-    /// Commands a session.
-    pub commands: u32,
-    /// Transactions a session.
-    pub transactions: u32,
-    /// Connections at a time.
-    pub connections: usize,
-    /// Connections at a time from one IPv4 address or IPv6 /64.
-    pub connections_per_address: usize,
-    /// The longest session.
-    pub session: Duration,
-    /// How long a client may say nothing.
-    pub idle: Duration,
-}
-
-impl Limits {
-    /// What of them bounds an SMTP session.
-    pub fn of_session(&self) -> session::Limits {
-        session::Limits {
-            line: self.command_line,
-            message: self.message,
-            recipients: self.recipients,
-            errors: self.errors,
-            commands: self.commands,
-            transactions: self.transactions,
-        }
-    }
-}
-
 impl Config {
     /// Reads and checks a file, and the files that it names.
     ///
@@ -266,10 +228,6 @@ impl Config {
             "state.entries" => self.state.entries != newer.state.entries,
             "security.user" => self.security.user != newer.security.user,
             "security.group" => self.security.group != newer.security.group,
-            "limits.connections" => self.limits.connections != newer.limits.connections,
-            "limits.connections_per_address" => {
-                self.limits.connections_per_address != newer.limits.connections_per_address
-            }
             _ => false,
         };
         keys::TABLE.iter().filter(|key| key.restart && differs(key.path)).map(|key| key.path).collect()
@@ -310,7 +268,7 @@ fn read(reader: &mut Reader, table: &DeTable<'_>) -> Option<Config> {
     let journal = sections::journal(reader, &top);
     let state = sections::state(reader, &top);
     let security = sections::security(reader, &top);
-    let limits = sections::limits(reader, &top);
+    let limits = limits::read(reader, &top);
     let hostname = hostname?.value;
     Some(Config {
         source: Arc::clone(&reader.source),

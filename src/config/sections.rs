@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::reader::{Placed, Reader, Section};
 use super::value::{self, Fault, parse_listener, parse_network};
-use super::{Config, Http, Journal, Limits, Maildir, Security, Smtp, State, files};
+use super::{Config, Http, Journal, Maildir, Security, Smtp, State, files};
 use crate::problem::Problems;
 use crate::smtp::address::Domain;
 
@@ -225,30 +225,4 @@ pub(super) fn security(reader: &mut Reader, top: &Section<'_>) -> Security {
         reader.problem(group.span.clone(), "security.group", fault);
     }
     Security { user: user.map(|placed| placed.value), group: group.map(|placed| placed.value) }
-}
-
-pub(super) fn limits(reader: &mut Reader, top: &Section<'_>) -> Limits {
-    let section = top.section(reader, "limits");
-    let mut number = |name| section.number(reader, name);
-    // the bounds of each key are far below what these types hold
-    let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    let length = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let limits = Limits {
-        command_line: length(number("command_line")),
-        message: number("message"),
-        recipients: length(number("recipients")),
-        errors: small(number("errors")),
-        commands: small(number("commands")),
-        transactions: small(number("transactions")),
-        connections: length(number("connections")),
-        connections_per_address: length(number("connections_per_address")),
-        session: Duration::from_secs(number("session")),
-        idle: Duration::from_secs(number("idle")),
-    };
-    if limits.idle > limits.session && !limits.session.is_zero() {
-        let span = section.raw("idle").or(section.raw("session")).map(|value| value.span());
-        let fault = Fault::new("is longer than limits.session", "make it shorter than the session");
-        reader.problem(span, "limits.idle", fault);
-    }
-    limits
 }

@@ -11,7 +11,8 @@ use super::disk::Disk;
 use super::group_sync::GroupSync;
 use super::lines::LfWriter;
 use super::place::{Durable, Ground};
-use super::{Copy, DeliverError, Delivery, Payload, Stored, StoredFile};
+use super::{Copy, DeliverError, Delivery, Payload, Stored, StoredFile, spool};
+use crate::message::content::Body;
 
 /// Octets that are gathered before they are written.
 const BUFFER_OCTETS: usize = 64 * 1024;
@@ -66,6 +67,11 @@ impl Committer {
         self.publish(pending)
     }
 
+    /// Writes a part of a body that comes in.
+    pub(super) fn spool(&self, work: spool::Work) {
+        work.run(&self.disk, &self.root);
+    }
+
     fn ground(&self) -> Ground<'_> {
         Ground {
             root: &self.root,
@@ -82,12 +88,17 @@ impl Committer {
         let mut file = self.disk.create_tmp(&folder, &maildir)?;
         self.disk.write(&mut file, |file| {
             let header = copy.header.as_deref().unwrap_or(&payload.header);
-            let octets = copy.prefix.len().saturating_add(header.len()).saturating_add(payload.body.len());
-            let mut out = LfWriter::new(BufWriter::with_capacity(octets.min(BUFFER_OCTETS), file));
+            let body = payload.body.memory();
+            let octets = copy.prefix.len().saturating_add(header.len()).saturating_add(body.len());
+            let mut out = LfWriter::new(BufWriter::with_capacity(octets.min(BUFFER_OCTETS), &mut *file));
             out.write(&copy.prefix)?;
             out.write(header)?;
-            out.write(&payload.body)?;
-            out.finish()
+            out.write(body)?;
+            out.finish()?;
+            match &payload.body {
+                Body::Memory(_) => Ok(()),
+                Body::Spooled(spool) => spool::append(spool, file.path()),
+            }
         })?;
         Ok(Pending { copy, folder, maildir, file })
     }

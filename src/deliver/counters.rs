@@ -13,6 +13,10 @@ pub struct Counters {
     pub files: AtomicU64,
     /// Octets of those files.
     pub bytes: AtomicU64,
+    /// Bodies that were spooled whole.
+    pub spooled: AtomicU64,
+    /// Octets of those bodies, as received.
+    pub spooled_bytes: AtomicU64,
     /// Deliveries that failed for want of space or quota.
     pub full: AtomicU64,
     /// Deliveries that failed for other trouble of the file system.
@@ -41,9 +45,16 @@ impl Counters {
                 self.files.fetch_add(stored.files.len() as u64, Relaxed);
                 self.bytes.fetch_add(bytes, Relaxed);
             }
-            Err(DeliverError::Full(_)) => count(&self.full),
-            Err(DeliverError::Io(_)) => count(&self.io),
-            Err(DeliverError::Busy) => count(&self.busy),
+            Err(error) => self.note_error(error),
+        }
+    }
+
+    /// Notes why a message could not be stored, or spooled.
+    pub(super) fn note_error(&self, error: &DeliverError) {
+        match error {
+            DeliverError::Full(_) => count(&self.full),
+            DeliverError::Io(_) => count(&self.io),
+            DeliverError::Busy => count(&self.busy),
         }
     }
 }

@@ -25,6 +25,10 @@ pub enum Step {
     SyncDirectory,
     /// A file is taken back.
     Remove,
+    /// A file without a name is made, for a body that comes in.
+    CreateSpool,
+    /// Octets are written to it.
+    WriteSpool,
 }
 
 /// Is told of every step before it is made, and after it was made without error. It runs on the writer's thread.
@@ -66,7 +70,7 @@ impl Disk {
         io::Error::new(error.kind(), format!("{}: {error}", place.display()))
     }
 
-    fn step<T>(&self, step: Step, path: &Path, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    pub(super) fn step<T>(&self, step: Step, path: &Path, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let made = self.witness.before(step, path).and_then(|()| make()).map_err(|error| self.at(path, &error))?;
         self.witness.done(step, path, None);
         Ok(made)

@@ -14,6 +14,16 @@ impl<W: Write> LfWriter<W> {
         LfWriter { inner, held_cr: false }
     }
 
+    /// Goes on where another one ended.
+    pub(super) fn resuming(inner: W, held_cr: bool) -> Self {
+        LfWriter { inner, held_cr }
+    }
+
+    /// What was written, and whether a CR is held back.
+    pub(super) fn into_parts(self) -> (W, bool) {
+        (self.inner, self.held_cr)
+    }
+
     /// Takes the next octets of the message.
     pub(super) fn write(&mut self, octets: &[u8]) -> io::Result<()> {
         let Some(first) = octets.first() else { return Ok(()) };

@@ -5,6 +5,8 @@
 //! store() -> queue -> a writer thread: prepare directories -> write tmp/ -> fsync -> rename into new/ -> fsync new/ -> Stored
 //! ```
 //!
+//! A large body is written to disk while it comes in ([`Spooling`]), into a file without a name, and copied from there.
+//!
 //! What is on disk while that goes on: a file in `tmp/` (nobody reads it; [`clean_tmp`] removes it after a crash), then the same
 //! file in `new/` whose entry a power cut may still undo (nothing was acknowledged), then the entry is durable and the
 //! sender is told. Whatever fails on that way is undone and told as a [`DeliverError`], for which the sender is asked to try again.
@@ -19,12 +21,16 @@ mod group_sync;
 mod lines;
 mod place;
 mod root;
+mod space;
+mod spool;
 mod writers;
 
 pub use clean::{Cleaned, clean_tmp};
 pub use counters::Counters;
 pub use disk::{Step, Unwatched, Witness};
 pub use root::{RootProblem, check_host_name, check_root};
+pub use space::Space;
+pub use spool::Spooling;
 pub use writers::{Limits, Writers};
 
 use std::io;
@@ -32,6 +38,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::facts::record::DeliveryRecord;
+use crate::message::content::Body;
 use crate::recipients::{MailboxName, is_safe_component};
 
 /// The octets that all copies of a message share, with CRLF line ends.
@@ -40,18 +47,13 @@ pub struct Payload {
     /// The message's own header as it is to be kept, with the blank line that ends it.
     pub header: Vec<u8>,
     /// Everything after the blank line.
-    pub body: Vec<u8>,
+    pub body: Body,
 }
 
 impl Payload {
-    /// Octets of header and body.
-    pub fn len(&self) -> usize {
-        self.header.len().saturating_add(self.body.len())
-    }
-
-    /// Whether there is not one octet.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Octets of header and body that are in memory.
+    fn weight(&self) -> usize {
+        self.header.len().saturating_add(self.body.memory().len())
     }
 }
 
@@ -67,7 +69,7 @@ pub struct Delivery {
 impl Delivery {
     /// Octets that it keeps in memory while it waits.
     fn weight(&self) -> usize {
-        let mut weight = self.payload.len();
+        let mut weight = self.payload.weight();
         let mut counted: Option<&Arc<Vec<u8>>> = None;
         for copy in &self.copies {
             weight = weight.saturating_add(copy.prefix.len());

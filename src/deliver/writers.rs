@@ -1,6 +1,7 @@
 //! The writers: a few threads behind a queue that is bounded in deliveries and in octets.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -13,6 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::commit::Committer;
 use super::counters::{Counters, count};
 use super::disk::{Disk, Unwatched, Witness};
+use super::space::{self, Space};
+use super::spool::{Spooling, Work};
 use super::{DeliverError, Delivery, Stored};
 
 /// The grain in which the queue's octets are counted.
@@ -26,9 +29,9 @@ const STACK_OCTETS: usize = 1024 * 1024;
 pub struct Limits {
     /// Writer threads; at least 1.
     pub threads: usize,
-    /// Octets of the deliveries that wait or are being written. A larger delivery goes alone.
+    /// Octets in memory of the deliveries, and parts of bodies, that wait or are being written. A larger delivery goes alone.
     pub queue_bytes: usize,
-    /// Deliveries that wait or are being written.
+    /// Deliveries, and parts of bodies, that wait or are being written.
     pub queue_deliveries: usize,
     /// How long [`Writers::store`] waits, for room in the queue and for the disk together.
     pub patience: Duration,
@@ -52,10 +55,14 @@ pub struct Writers {
 }
 
 struct Shared {
+    root: PathBuf,
     committer: Committer,
     counters: Arc<Counters>,
     queue: Mutex<Queue>,
     changed: Condvar,
+    /// Told when the queue is closed.
+    closed: Condvar,
+    space: Arc<Space>,
 }
 
 #[derive(Default)]
@@ -64,12 +71,15 @@ struct Queue {
     closed: bool,
 }
 
-struct Job {
-    delivery: Delivery,
-    answer: oneshot::Sender<Result<Stored, DeliverError>>,
-    /// Room in the queue, given back when the job is done.
-    _room: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+/// What waits for a writer, with its room in the queue, which is given back when it is done.
+enum Job {
+    Deliver(Delivery, oneshot::Sender<Result<Stored, DeliverError>>, Room),
+    Spool(Work, Room),
+    /// A spooled body that is done with. One a session at most.
+    Close(File),
 }
+
+type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 impl Writers {
     /// Writers below `root` with the default limits but for these two. No thread starts yet and nothing is touched.
@@ -84,9 +94,12 @@ impl Writers {
         Writers {
             shared: Arc::new(Shared {
                 committer: Committer::new(root.clone(), Disk::new(witness, &root), counters.clone()),
+                root,
                 counters,
                 queue: Mutex::default(),
                 changed: Condvar::new(),
+                closed: Condvar::new(),
+                space: Arc::default(),
             }),
             grains: Arc::new(Semaphore::new(most_grains)),
             most_grains,
@@ -112,7 +125,15 @@ impl Writers {
                 return Err(error);
             }
         }
-        Ok(())
+        self.shared.space.look(&self.shared.root);
+        let shared = self.shared.clone();
+        let thread = std::thread::Builder::new().name("space".to_owned()).stack_size(STACK_OCTETS);
+        thread.spawn(move || shared.watch_space()).map(drop).inspect_err(|_| self.close())
+    }
+
+    /// The room on the Maildir's file system.
+    pub fn space(&self) -> &Arc<Space> {
+        &self.shared.space
     }
 
     /// Stores all copies of a message durably, or none. Dropping the future gives the delivery up: it is taken back.
@@ -133,7 +154,7 @@ impl Writers {
         let room = tokio::time::timeout(self.limits.patience, self.room(delivery.weight()));
         let room = room.await.map_err(|_elapsed| DeliverError::Busy)??;
         let (answer, mut answered) = oneshot::channel();
-        self.shared.push(Job { delivery, answer, _room: room })?;
+        self.shared.push(Job::Deliver(delivery, answer, room))?;
         let left = self.limits.patience.saturating_sub(began.elapsed());
         let result = match tokio::time::timeout(left, &mut answered).await {
             Ok(result) => result.ok(),
@@ -146,7 +167,32 @@ impl Writers {
         result.unwrap_or(Err(DeliverError::Busy))
     }
 
-    async fn room(&self, octets: usize) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), DeliverError> {
+    /// A body that goes to disk while it comes in.
+    pub fn spooling(self: &Arc<Self>) -> Spooling {
+        Spooling::new(Arc::clone(self))
+    }
+
+    /// Hands a part of a body over, which holds so many octets in memory.
+    pub(super) async fn spool(&self, work: Work, octets: usize) -> Result<(), DeliverError> {
+        if !self.started.load(Ordering::Acquire) {
+            return Err(DeliverError::Busy);
+        }
+        let room = tokio::time::timeout(self.limits.patience, self.room(octets));
+        let room = room.await.map_err(|_elapsed| DeliverError::Busy)??;
+        self.shared.push(Job::Spool(work, room))
+    }
+
+    /// Lets a writer close the file of a body: that of a large one takes its time.
+    pub(super) fn close_file(&self, file: File) {
+        drop(self.shared.push(Job::Close(file)));
+    }
+
+    /// How long one waits for the disk.
+    pub(super) fn patience(&self) -> Duration {
+        self.limits.patience
+    }
+
+    async fn room(&self, octets: usize) -> Result<Room, DeliverError> {
         let grains = octets.div_ceil(GRAIN_OCTETS).clamp(1, self.most_grains);
         let grains = u32::try_from(grains).unwrap_or(u32::MAX);
         let place = self.places.clone().acquire_owned().await.map_err(|_closed| DeliverError::Busy)?;
@@ -164,6 +210,7 @@ impl Writers {
     fn close(&self) {
         self.shared.lock().closed = true;
         self.shared.changed.notify_all();
+        self.shared.closed.notify_all();
     }
 
     /// What was counted since the start.
@@ -217,18 +264,48 @@ impl Shared {
         }
     }
 
-    fn work(&self) {
-        while let Some(Job { delivery, answer, _room: room }) = self.next() {
-            let commit = || self.committer.commit(&delivery, || !answer.is_closed());
-            // What a panic interrupts cleans up after itself when it is dropped; shared state is only locks that tolerate it.
-            let result = catch_unwind(AssertUnwindSafe(commit)).unwrap_or_else(|_panic| {
-                count(&self.counters.panics);
-                Err(DeliverError::Io(io::Error::other("a writer panicked")))
-            });
-            if let Err(Ok(unheard)) = answer.send(result) {
-                self.committer.take_back(&unheard);
+    /// Looks at the room on the disk now and then, until the queue is closed.
+    fn watch_space(&self) {
+        let mut queue = self.lock();
+        while !queue.closed {
+            let woken = self.closed.wait_timeout(queue, space::EVERY);
+            queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+            if !queue.closed {
+                drop(queue);
+                self.space.look(&self.root);
+                queue = self.lock();
             }
-            drop(room);
+        }
+    }
+
+    fn work(&self) {
+        while let Some(job) = self.next() {
+            match job {
+                Job::Deliver(delivery, answer, room) => {
+                    self.deliver(&delivery, answer);
+                    drop((delivery, room));
+                }
+                Job::Spool(work, room) => {
+                    // the answer is dropped unsent, which whoever waits for it takes for a failure
+                    if catch_unwind(AssertUnwindSafe(|| self.committer.spool(work))).is_err() {
+                        count(&self.counters.panics);
+                    }
+                    drop(room);
+                }
+                Job::Close(file) => drop(file),
+            }
+        }
+    }
+
+    fn deliver(&self, delivery: &Delivery, answer: oneshot::Sender<Result<Stored, DeliverError>>) {
+        let commit = || self.committer.commit(delivery, || !answer.is_closed());
+        // What a panic interrupts cleans up after itself when it is dropped; shared state is only locks that tolerate it.
+        let result = catch_unwind(AssertUnwindSafe(commit)).unwrap_or_else(|_panic| {
+            count(&self.counters.panics);
+            Err(DeliverError::Io(io::Error::other("a writer panicked")))
+        });
+        if let Err(Ok(unheard)) = answer.send(result) {
+            self.committer.take_back(&unheard);
         }
     }
 }

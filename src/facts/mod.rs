@@ -171,6 +171,9 @@ pub struct Message {
     /// Received fields: the hosts that it says to have come through.
     #[serde(default)]
     pub received: u64,
+    /// Octets of its longest line, header or body, CRLF included.
+    #[serde(default)]
+    pub longest_line: u64,
     /// Message-ID, cut to 250 characters.
     pub message_id: String,
 }

@@ -472,6 +472,8 @@ pub static TABLE: &[Fact] = &[
         |f| count(f.message.fields)),
     fact("message.received", Type::Int, DATA, "RFC 5321 §4.4", "the number of Received fields, before ours: the hosts it came through",
         |f| count(f.message.received)),
+    fact("message.longest_line", Type::Int, DATA, "RFC 5321 §4.5.3.1.6", "octets of its longest line, CRLF included; the RFC allows 1,000",
+        |f| count(f.message.longest_line)),
     fact("message.message_id", Type::String, DATA, "RFC 5322 §3.6.4", "Message-ID, cut to 250 characters",
         |f| Value::text(&f.message.message_id)),
     fact("headers", Type::RecordMap(HEADER_FIELDS), DATA, "RFC 5322 §3.6, RFC 2047",

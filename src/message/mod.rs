@@ -8,5 +8,6 @@ pub mod edit;
 pub mod header;
 pub mod mime;
 pub mod reference;
+pub mod spool;
 pub mod trace;
 pub mod unstructured;

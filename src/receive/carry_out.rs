@@ -71,9 +71,20 @@ pub(super) struct Trouble {
     pub cause: String,
 }
 
+impl From<Reply> for Trouble {
+    /// Where the reply says it all.
+    fn from(reply: Reply) -> Self {
+        Trouble { reply, cause: String::new() }
+    }
+}
+
 impl Trouble {
     fn of_changing(cause: &str, reply: Reply) -> Self {
         Trouble { reply, cause: cause.to_owned() }
+    }
+
+    pub(super) fn of_memory() -> Self {
+        Trouble::of_changing("messages hold as much memory as they may (limits.memory)", reply::disk_full())
     }
 
     pub(super) fn of_storing(error: &DeliverError) -> Self {

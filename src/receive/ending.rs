@@ -5,7 +5,6 @@ use crate::facts::record::{Recipient, RuleRecord};
 use crate::facts::word::{Action, GreylistResult};
 use crate::facts::{Rcpt, Role, Stage};
 use crate::message::content::Content;
-use crate::message::header::HeaderDefect;
 use crate::message::trace::{self, Received, With};
 use crate::observe::escape::shown;
 use crate::policy::Grounds;
@@ -40,11 +39,20 @@ impl Inquiry {
 
     /// MAIL was refused by a bound of the session: its transaction ends where it would have begun.
     pub fn refused_mail(&mut self, reverse_path: ReversePath, refusal: Reply) -> Reply {
-        self.mail(reverse_path, false);
+        self.refused_beginning(Stage::Mail, reverse_path, refusal)
+    }
+
+    /// There was no place for the connection: the record of a session that never was.
+    pub fn refused_connection(&mut self, refusal: Reply) -> Reply {
+        self.refused_beginning(Stage::Connect, ReversePath::Null, refusal)
+    }
+
+    fn refused_beginning(&mut self, stage: Stage, reverse_path: ReversePath, refusal: Reply) -> Reply {
+        self.begin(reverse_path, false);
         let Some(transaction) = self.transaction.take() else { return refusal };
         let reply = self.worded(refusal, &transaction.reference);
         let policy = policy_of(&transaction);
-        self.account(&transaction, End::refused(by_protocol(Stage::Mail, reply.clone()), policy));
+        self.account(&transaction, End::refused(by_protocol(stage, reply.clone()), policy));
         reply
     }
 
@@ -85,40 +93,49 @@ impl Inquiry {
     /// The message as it has come in, where nothing about its framing or size refuses it.
     ///
     /// # Errors
-    /// The refusal.
-    pub(super) fn arrived(&mut self, defect: Option<DataDefect>) -> Result<Arrived, Reply> {
+    /// The refusal, or our own trouble.
+    pub(super) async fn arrived(&mut self, defect: Option<DataDefect>) -> Result<Arrived, Trouble> {
         let incoming = self.transaction.as_mut().and_then(|transaction| transaction.incoming.take());
         if let (Some(incoming), Some(transaction)) = (&incoming, &mut self.transaction) {
-            transaction.facts.message.bytes = incoming.bytes();
+            let message = &mut transaction.facts.message;
+            (message.bytes, message.longest_line) = (incoming.bytes(), incoming.longest_line());
         }
         if let Some(defect) = defect {
-            return Err(reply::data_defect(defect));
+            return Err(reply::data_defect(defect).into());
         }
         if self.transaction.as_ref().is_none_or(|transaction| transaction.panicked) {
-            return Err(reply::internal_error());
+            return Err(reply::internal_error().into());
         }
         let header_was_known = incoming.as_ref().is_some_and(|incoming| incoming.dkim_keys().is_some());
-        let arrived = incoming.and_then(super::Incoming::finish).ok_or_else(reply::disk_full)?;
+        let arrived = match incoming {
+            Some(incoming) => incoming.finish().await?,
+            None => return Err(reply::internal_error().into()),
+        };
         if !header_was_known {
             // there is no body: the end of the data ended the header
             self.header(&arrived.content.header);
         }
         let header = &arrived.content.header;
-        if header.defects().contains(&HeaderDefect::TooLarge) {
-            return Err(reply::header_too_big());
+        if self.receiver.limits.refuse(header) {
+            return Err(reply::header_too_big().into());
         }
         if header.named("received").take(MOST_RECEIVED + 1).count() > MOST_RECEIVED {
-            return Err(reply::loop_detected());
+            return Err(reply::loop_detected().into());
         }
         Ok(arrived)
     }
 
     /// Ends the transaction with a refusal of the message that no rule made.
-    pub(super) fn refuse_message(&mut self, reply: Reply) -> Reply {
+    pub(super) fn refuse_message(&mut self, trouble: impl Into<Trouble>) -> Reply {
+        let Trouble { reply, cause } = trouble.into();
         let Some(transaction) = self.transaction.take() else { return reply };
+        if !cause.is_empty() {
+            let reference = &transaction.reference;
+            tracing::error!(error = %cause, %reference, "a message could not be stored, it is deferred");
+        }
         let reply = self.worded(reply, &transaction.reference);
-        let policy = policy_of(&transaction);
-        let end = End::refused(by_protocol(Stage::Data, reply.clone()), policy);
+        let end = End::refused(by_protocol(Stage::Data, reply.clone()), policy_of(&transaction));
+        let end = End { trouble: cause, ..end };
         self.account(&transaction, with_heard(&transaction, end));
         reply
     }

@@ -160,7 +160,9 @@ impl Inquiry {
                 Err(reply::internal_error())
             }
             (Ok(_), _) => {
-                tracing::error!("a message waited too long for its parts to be looked at: it is answered with 451");
+                tracing::error!(
+                    "the parts of a message could not be looked at, or not in time: it is answered with 451"
+                );
                 Err(reply::internal_error())
             }
         }

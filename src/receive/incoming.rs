@@ -1,19 +1,28 @@
-//! The message as it comes in: its header is found, its body hashed and kept, its octets counted against what memory may hold.
+//! The message as it comes in: its header is found, its body hashed and kept, in memory or on disk, its octets counted against what
+//! memory may hold.
 
 use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
 
 use crate::authenticate::body::{BodyHasher, DkimKeys};
-use crate::message::content::Content;
+use crate::deliver::{DeliverError, Spooling};
+use crate::message::content::{Body, Content};
 use crate::message::header::{Header, HeaderSplitter};
 
+use super::Inquiry;
+use super::carry_out::{Carrier, Trouble};
 use super::memory::Share;
+
+/// Octets of a spooled body that are worth a way to a writer.
+const PART: usize = 32 * 1024;
 
 /// A message that is coming in.
 pub(super) struct Incoming {
     share: Share,
     part: Part,
     bytes: u64,
+    lines: Lines,
 }
 
 enum Part {
@@ -22,10 +31,20 @@ enum Part {
         header: Arc<Header>,
         had_blank_line: bool,
         hasher: Box<BodyHasher>,
-        body: Vec<u8>,
+        kept: Kept,
     },
-    /// Memory ran out; the rest is read and forgotten.
-    Starved,
+    /// There was no room for it: the rest is read and forgotten.
+    Forgotten(Trouble),
+}
+
+/// What is kept of a body.
+#[derive(Default)]
+struct Kept {
+    /// All of it, or what is not handed over yet.
+    octets: Vec<u8>,
+    spooling: Option<Spooling>,
+    /// Octets that were handed over last, and are in memory until they are written.
+    under_way: usize,
 }
 
 /// A message that has come in whole.
@@ -41,24 +60,54 @@ pub(super) struct Held {
     _share: Share,
 }
 
+impl Inquiry {
+    /// Awaited before more is read: what came of a large body goes to disk, and look-ups go on meanwhile. Not to be dropped before it
+    /// is ready.
+    pub async fn keep(&mut self) {
+        let most = self.receiver.limits.memory_body;
+        let incoming =
+            self.transaction.as_mut().and_then(|transaction| transaction.incoming.take_if(|one| one.is_to_keep(most)));
+        let Some(mut incoming) = incoming else { return };
+        let receiver = Arc::clone(&self.receiver);
+        {
+            let mut keeping = pin!(incoming.keep(&receiver.carrier));
+            loop {
+                tokio::select! {
+                    () = &mut keeping => break,
+                    () = self.progress(), if self.is_looking() => {}
+                }
+            }
+        }
+        if let Some(transaction) = &mut self.transaction {
+            transaction.incoming = Some(incoming);
+        }
+    }
+
+    /// Whether [`Inquiry::keep`] has anything to do.
+    pub fn is_to_keep(&self) -> bool {
+        let incoming = self.transaction.as_ref().and_then(|transaction| transaction.incoming.as_ref());
+        incoming.is_some_and(|incoming| incoming.is_to_keep(self.receiver.limits.memory_body))
+    }
+}
+
 impl Incoming {
     /// Expects the first octet.
     pub(super) fn new(share: Share) -> Self {
-        Incoming { share, part: Part::Header(HeaderSplitter::new()), bytes: 0 }
+        Incoming { share, part: Part::Header(HeaderSplitter::new()), bytes: 0, lines: Lines::default() }
     }
 
     /// Takes the next octets; gives the header at the moment when it is complete.
     pub(super) fn push(&mut self, octets: &[u8]) -> Option<Arc<Header>> {
         self.bytes = self.bytes.saturating_add(octets.len() as u64);
-        if !matches!(self.part, Part::Starved) && !self.share.grow(octets.len() as u64) {
-            self.share.give_back();
-            self.part = Part::Starved;
+        self.lines.push(octets);
+        if !matches!(self.part, Part::Forgotten(_)) && !self.share.grow(octets.len() as u64) {
+            self.forget(Trouble::of_memory());
         }
         match &mut self.part {
-            Part::Starved => None,
-            Part::Body { hasher, body, .. } => {
+            Part::Forgotten(_) => None,
+            Part::Body { hasher, kept, .. } => {
                 hasher.write(octets);
-                body.extend_from_slice(octets);
+                kept.octets.extend_from_slice(octets);
                 None
             }
             Part::Header(splitter) => {
@@ -67,10 +116,30 @@ impl Incoming {
                 let header = Arc::new(header);
                 let mut hasher = BodyHasher::for_header(&header);
                 hasher.write(rest);
-                let body = rest.to_vec();
-                self.part = Part::Body { header: Arc::clone(&header), had_blank_line, hasher: Box::new(hasher), body };
+                let kept = Kept { octets: rest.to_vec(), ..Kept::default() };
+                self.part = Part::Body { header: Arc::clone(&header), had_blank_line, hasher: Box::new(hasher), kept };
                 Some(header)
             }
+        }
+    }
+
+    fn forget(&mut self, trouble: Trouble) {
+        self.share.give_back();
+        self.part = Part::Forgotten(trouble);
+    }
+
+    /// Whether there is more of the body in memory than should be: then [`Incoming::keep`] is to be awaited.
+    pub(super) fn is_to_keep(&self, most: usize) -> bool {
+        let Part::Body { kept, .. } = &self.part else { return false };
+        let enough = if kept.spooling.is_some() { PART } else { most.saturating_add(1) };
+        kept.octets.len() >= enough
+    }
+
+    /// Moves what has come of the body to disk. Where that fails, the rest of the message is read and forgotten.
+    pub(super) async fn keep(&mut self, carrier: &Carrier) {
+        let Part::Body { kept, .. } = &mut self.part else { return };
+        if let Err(error) = kept.hand_over(carrier, &mut self.share).await {
+            self.forget(Trouble::of_storing(&error));
         }
     }
 
@@ -78,7 +147,7 @@ impl Incoming {
     pub(super) fn dkim_keys(&self) -> Option<DkimKeys> {
         match &self.part {
             Part::Body { hasher, .. } => Some(hasher.keys()),
-            Part::Header(_) | Part::Starved => None,
+            Part::Header(_) | Part::Forgotten(_) => None,
         }
     }
 
@@ -87,20 +156,82 @@ impl Incoming {
         self.bytes
     }
 
-    /// The end was seen. `None` where memory ran out.
-    pub(super) fn finish(self) -> Option<Arrived> {
-        let held = Held { _share: self.share };
+    /// Octets of the longest line so far, its CRLF included.
+    pub(super) fn longest_line(&self) -> u64 {
+        self.lines.longest.max(self.lines.current)
+    }
+
+    /// The end was seen.
+    ///
+    /// # Errors
+    /// There was no room for it.
+    pub(super) async fn finish(mut self) -> Result<Arrived, Trouble> {
         match self.part {
-            Part::Starved => None,
-            Part::Body { header, had_blank_line, hasher, body } => {
-                Some(Arrived { content: Content { header, body, had_blank_line }, hasher: *hasher, held })
-            }
+            Part::Forgotten(trouble) => Err(trouble),
+            Part::Body { header, had_blank_line, hasher, kept } => match kept.finish(&mut self.share).await {
+                Ok(body) => {
+                    let content = Content { header, body, had_blank_line };
+                    Ok(Arrived { content, hasher: *hasher, held: Held { _share: self.share } })
+                }
+                Err(error) => Err(Trouble::of_storing(&error)),
+            },
             Part::Header(splitter) => {
                 let (header, had_blank_line) = splitter.finish();
                 let header = Arc::new(header);
                 let hasher = BodyHasher::for_header(&header);
-                Some(Arrived { content: Content { header, body: Vec::new(), had_blank_line }, hasher, held })
+                let content = Content { header, body: Body::default(), had_blank_line };
+                Ok(Arrived { content, hasher, held: Held { _share: self.share } })
             }
         }
+    }
+}
+
+impl Kept {
+    async fn hand_over(&mut self, carrier: &Carrier, share: &mut Share) -> Result<(), DeliverError> {
+        let begins = self.spooling.is_none();
+        let spooling = match (&mut self.spooling, carrier) {
+            (Some(spooling), _) => spooling,
+            (none, Carrier::Maildirs(writers)) => none.insert(writers.spooling()),
+            // a rehearsal has the message in memory anyway
+            (None, Carrier::Nowhere) => return Ok(()),
+        };
+        let octets = mem::take(&mut self.octets);
+        let handed = octets.len();
+        spooling.write(octets).await?;
+        share.shrink(mem::replace(&mut self.under_way, handed) as u64);
+        if begins {
+            // the first part is the largest, and no other may stand beside it
+            spooling.settle().await?;
+            share.shrink(mem::take(&mut self.under_way) as u64);
+        }
+        Ok(())
+    }
+
+    async fn finish(self, share: &mut Share) -> Result<Body, DeliverError> {
+        let Some(spooling) = self.spooling else { return Ok(Body::Memory(self.octets)) };
+        let handed = self.octets.len().saturating_add(self.under_way);
+        let spool = spooling.finish(self.octets).await?;
+        share.shrink(handed as u64);
+        Ok(Body::Spooled(spool))
+    }
+}
+
+/// How long lines are.
+#[derive(Debug, Default)]
+struct Lines {
+    longest: u64,
+    current: u64,
+}
+
+impl Lines {
+    fn push(&mut self, octets: &[u8]) {
+        let mut begun = 0;
+        for line_feed in memchr::memchr_iter(b'\n', octets) {
+            let line = self.current.saturating_add((line_feed + 1 - begun) as u64);
+            self.longest = self.longest.max(line);
+            self.current = 0;
+            begun = line_feed + 1;
+        }
+        self.current = self.current.saturating_add((octets.len() - begun) as u64);
     }
 }

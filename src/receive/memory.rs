@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Octets of messages that may be in memory at once.
 #[derive(Debug)]
 pub struct Memory {
-    limit: u64,
-    share: u64,
     held: Mutex<Held>,
 }
 
 #[derive(Debug, Default)]
 struct Held {
+    limit: u64,
+    share: u64,
     all: u64,
     by_network: HashMap<IpAddr, u64>,
 }
@@ -21,7 +21,13 @@ struct Held {
 impl Memory {
     /// At most `limit` octets, and `share` of them for the clients of one network.
     pub fn new(limit: u64, share: u64) -> Arc<Self> {
-        Arc::new(Memory { limit, share, held: Mutex::default() })
+        Arc::new(Memory { held: Mutex::new(Held { limit, share, ..Held::default() }) })
+    }
+
+    /// From now on so much; what is held beyond it stays.
+    pub fn bound(&self, limit: u64, share: u64) {
+        let mut held = self.held();
+        (held.limit, held.share) = (limit, share);
     }
 
     /// Octets that are held now.
@@ -53,7 +59,7 @@ impl Share {
         let mut held = self.memory.held();
         let of_network = held.by_network.get(&self.network).copied().unwrap_or(0).saturating_add(octets);
         let all = held.all.saturating_add(octets);
-        if all > self.memory.limit || of_network > self.memory.share {
+        if all > held.limit || of_network > held.share {
             return false;
         }
         held.all = all;
@@ -64,7 +70,13 @@ impl Share {
 
     /// Gives all of it back.
     pub(super) fn give_back(&mut self) {
-        let octets = std::mem::take(&mut self.octets);
+        self.shrink(self.octets);
+    }
+
+    /// Gives so much of it back.
+    pub(super) fn shrink(&mut self, octets: u64) {
+        let octets = octets.min(self.octets);
+        self.octets -= octets;
         let mut held = self.memory.held();
         held.all = held.all.saturating_sub(octets);
         if let Some(of_network) = held.by_network.get_mut(&self.network) {

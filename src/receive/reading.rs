@@ -69,6 +69,7 @@ pub(super) fn message(header: &Header) -> Message {
         header_bytes: header.raw().len() as u64,
         fields: header.fields().count() as u64,
         received: header.named("received").count() as u64,
+        longest_line: 0,
         message_id: message_id(header),
     }
 }
@@ -91,17 +92,25 @@ pub(super) fn headers<'a>(header: &Header, names: impl Iterator<Item = &'a Strin
 /// Looks at what a message is made of, on a thread for such work when its turn comes, and gives it back.
 ///
 /// # Errors
-/// It panicked. `Ok(None)`: its turn did not come in time.
+/// It panicked. `Ok(None)`: its turn did not come in time, or its body can't be read from the disk.
 pub(super) async fn mime(content: Content) -> Result<Option<(Content, Mime)>, Panicked> {
-    let octets = content.body.len().min(MAX_OCTETS);
+    let octets = usize::try_from(content.body.bytes()).unwrap_or(MAX_OCTETS).min(MAX_OCTETS);
     let permits = u32::try_from(octets.div_ceil(UNIT).max(1)).unwrap_or(1);
     let turn = tokio::time::timeout(TURN, Arc::clone(&PERMITS).acquire_many_owned(permits)).await;
     // the semaphore is never closed
     let Ok(Ok(permit)) = turn else { return Ok(None) };
     let looked = tokio::task::spawn_blocking(move || {
-        let mime = Mime::of(&content.header, &content.body);
+        // one octet more tells that there is more
+        let mime = content.body.read(MAX_OCTETS + 1).map(|body| Mime::of(&content.header, &body));
         drop(permit);
-        (content, mime)
+        mime.map(|mime| (content, mime))
     });
-    looked.await.map(Some).map_err(|_| Panicked)
+    match looked.await {
+        Ok(Ok(looked)) => Ok(Some(looked)),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a spooled message can't be read");
+            Ok(None)
+        }
+        Err(_) => Err(Panicked),
+    }
 }

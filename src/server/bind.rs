@@ -9,6 +9,7 @@ use crate::deliver::{RootProblem, check_host_name, check_root};
 use crate::observe::journal::{Journal, Keys, Settings};
 use crate::problem::Problems;
 
+use super::descriptors;
 use super::listener;
 use super::memory;
 use super::privileges::{become_account, is_root, make_directory};
@@ -51,6 +52,7 @@ pub fn bind(config: &Config) -> Result<Bound, StartError> {
     if let Some(problem) = config.privilege_problem(is_root()) {
         return Err(StartError::Problems(problem.into()));
     }
+    descriptors::allow_for(config.limits.connections);
     let account = config.account()?;
     let acceptor = certificates(config)?;
     let mut smtp = Vec::new();

@@ -1,7 +1,7 @@
 //! One connection: octets to the session, its questions to the inquiry, the answers back; every wait has a deadline.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,8 @@ use crate::receive::{Inquiry, Receiver};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Capabilities, Notice, Question, Session, Step};
 
+use super::behaved::Behaved;
+use super::patience::{Patience, Waits};
 use super::shutdown::Presence;
 use super::wire::Wire;
 
@@ -32,16 +34,46 @@ pub(super) struct Generation {
     pub receiver: Arc<Receiver>,
     pub capabilities: Arc<Capabilities>,
     pub acceptor: Option<TlsAcceptor>,
-    /// How long a client may say nothing (RFC 5321 §4.5.3.2.7 asks for 5 minutes at least).
-    pub idle: Duration,
+    /// How long a client may say nothing, and how slow its messages may come.
+    pub waits: Waits,
     /// How long a session may be.
     pub session: Duration,
 }
 
+/// How a client has behaved.
+#[derive(Debug, Clone, Copy, Default)]
+struct Conduct {
+    /// A message of it was accepted.
+    delivered: bool,
+    /// It heard a 5yz, or was closed.
+    failed: bool,
+}
+
+impl Conduct {
+    fn note(&mut self, verb: Verb, code: u16) {
+        self.delivered |= verb == Verb::Message && code < 300;
+        self.failed |= code >= 500 || code == 421;
+    }
+
+    /// Tells it to those who remember. A session in which nothing happened changes nothing.
+    fn tell(self, behaved: &Behaved, ip: IpAddr) {
+        if self.delivered || self.failed {
+            behaved.note(ip, !self.failed);
+        }
+    }
+}
+
 /// Serves a client to the end of its session. A panic ends this session and no other.
-pub(super) async fn serve(stream: TcpStream, client: SocketAddr, generation: Arc<Generation>, presence: Presence) {
+pub(super) async fn serve(
+    stream: TcpStream,
+    client: SocketAddr,
+    generation: Arc<Generation>,
+    presence: Presence,
+    patience: Patience,
+    behaved: &Behaved,
+) {
     let metrics = Arc::clone(&generation.receiver.metrics);
-    let mut connection = Connection::new(stream, client, generation, presence);
+    let mut connection = Connection::new(stream, client, generation, presence, patience);
     let ended = AssertUnwindSafe(connection.run()).catch_unwind().await;
     let tls = connection.tls;
     match ended {
@@ -55,6 +87,7 @@ pub(super) async fn serve(stream: TcpStream, client: SocketAddr, generation: Arc
             metrics.panic();
         }
     }
+    connection.conduct.tell(behaved, client.ip());
     metrics.connection_closed(tls);
 }
 
@@ -74,6 +107,8 @@ struct Connection {
     /// When the session has lasted long enough.
     ends: Instant,
     tls: SessionTls,
+    patience: Patience,
+    conduct: Conduct,
 }
 
 /// What came of waiting for input.
@@ -82,13 +117,23 @@ enum Input {
     End,
     /// Nothing came in time, or the session has lasted long enough.
     Silence,
+    /// Its message comes too slowly, and others wait.
+    Slowness,
     /// The server is going, and no transaction is under way.
     Going,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, client: SocketAddr, generation: Arc<Generation>, presence: Presence) -> Self {
+    fn new(
+        stream: TcpStream,
+        client: SocketAddr,
+        generation: Arc<Generation>,
+        presence: Presence,
+        patience: Patience,
+    ) -> Self {
         Connection {
+            patience,
+            conduct: Conduct::default(),
             presence,
             wire: Some(Wire::Clear(stream)),
             session: Session::new(Arc::clone(&generation.capabilities)),
@@ -141,10 +186,14 @@ impl Connection {
                 }
                 Step::NeedInput => {
                     self.flush().await?;
+                    if self.inquiry.is_to_keep() {
+                        Box::pin(self.inquiry.keep()).await;
+                    }
                     match self.wait().await? {
                         Input::More => {}
                         Input::End => return Ok(()),
                         Input::Silence => return self.say_goodbye(reply::idle()).await,
+                        Input::Slowness => return self.say_goodbye(reply::too_slow()).await,
                         Input::Going => return self.say_goodbye(reply::shutting_down()).await,
                     }
                 }
@@ -192,31 +241,41 @@ impl Connection {
             // a client that always has octets ready would never be found silent
             return Ok(Input::Silence);
         }
-        let deadline = ends.min(now + self.generation.idle);
+        let in_data = self.session.in_data();
         self.input.drain(..self.start);
         self.start = 0;
         if self.input.is_empty() && !in_transaction {
             // an idle connection owns no buffer
             self.input = Vec::new();
         }
-        let Connection { wire, input, inquiry, presence, session, .. } = self;
+        let Connection { wire, input, inquiry, presence, patience, .. } = self;
         let Some(wire) = wire else { return Ok(Input::End) };
         loop {
+            let deadline = patience.deadline(now, in_data);
+            if deadline.is_slow && deadline.at <= Instant::now() {
+                // a client that always has an octet ready would never be found slow
+                return Ok(Input::Slowness);
+            }
             let octets = async {
                 wire.readable().await?;
-                input.reserve(if session.in_data() { DATA_CHUNK } else { CHUNK });
+                input.reserve(if in_data { DATA_CHUNK } else { CHUNK });
                 wire.read(input).await
             };
             tokio::select! {
                 biased;
                 // first: a client that never stops talking hears it too
                 () = presence.going(), if !in_transaction => return Ok(Input::Going),
-                read = timeout_at(deadline, octets) => return match read {
+                read = timeout_at(ends.min(deadline.at), octets) => return match read {
+                    Err(_) if deadline.is_slow && deadline.at < ends => Ok(Input::Slowness),
                     Err(_) => Ok(Input::Silence),
                     Ok(Ok(0)) => Ok(Input::End),
-                    Ok(Ok(_)) => Ok(Input::More),
+                    Ok(Ok(octets)) => {
+                        patience.came(octets);
+                        Ok(Input::More)
+                    }
                     Ok(Err(error)) => Err(error),
                 },
+                () = patience.changed() => {}
                 () = inquiry.progress(), if inquiry.is_looking() => {}
             }
         }
@@ -227,13 +286,14 @@ impl Connection {
         let soft = self.generation.receiver.soft_reject;
         let reply = if soft { reply.soften() } else { reply };
         self.metrics().reply(self.verb, reply.code());
+        self.conduct.note(self.verb, reply.code());
         reply.write_to(&mut self.replies);
     }
 
     async fn flush(&mut self) -> io::Result<()> {
         let replies = std::mem::take(&mut self.replies);
         match &mut self.wire {
-            Some(wire) if !replies.is_empty() => wire.send(&replies).await,
+            Some(wire) if !replies.is_empty() => self.patience.hurried(wire.send(&replies)).await,
             _ => Ok(()),
         }
     }
@@ -259,7 +319,7 @@ impl Connection {
             return Ok(false);
         }
         let Some(wire) = self.wire.take() else { return Ok(false) };
-        match wire.secure(&acceptor).await {
+        match self.patience.hurried(wire.secure(&acceptor)).await {
             Ok(wire) => {
                 if let Some((version, cipher)) = wire.tls() {
                     self.tls = SessionTls::from_version(Some(version));

@@ -15,6 +15,7 @@ use crate::observe::metrics::{ListCount, Metrics, MetricsError, StateCount};
 use crate::receive::{Receiver, State};
 
 use super::connection::Generation;
+use super::permits::Permits;
 
 /// Registers the counters of the resolver, the writers, the journal and the log.
 ///
@@ -43,6 +44,8 @@ pub(super) fn register(
     metrics.register_counter("gatepost_deliver_taken_back_total", &[], delivered(|all| &all.taken_back))?;
     metrics.register_counter("gatepost_deliver_left_behind_total", &[], delivered(|all| &all.left_behind))?;
     metrics.register_counter("gatepost_deliver_panics_total", &[], delivered(|all| &all.panics))?;
+    metrics.register_counter("gatepost_spool_messages_total", &[], delivered(|all| &all.spooled))?;
+    metrics.register_counter("gatepost_spool_bytes_total", &[], delivered(|all| &all.spooled_bytes))?;
     metrics.register_deliver_errors(DeliverErrorKind::Full, delivered(|all| &all.full))?;
     metrics.register_deliver_errors(DeliverErrorKind::Io, delivered(|all| &all.io))?;
     metrics.register_deliver_errors(DeliverErrorKind::Busy, delivered(|all| &all.busy))?;
@@ -50,6 +53,26 @@ pub(super) fn register(
     metrics.register_directory_syncs(DirectorySync::Shared, delivered(|all| &all.directory_syncs_shared))?;
     metrics.register_journal(journal)?;
     log.map_or(Ok(()), |log| metrics.register_log(log))
+}
+
+/// Registers what the bounds of the server are at.
+///
+/// # Errors
+/// It is registered already.
+pub(super) fn register_bounds(
+    metrics: &Metrics,
+    permits: &Arc<Permits>,
+    writers: &Writers,
+    receiver: &Receiver,
+) -> Result<(), MetricsError> {
+    let (permits, memory) = (Arc::clone(permits), Arc::clone(&receiver.memory));
+    metrics.register_gauge("gatepost_stress", move || u64::from(permits.is_under_stress()))?;
+    metrics.register_gauge("gatepost_message_memory_bytes", move || memory.used())?;
+    let space = || Arc::clone(writers.space());
+    let (low, bytes, inodes) = (space(), space(), space());
+    metrics.register_gauge("gatepost_disk_low", move || u64::from(low.is_low()))?;
+    metrics.register_gauge("gatepost_disk_free_bytes", move || bytes.bytes())?;
+    metrics.register_gauge("gatepost_disk_free_inodes", move || inodes.inodes())
 }
 
 /// Registers what is remembered between messages.

@@ -8,15 +8,25 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
 use crate::observe::metrics::Metrics;
-use crate::receive::{Policies, Receiver};
+use crate::receive::{Limits, Policies, Receiver};
 use crate::smtp::session::Capabilities;
 
+use super::behaved::Behaved;
 use super::connection::Generation;
+use super::patience::Waits;
+use super::permits::Permits;
+use super::turned_away::TurnedAway;
+
+/// Octets that one message may hold in memory at the most: its header twice, and what of its body is not on disk.
+const LARGEST: u64 = 2_000_000;
 
 /// What outlives a reload.
 pub(super) struct Lasting {
     pub receiver: Arc<Receiver>,
     pub metrics: Arc<Metrics>,
+    pub permits: Arc<Permits>,
+    pub behaved: Behaved,
+    pub turned_away: TurnedAway,
     pub generation: Arc<ArcSwap<Generation>>,
     /// Told when block lists should be probed: after a reload, and once our DNS works again.
     pub lists_due: Notify,
@@ -29,11 +39,23 @@ pub fn policies(policies: &crate::config::Policies) -> Policies {
     Policies::new(Arc::clone(policies.default()), &policies.all(), policies_of).with_mixed(policies.mixed())
 }
 
+/// The bounds of one message.
+pub(super) fn message_limits(config: &Config) -> Limits {
+    let limits = &config.limits;
+    Limits { header: limits.header, header_fields: limits.header_fields, memory_body: limits.memory_body }
+}
+
+/// What messages may hold in memory: in all, and those of one network. One message must always fit.
+pub(super) fn memory(config: &Config) -> (u64, u64) {
+    (config.limits.memory, (config.limits.memory / 8).max(LARGEST))
+}
+
 /// What sessions that begin from now on share.
 pub(super) fn generation(config: &Config, receiver: Arc<Receiver>, acceptor: Option<TlsAcceptor>) -> Generation {
     let limits = config.limits.of_session();
     let hostname = config.hostname.as_str().to_owned();
     let capabilities = Arc::new(Capabilities { hostname, starttls: acceptor.is_some(), limits });
-    let (idle, session) = (config.limits.idle, config.limits.session);
-    Generation { receiver, capabilities, acceptor, idle, session }
+    let limits = &config.limits;
+    let waits = Waits { idle: limits.idle, stress_idle: limits.stress_idle, stress_rate: limits.stress_rate };
+    Generation { receiver, capabilities, acceptor, waits, session: limits.session }
 }

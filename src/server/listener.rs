@@ -1,15 +1,11 @@
 //! Listening: sockets that are bound before the drop of privileges, and the loop that accepts within its bounds.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-
-use crate::receive::network;
 
 /// How many connections the kernel holds for us before we accept them.
 const BACKLOG: i32 = 1024;
@@ -55,75 +51,6 @@ fn trouble(key: &str, address: SocketAddr, error: &io::Error) -> String {
         _ => "check the address",
     };
     format!("{key}: can't listen on {address}: {error}; {mend}")
-}
-
-/// How many connections there may be, in all and from one address.
-#[derive(Debug)]
-pub struct Permits {
-    total: usize,
-    per_address: usize,
-    open: Mutex<Open>,
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    total: usize,
-    by_address: HashMap<IpAddr, usize>,
-}
-
-/// Held as long as the connection is open.
-#[derive(Debug)]
-pub struct Permit {
-    permits: Arc<Permits>,
-    ip: IpAddr,
-}
-
-/// Why there is no permit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Denied {
-    /// All places are taken.
-    Busy,
-    /// This address has its share.
-    Share,
-}
-
-impl Permits {
-    /// `total` connections at once, `per_address` of them from one address (an IPv6 /64 counts as one).
-    pub fn new(total: usize, per_address: usize) -> Arc<Self> {
-        Arc::new(Permits { total, per_address, open: Mutex::default() })
-    }
-
-    /// Takes a place.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub fn take(self: &Arc<Self>, ip: IpAddr) -> Result<Permit, Denied> {
-        let ip = network(ip);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.total >= self.total {
-            return Err(Denied::Busy);
-        }
-        let of_address = open.by_address.entry(ip).or_insert(0);
-        if *of_address >= self.per_address {
-            return Err(Denied::Share);
-        }
-        *of_address += 1;
-        open.total += 1;
-        Ok(Permit { permits: Arc::clone(self), ip })
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let mut open = self.permits.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.total = open.total.saturating_sub(1);
-        if let Some(of_address) = open.by_address.get_mut(&self.ip) {
-            *of_address = of_address.saturating_sub(1);
-            if *of_address == 0 {
-                open.by_address.remove(&self.ip);
-            }
-        }
-    }
 }
 
 /// Accepts for ever and hands each connection on. Trouble (no descriptors left) is said and waited out, never spun on.

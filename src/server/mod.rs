@@ -5,15 +5,19 @@
 //! ```
 
 mod audit;
+mod behaved;
 mod bind;
 mod connection;
 mod counts;
+mod descriptors;
 mod dns;
 mod generation;
 mod list_files;
 mod listener;
 mod lists;
 mod memory;
+mod patience;
+mod permits;
 mod private;
 mod privileges;
 mod reload;
@@ -22,13 +26,16 @@ mod shutdown;
 mod signals;
 mod start;
 mod tls;
+mod turned_away;
 mod wire;
 
+pub use behaved::Behaved;
 pub use bind::{Bound, StartError, bind};
 pub use dns::asking;
 pub use generation::policies;
-pub use listener::{Denied, Permit, Permits};
 pub use lists::block_lists;
+pub use patience::{Deadline, Patience, Waits};
+pub use permits::{Denied, Permit, Permits, Places};
 pub use privileges::is_root;
 pub use running::Running;
 pub use shutdown::{DRAIN, Shutdown};

@@ -10,13 +10,14 @@ use crate::observe::journal::audit::Event;
 use crate::observe::journal::{Journal, Keys};
 use crate::observe::metrics::label::ReloadOutcome;
 use crate::problem::Problems;
-use crate::receive::Receiver;
+use crate::receive::{Carrier, Receiver};
 
 use super::audit;
 use super::bind::{StartError, certificates};
-use super::generation::{Lasting, generation, policies};
+use super::generation::{self, Lasting, generation, message_limits, policies};
 use super::lists::block_lists;
 use super::memory;
+use super::permits::Places;
 
 /// Problems that the log tells one by one, a line each.
 pub(super) const MOST_PROBLEMS: usize = 25;
@@ -92,9 +93,16 @@ impl Reload {
             soft_reject: config.smtp.soft_reject,
             directory: Arc::clone(&config.directory),
             state,
+            limits: message_limits(&config),
             authenticator: in_force.receiver.authenticator.with_block_lists(block_lists(&config)),
             ..Receiver::clone(was)
         });
+        let (most, of_network) = generation::memory(&config);
+        was.memory.bound(most, of_network);
+        if let Carrier::Maildirs(writers) = &was.carrier {
+            writers.space().floor(config.limits.free_disk, config.limits.free_inodes);
+        }
+        self.lasting.permits.bound(Places::of(&config.limits));
         was.metrics.soft_reject(config.smtp.soft_reject);
         was.policies.store(Arc::new(policies(&config.policies)));
         self.lasting.generation.store(Arc::new(generation(&config, receiver, acceptor)));

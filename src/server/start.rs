@@ -1,6 +1,6 @@
 //! The beginning: the first threads, and what runs from then on.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpStream;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -22,28 +21,30 @@ use crate::observe::log::Log;
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::label::ConnectionOutcome;
 use crate::receive::{Carrier, Memory, Receiver, State, authenticator, read_time_zone};
-use crate::smtp::reply;
 
 use super::audit;
+use super::behaved::Behaved;
 use super::bind::{Bound, StartError, machine};
 use super::connection;
 use super::counts;
 use super::dns;
-use super::generation::{Lasting, generation, policies};
-use super::listener::{self, Denied, Permits};
+use super::generation::{self, Lasting, generation, message_limits, policies};
+use super::listener;
 use super::lists;
 use super::memory;
+use super::patience::Patience;
+use super::permits::{Permits, Places};
 use super::private::PrivateClients;
 use super::running::Running;
 use super::shutdown::Shutdown;
+use super::turned_away::TurnedAway;
 
 /// Threads that write messages; they wait for the disk, not for a core.
 const WRITERS: usize = 12;
 /// Octets of messages that wait for a writer.
 const QUEUE: usize = 128 * 1024 * 1024;
-/// Octets of messages in memory, over all sessions: more are answered 452.
-const MEMORY: u64 = 1024 * 1024 * 1024;
-/// Octets of a connection that waits, without what it has read: thousands may be idle. Every test that connects holds it.
+/// Octets of a connection that waits, without what it has read and the facts of its client: thousands may be idle. Every test that
+/// connects holds it.
 const CONNECTION: usize = 4096;
 /// A file in tmp/ that is older was left by a crash.
 const STALE: Duration = Duration::from_secs(36 * 3600);
@@ -68,6 +69,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     read_time_zone();
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")).map_err(machine)?);
     let writers = Arc::new(Writers::new(config.maildir.root.clone(), WRITERS, QUEUE));
+    writers.space().floor(config.limits.free_disk, config.limits.free_inodes);
     writers.start().map_err(machine)?;
     let journal = Arc::new(bound.journal);
     if let (Some(log), Some(keys)) = (&log, journal.keys()) {
@@ -78,6 +80,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     let state = State::in_memory(memory::remembering(&config), config.state.entries);
     memory::keep(&state, &config).map_err(machine)?;
     let policies = policies(&config.policies);
+    let (most, of_network) = generation::memory(&config);
     let receiver = Arc::new(Receiver {
         hostname: config.hostname.as_str().to_owned(),
         authserv_id: config.authserv_id.clone(),
@@ -92,7 +95,8 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         journal: Some(Arc::clone(&journal)),
         state: Some(state.clone()),
         metrics: Arc::clone(&metrics),
-        memory: Memory::new(MEMORY, config.limits.message.max(MEMORY / 8)),
+        memory: Memory::new(most, of_network),
+        limits: message_limits(&config),
     });
     counts::register(&metrics, &receiver, &writers, &journal, log.as_ref()).map_err(machine)?;
     counts::register_state(&metrics, &state).map_err(machine)?;
@@ -100,7 +104,17 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     let generation = generation(&config, Arc::clone(&receiver), bound.acceptor);
     let generation = Arc::new(ArcSwap::from_pointee(generation));
     counts::register_block_lists(&metrics, &generation).map_err(machine)?;
-    let lasting = Arc::new(Lasting { receiver, metrics, generation, lists_due: Notify::new() });
+    let permits = Permits::new(Places::of(&config.limits));
+    counts::register_bounds(&metrics, &permits, &writers, &receiver).map_err(machine)?;
+    let lasting = Arc::new(Lasting {
+        receiver,
+        metrics,
+        permits,
+        behaved: Behaved::default(),
+        turned_away: TurnedAway::default(),
+        generation,
+        lists_due: Notify::new(),
+    });
 
     let shutdown = Shutdown::default();
     let (smtp, mut tasks) = accept(bound.smtp, &config, &lasting, &shutdown).map_err(machine)?;
@@ -108,7 +122,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     tasks.push(tokio::spawn(dns::watch(Arc::clone(&lasting), Arc::clone(&dns_works))));
     tasks.push(tokio::spawn(lists::watch(Arc::clone(&lasting))));
     tasks.push(tokio::spawn(clean(config.maildir.root.clone())));
-    let pages = pages(&lasting, &journal, &shutdown, dns_works);
+    let pages = pages(&lasting, &journal, &writers, &shutdown, dns_works);
     let (stop_http, stopped) = oneshot::channel();
     let listener = tokio::net::TcpListener::from_std(bound.http).map_err(machine)?;
     let http = listener.local_addr().map_err(machine)?;
@@ -141,45 +155,36 @@ fn accept(
     lasting: &Arc<Lasting>,
     shutdown: &Shutdown,
 ) -> io::Result<Accepting> {
-    let permits = Permits::new(config.limits.connections, config.limits.connections_per_address);
     let private = Arc::new(PrivateClients::of(&config.smtp.listen));
     let (mut addresses, mut tasks) = (Vec::new(), Vec::new());
     for listener in listeners {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         addresses.push(listener.local_addr()?);
-        let (permits, shutdown) = (Arc::clone(&permits), shutdown.clone());
+        let shutdown = shutdown.clone();
         let (lasting, private) = (Arc::clone(lasting), Arc::clone(&private));
         tasks.push(tokio::spawn(listener::accept(listener, move |stream, client| {
             let generation = lasting.generation.load_full();
-            match permits.take(client.ip()) {
+            let has_behaved = lasting.behaved.knows(client.ip());
+            match lasting.permits.take(client.ip(), has_behaved) {
                 Ok(permit) => {
                     lasting.metrics.connection(ConnectionOutcome::Accepted);
                     private.notice(client.ip(), &generation.receiver);
                     let presence = shutdown.enter();
+                    let patience = Patience::new(generation.waits, lasting.permits.stress(), has_behaved);
+                    let lasting = Arc::clone(&lasting);
                     let serving = async move {
                         let _permit = permit;
-                        connection::serve(stream, client, generation, presence).await;
+                        let behaved = &lasting.behaved;
+                        connection::serve(stream, client, generation, presence, patience, behaved).await;
                     };
                     debug_assert!(size_of_val(&serving) <= CONNECTION, "{} octets", size_of_val(&serving));
                     tokio::spawn(serving);
                 }
-                Err(denied) => refuse(stream, denied, &lasting.metrics),
+                Err(denied) => lasting.turned_away.refuse(stream, client, denied, &generation.receiver),
             }
         })));
     }
     Ok((addresses, tasks))
-}
-
-/// Over the limit: 421 at once, not silence. Nothing is waited for: the socket's buffer takes one line, or the client gets none.
-fn refuse(stream: TcpStream, denied: Denied, metrics: &Metrics) {
-    let (reply, outcome) = match denied {
-        Denied::Busy => (reply::busy(), ConnectionOutcome::Busy),
-        Denied::Share => (reply::too_many_from_address(), ConnectionOutcome::Share),
-    };
-    metrics.connection(outcome);
-    let mut line = Vec::new();
-    reply.write_to(&mut line);
-    let _ = stream.into_std().and_then(|mut stream| stream.write(&line));
 }
 
 async fn clean(root: PathBuf) {
@@ -199,14 +204,16 @@ async fn clean(root: PathBuf) {
 fn pages(
     lasting: &Arc<Lasting>,
     journal: &Arc<Journal>,
+    writers: &Writers,
     shutdown: &Shutdown,
     dns_works: Arc<AtomicBool>,
 ) -> Arc<Pages> {
-    let (journal, shutdown) = (Arc::clone(journal), shutdown.clone());
+    let (journal, shutdown, space) = (Arc::clone(journal), shutdown.clone(), Arc::clone(writers.space()));
     Arc::new(Pages::new(Arc::clone(&lasting.metrics), move || {
         let reasons = [
             (shutdown.is_going(), "the server is shutting down"),
             (journal.is_failing(), "the journal can't be written"),
+            (space.is_low(), "the Maildir's file system has less free than limits.free_disk or limits.free_inodes"),
             (!dns_works.load(Ordering::Relaxed), "the DNS does not work"),
         ];
         reasons.into_iter().filter(|(holds, _)| *holds).map(|(_, reason)| reason.to_owned()).collect()

@@ -91,8 +91,12 @@ fn every_key_is_read() {
     let limits = &config.limits;
     assert_eq!((limits.command_line, limits.message, limits.recipients), (4096, 25_000_000, 200));
     assert_eq!((limits.errors, limits.commands, limits.transactions), (5, 400, 50));
-    assert_eq!((limits.connections, limits.connections_per_address), (300, 20));
+    assert_eq!((limits.header, limits.header_fields), (65_536, 500));
+    assert_eq!((limits.memory_body, limits.memory), (65_536, 64_000_000));
+    assert_eq!((limits.connections, limits.connections_per_address, limits.connections_per_network), (300, 20, 60));
     assert_eq!((limits.session, limits.idle), (Duration::from_secs(600), Duration::from_secs(300)));
+    assert_eq!((limits.stress, limits.stress_idle, limits.stress_rate), (70, Duration::from_secs(5), 1_000));
+    assert_eq!((limits.free_disk, limits.free_inodes), (1_000_000_000, 5_000));
     let session = limits.of_session();
     assert_eq!((session.line, session.message, session.recipients), (4096, 25_000_000, 200));
     assert_eq!((session.errors, session.commands, session.transactions), (5, 400, 50));
@@ -254,8 +258,6 @@ fn keys_that_need_a_restart_are_told_and_others_are_not() {
         ("state.directory", "'/elsewhere'"),
         ("state.entries", "5000"),
         ("security.user", "'nobody'"),
-        ("limits.connections", "7"),
-        ("limits.connections_per_address", "7"),
     ];
     let old = parsed(&format!("{TOP}{DOMAIN}"));
     for (key, value) in cases {
@@ -360,4 +362,33 @@ proptest! {
         let _ = parse(&text, Path::new("/nowhere")).map_err(|problems| problems.render(true));
         let _ = (parse_size(&text), parse_duration(&text), parse_listener(&text), parse_network(&text), parse_server(&text));
     }
+}
+
+/// docs/limits.md has a row a key, with the default that the code has and the RFC that its least value comes from.
+#[test]
+fn the_page_of_limits_and_the_code_say_the_same() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/limits.md")).unwrap();
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| `limits."))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let told: Vec<(String, String, String, Option<u64>)> = rows
+        .iter()
+        .map(|row| {
+            let least = row[2].replace(" s", "");
+            let least = gatepost::config::value::parse_size(&least).ok();
+            (row[0].trim_matches('`').to_owned(), row[1].to_owned(), row[3].to_owned(), least)
+        })
+        .collect();
+    let declared: Vec<(String, String, String, Option<u64>)> = keys::TABLE
+        .iter()
+        .filter(|key| key.section() == "limits")
+        .map(|key| {
+            let Absent::Default(default) = key.absent else { panic!("{} has a default", key.path) };
+            let least = key.bounds.map(|(least, _)| least);
+            (key.path.to_owned(), default.trim_matches('"').to_owned(), key.rfc.to_owned(), least)
+        })
+        .collect();
+    assert_eq!(told, declared);
 }

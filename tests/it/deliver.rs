@@ -9,6 +9,7 @@ mod faults;
 mod housekeeping;
 mod processes;
 mod queue;
+mod spool;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -145,7 +146,7 @@ fn copy(address: &str, folder: Folder) -> Copy {
 }
 
 fn payload(body: &str) -> Arc<Payload> {
-    Arc::new(Payload { header: b"Subject: Test\r\n\r\n".to_vec(), body: body.as_bytes().to_vec() })
+    Arc::new(Payload { header: b"Subject: Test\r\n\r\n".to_vec(), body: body.as_bytes().to_vec().into() })
 }
 
 fn delivery(body: &str, copies: Vec<Copy>) -> Delivery {

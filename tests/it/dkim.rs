@@ -28,7 +28,7 @@ pub async fn verify(authenticator: &Authenticator, message: &[u8], now: u64, chu
 pub fn signed(message: &[u8], chunk: usize) -> Signed {
     let content = Content::parse(message);
     let mut hasher = BodyHasher::for_header(&content.header);
-    content.body.chunks(chunk).for_each(|chunk| hasher.write(chunk));
+    content.body.memory().chunks(chunk).for_each(|chunk| hasher.write(chunk));
     hasher.finish()
 }
 

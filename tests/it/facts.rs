@@ -47,6 +47,7 @@ fn full() -> Facts {
     facts.message.header_bytes = 567;
     facts.message.fields = 8;
     facts.message.received = 2;
+    facts.message.longest_line = 998;
     let attachment = Attachment { name: "a.pdf".into(), extension: "pdf".into(), bytes: 9, depth: 1, ..pdf() };
     let defects = vec!["after-end".into()];
     facts.mime = Some(Mime { parts: 3, depth: 1, truncated: true, defects, attachments: vec![attachment] });
@@ -317,6 +318,7 @@ fn a_record_of_a_version_that_knew_less_is_read() {
         ("message", "header_bytes"),
         ("message", "fields"),
         ("message", "received"),
+        ("message", "longest_line"),
     ] {
         record[group].as_object_mut().unwrap().remove(field).unwrap_or_else(|| panic!("{group}.{field} is there"));
     }

@@ -10,5 +10,6 @@ mod memory;
 mod outage;
 mod panics;
 mod recipients;
+mod spool;
 mod stages;
 mod transactions;

@@ -4,5 +4,8 @@ mod connections;
 mod ending;
 mod policies;
 mod reload;
+mod space;
+mod spool;
+mod stress;
 mod tls;
 mod trouble;

@@ -15,7 +15,7 @@ use crate::demo::dns::DnsServer;
 use crate::facts::record::Record;
 use crate::observe::metrics::Metrics;
 use crate::policy::Policy;
-use crate::receive::{Carrier, Inquiry, Memory, Policies, Receiver, authenticator};
+use crate::receive::{Carrier, Inquiry, Limits, Memory, Policies, Receiver, authenticator};
 use crate::recipients::{Directory, DirectoryBuilder};
 use crate::server::block_lists;
 use crate::smtp::address::{Domain, ForwardPath, Host};
@@ -90,6 +90,7 @@ fn receiver(case: &Case, bench: &Bench, dns: SocketAddr) -> Result<Receiver, Str
         state: None,
         metrics: Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| error.to_string())?),
         memory: Memory::new(u64::MAX, u64::MAX),
+        limits: Limits::default(),
     })
 }
 

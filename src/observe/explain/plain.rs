@@ -30,6 +30,7 @@ fn message(facts: &Facts, read: &Read<'_>) -> Vec<Clause> {
         ("message.header_bytes", format!("its header has {} octets", message.header_bytes)),
         ("message.fields", format!("its header has {} fields", message.fields)),
         ("message.received", format!("its header names {} hosts that it came through", message.received)),
+        ("message.longest_line", format!("its longest line has {} octets", message.longest_line)),
         (
             "message.message_id",
             match message.message_id.as_str() {

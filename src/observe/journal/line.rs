@@ -176,7 +176,7 @@ impl Bound<'_> {
             tls,
             mail_from: Address { address, local, domain, smtputf8: _ },
             rcpt: Rcpt { address: rcpt_address, local: rcpt_local, domain: rcpt_domain, role: _, count: _ },
-            message: Message { bytes: _, header_bytes: _, fields: _, received: _, message_id },
+            message: Message { bytes: _, header_bytes: _, fields: _, received: _, longest_line: _, message_id },
             headers,
             mime,
             from: From { addresses, domain: from_domain, defects },

@@ -95,6 +95,17 @@ pub const DECLARED: &[Declaration] = &[
         &[],
         "Copies that were taken back because their delivery failed elsewhere.",
     ),
+    gauge("gatepost_disk_free_bytes", &[], "Octets that are free on the Maildir's file system."),
+    gauge(
+        "gatepost_disk_free_inodes",
+        &[],
+        "Files that can still be made there; 0 where the file system does not count them.",
+    ),
+    gauge(
+        "gatepost_disk_low",
+        &[],
+        "1 while less is free there than limits.free_disk or limits.free_inodes: MAIL is answered 452.",
+    ),
     counter("gatepost_dns_queries_total", &["outcome"], "Look-ups in DNS, answered from the cache or not."),
     gauge("gatepost_dns_up", &[], "0 while our own DNS servers do not work: what needs them is answered 451."),
     counter(
@@ -116,6 +127,7 @@ pub const DECLARED: &[Declaration] = &[
         "Lines of the log that were dropped because nobody read them fast enough.",
     ),
     counter("gatepost_message_bytes_total", &[], "Octets of messages that came in whole."),
+    gauge("gatepost_message_memory_bytes", &[], "Octets of messages that are in memory now."),
     counter("gatepost_messages_total", &[], "Messages that came in whole, whatever was decided."),
     counter("gatepost_panics_total", &[], "Panics that were caught; each cost one message or session a 4yz."),
     counter("gatepost_reloads_total", &["outcome"], "Reloads of configuration and policy."),
@@ -128,6 +140,8 @@ pub const DECLARED: &[Declaration] = &[
     counter("gatepost_rules_total", &["rule", "outcome"], "What each rule did when it was looked at."),
     counter("gatepost_sessions_total", &["tls"], "SMTP sessions that have ended, by their TLS version."),
     gauge("gatepost_soft_reject", &[], "1 while smtp.soft_reject turns every 5yz into a 4yz."),
+    counter("gatepost_spool_bytes_total", &[], "Octets of large bodies that were written to disk while they came in."),
+    counter("gatepost_spool_messages_total", &[], "Messages whose bodies were written to disk while they came in."),
     histogram(
         "gatepost_stage_seconds",
         &["stage"],
@@ -145,6 +159,11 @@ pub const DECLARED: &[Declaration] = &[
         "What greylisting and rates had to forget before its time because there was no room.",
     ),
     gauge("gatepost_state_up", &[], "0 while what greylisting and rates remember does not reach the disk."),
+    gauge(
+        "gatepost_stress",
+        &[],
+        "1 while nearly all connections are in use: waits are short, and clients that have behaved are preferred.",
+    ),
     counter("gatepost_tls_handshakes_total", &["outcome"], "TLS handshakes after STARTTLS."),
     counter(
         "gatepost_untrusted_private_clients_total",

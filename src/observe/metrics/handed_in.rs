@@ -1,29 +1,31 @@
-//! A counter that somebody else keeps, read at every scrape.
+//! A counter or gauge that somebody else keeps, read at every scrape.
 
 use std::collections::HashMap;
 
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Counter, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::MetricsError;
 use super::declared::{self, Kind};
 
-/// One series of a counter.
+/// One series of a counter or a gauge.
 pub struct HandedIn {
+    kind: Kind,
     desc: Desc,
     labels: Vec<LabelPair>,
     read: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl HandedIn {
-    /// A series of a declared counter; `labels` must be the declared ones, in any order.
+    /// A series of a metric that is declared as such; `labels` must be the declared ones, in any order.
     pub fn new(
+        kind: Kind,
         name: &str,
         labels: &[(&str, &str)],
         read: Box<dyn Fn() -> u64 + Send + Sync>,
     ) -> Result<Self, MetricsError> {
         let undeclared = || MetricsError::Undeclared(name.to_owned());
-        let declared = declared::find(name).filter(|declared| declared.kind == Kind::Counter).ok_or_else(undeclared)?;
+        let declared = declared::find(name).filter(|declared| declared.kind == kind).ok_or_else(undeclared)?;
         if labels.len() != declared.labels.len() {
             return Err(undeclared());
         }
@@ -38,7 +40,7 @@ impl HandedIn {
             constant.insert((*label).to_owned(), (*value).to_owned());
         }
         let desc = Desc::new(declared.name.to_owned(), declared.meaning.to_owned(), Vec::new(), constant)?;
-        Ok(HandedIn { desc, labels: pairs, read })
+        Ok(HandedIn { kind, desc, labels: pairs, read })
     }
 }
 
@@ -48,15 +50,24 @@ impl Collector for HandedIn {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let mut counter = Counter::default();
         // Prometheus' numbers are doubles.
-        counter.set_value((self.read)() as f64);
+        let value = (self.read)() as f64;
         let mut metric = Metric::from_label(self.labels.clone());
-        metric.set_counter(counter);
+        let kind = if self.kind == Kind::Gauge {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            metric.set_gauge(gauge);
+            MetricType::GAUGE
+        } else {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            metric.set_counter(counter);
+            MetricType::COUNTER
+        };
         let mut family = MetricFamily::default();
         family.set_name(self.desc.fq_name.clone());
         family.set_help(self.desc.help.clone());
-        family.set_field_type(MetricType::COUNTER);
+        family.set_field_type(kind);
         family.set_metric(vec![metric]);
         vec![family]
     }

@@ -32,6 +32,8 @@ labels! {
         Busy = "busy",
         /// Its address has its share already.
         Share = "share",
+        /// Its network has its share already.
+        Network = "network",
     }
 }
 labels! {

@@ -264,7 +264,21 @@ impl Metrics {
         labels: &[(&str, &str)],
         read: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Result<(), MetricsError> {
-        let collector = handed_in::HandedIn::new(name, labels, Box::new(read))?;
+        let collector = handed_in::HandedIn::new(declared::Kind::Counter, name, labels, Box::new(read))?;
+        self.registry.register(Box::new(collector))?;
+        Ok(())
+    }
+
+    /// A gauge without labels that somebody else keeps: `read` is asked at every scrape.
+    ///
+    /// # Errors
+    /// It is not declared as a gauge, or is registered already.
+    pub fn register_gauge(
+        &self,
+        name: &str,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Result<(), MetricsError> {
+        let collector = handed_in::HandedIn::new(declared::Kind::Gauge, name, &[], Box::new(read))?;
         self.registry.register(Box::new(collector))?;
         Ok(())
     }

@@ -21,6 +21,16 @@ pub fn too_many_from_address() -> Reply {
     Reply::new(421, (4, 7, 0), "too many connections from your address, try again later")
 }
 
+/// Nearly all connections are in use, and this client's message comes in too slowly.
+pub fn too_slow() -> Reply {
+    Reply::new(421, (4, 4, 2), "your message comes too slowly while others wait, try again later")
+}
+
+/// One client network has more than its share of connections.
+pub fn too_many_from_network() -> Reply {
+    Reply::new(421, (4, 7, 0), "too many connections from your network, try again later")
+}
+
 /// The server stops (RFC 5321 §3.8).
 pub fn shutting_down() -> Reply {
     Reply::new(421, (4, 3, 2), "shutting down, try again later")

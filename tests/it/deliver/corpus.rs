@@ -192,7 +192,7 @@ fn kept(prefix: &[u8], header: &[u8], body: &[u8]) -> Vec<u8> {
     let writers = writers(root.path(), 1, &Script::new());
     let mut only = copy("alice@example.com", Folder::Inbox);
     only.prefix = prefix.to_vec();
-    let payload = Payload { header: header.to_vec(), body: body.to_vec() }.into();
+    let payload = Payload { header: header.to_vec(), body: body.to_vec().into() }.into();
     let stored = store(&writers, Delivery { payload, copies: vec![only] }).unwrap();
     std::fs::read(root.path().join(stored.files()[0].path())).unwrap()
 }

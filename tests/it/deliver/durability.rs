@@ -58,7 +58,7 @@ impl Model {
                 }
             }
             Step::Remove => _ = self.entries.remove(path),
-            Step::MakeDirectory | Step::CreateFile | Step::Write => {}
+            Step::MakeDirectory | Step::CreateFile | Step::Write | Step::CreateSpool | Step::WriteSpool => {}
         }
     }
 
@@ -78,7 +78,7 @@ impl Model {
 }
 
 /// What the model says of a run.
-fn judge(root: &Path, events: &[Event]) -> Result<(), String> {
+pub(super) fn judge(root: &Path, events: &[Event]) -> Result<(), String> {
     let mut model = Model::default();
     events.iter().try_for_each(|event| model.play(root, event))
 }

@@ -39,6 +39,7 @@ fn receiver(policy: &str, dns: &Dns) -> Arc<Receiver> {
         journal: None,
         metrics: Arc::new(Metrics::new("test").unwrap()),
         memory: Memory::new(1 << 20, 1 << 20),
+        limits: gatepost::receive::Limits::default(),
     })
 }
 

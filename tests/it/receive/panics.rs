@@ -43,6 +43,7 @@ pub(super) fn receiver(policy: &str, dns: std::net::SocketAddr) -> Arc<Receiver>
         journal: None,
         metrics: Arc::new(Metrics::new("test").unwrap()),
         memory: Memory::new(1 << 20, 1 << 20),
+        limits: gatepost::receive::Limits::default(),
     })
 }
 

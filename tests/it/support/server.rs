@@ -30,6 +30,8 @@ pub struct Setup {
     pub tls: bool,
     /// The largest file that it may write, in blocks of 512 octets: what is larger finds the disk full.
     pub file_blocks: Option<u64>,
+    /// How many files it may open before it asks for more.
+    pub soft_files: Option<u64>,
 }
 
 /// What few tests want to be different.
@@ -52,6 +54,7 @@ pub struct Server {
     policy: bool,
     journal: &'static str,
     file_blocks: Option<u64>,
+    soft_files: Option<u64>,
     _answering: Answering,
 }
 
@@ -92,6 +95,7 @@ impl Server {
             policy: setup.policy.is_some(),
             journal: more.journal,
             file_blocks: setup.file_blocks,
+            soft_files: setup.soft_files,
             _answering: Answering { _server: dns, _runtime: runtime },
         };
         if let Some(policy) = setup.policy {
@@ -197,15 +201,14 @@ impl Server {
         }
         let log = File::create(self.path("log")).unwrap();
         let serve = ["serve", "--config", "gatepost.toml"];
-        let mut command = match self.file_blocks {
+        let blocks = self.file_blocks.map(|blocks| format!("ulimit -f {blocks}; "));
+        let files = self.soft_files.map(|files| format!("ulimit -S -n {files}; "));
+        let mut command = match blocks.into_iter().chain(files).reduce(|all, one| all + &one) {
             None => self.gatepost(&serve),
-            Some(blocks) => {
+            Some(limits) => {
                 // ignored, so that a file that is too large is an error and not the end
-                let limited = format!(
-                    "trap '' XFSZ; ulimit -f {blocks}; exec {} {}",
-                    env!("CARGO_BIN_EXE_gatepost"),
-                    serve.join(" ")
-                );
+                let limited =
+                    format!("trap '' XFSZ; {limits}exec {} {}", env!("CARGO_BIN_EXE_gatepost"), serve.join(" "));
                 let mut shell = Command::new("sh");
                 // the log is a file, too
                 shell.args(["-c", &limited]).current_dir(self.directory.path()).env("GATEPOST_LOG", "warn");
@@ -315,11 +318,16 @@ impl Server {
         panic!("it did not end:\n{}", self.log());
     }
 
-    /// An SMTP dialogue; the greeting is read.
-    pub fn dial(&self) -> Dialogue {
+    /// A connection of which nothing is read yet.
+    pub fn connect(&self) -> Dialogue {
         let stream = TcpStream::connect(self.smtp).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut dialogue = Dialogue { reader: BufReader::new(stream.try_clone().unwrap()), stream };
+        Dialogue { reader: BufReader::new(stream.try_clone().unwrap()), stream }
+    }
+
+    /// An SMTP dialogue; the greeting is read.
+    pub fn dial(&self) -> Dialogue {
+        let mut dialogue = self.connect();
         assert_eq!(code(&dialogue.reply()), 220);
         dialogue
     }

@@ -332,6 +332,16 @@ impl Client {
         reply
     }
 
+    /// Sends an octet now and then, on a thread of its own, until the server has closed or the time is over.
+    pub fn drip(&self, octet: u8, every: Duration, until: Instant) -> std::thread::JoinHandle<()> {
+        let mut tcp = self.tcp.try_clone().unwrap();
+        std::thread::spawn(move || {
+            while Instant::now() < until && tcp.write_all(&[octet]).is_ok() {
+                std::thread::sleep(every);
+            }
+        })
+    }
+
     /// EHLO, MAIL and the recipients, all of which must be taken.
     #[track_caller]
     pub fn begin(&mut self, reverse_path: &str, recipients: &[&str]) -> &mut Client {

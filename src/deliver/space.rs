@@ -1,0 +1,82 @@
+//! How much room the Maildir's file system has: looked at every few seconds, for under a floor no mail is taken.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use nix::sys::statvfs::statvfs;
+
+/// How often it is looked at.
+pub(super) const EVERY: Duration = Duration::from_secs(3);
+
+/// The room that is left, as of the last look.
+#[derive(Debug, Default)]
+pub struct Space {
+    /// Whether there was a look that told anything.
+    is_known: AtomicBool,
+    bytes: AtomicU64,
+    inodes: AtomicU64,
+    /// File systems that make inodes as they need them say that there are none.
+    counts_inodes: AtomicBool,
+    floor_bytes: AtomicU64,
+    floor_inodes: AtomicU64,
+    was_low: AtomicBool,
+}
+
+impl Space {
+    /// From now on, less than this is too little.
+    pub fn floor(&self, bytes: u64, inodes: u64) {
+        self.floor_bytes.store(bytes, Relaxed);
+        self.floor_inodes.store(inodes, Relaxed);
+        self.tell();
+    }
+
+    /// Octets that are free for us; 0 while nobody knows.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// Files that can still be made; 0 where the file system does not count them.
+    pub fn inodes(&self) -> u64 {
+        self.inodes.load(Relaxed)
+    }
+
+    /// Whether it is too little. Where it can't be known, deliveries find out.
+    pub fn is_low(&self) -> bool {
+        let few_inodes = self.counts_inodes.load(Relaxed) && self.inodes() < self.floor_inodes.load(Relaxed);
+        self.is_known.load(Relaxed) && (few_inodes || self.bytes() < self.floor_bytes.load(Relaxed))
+    }
+
+    /// Looks, and says what has changed. Blocks.
+    pub(super) fn look(&self, root: &Path) {
+        match statvfs(root) {
+            Ok(found) => {
+                let (free, unit) = (found.blocks_available(), found.fragment_size());
+                let (inodes, all) = (found.files_available(), found.files());
+                self.bytes.store(free.saturating_mul(unit), Relaxed);
+                self.inodes.store(inodes, Relaxed);
+                self.counts_inodes.store(all > 0, Relaxed);
+                self.is_known.store(true, Relaxed);
+            }
+            Err(_) => self.is_known.store(false, Relaxed),
+        }
+        self.tell();
+    }
+
+    /// Says what has changed since it was said last.
+    fn tell(&self) {
+        let is_low = self.is_low();
+        if self.was_low.swap(is_low, Relaxed) != is_low {
+            let (bytes, inodes) = (self.bytes(), self.inodes());
+            if is_low {
+                tracing::error!(
+                    bytes,
+                    inodes,
+                    "the Maildir's file system has less free than limits.free_disk or limits.free_inodes: MAIL is answered 452"
+                );
+            } else {
+                tracing::info!(bytes, inodes, "the Maildir's file system has room again");
+            }
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Bodies that go to disk while they come in: into a file without a name on the Maildir's file system, so that a copy is made within it
+//! and a crash leaves nothing. The writers write; whoever hands octets over waits for those before them.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, copy_file_range};
+use tokio::sync::oneshot;
+
+use super::disk::{Disk, Step};
+use super::lines::LfWriter;
+use super::writers::Writers;
+use super::{DeliverError, counters::count};
+use crate::message::spool::Spool;
+
+/// Where files get their name for a moment on a file system that has none without (NFS, FUSE). No domain can have this name.
+const FALLBACK: &str = ".gatepost-spool";
+/// Octets that are copied at once.
+const COPY_OCTETS: usize = 16 * 1024 * 1024;
+/// The same where they go through memory.
+const CHUNK_OCTETS: usize = 64 * 1024;
+
+/// A body that is being written, in the hands of one writer at a time.
+pub(super) struct Body {
+    file: File,
+    held_cr: bool,
+    received: u64,
+    stored: u64,
+}
+
+impl Body {
+    /// Takes the next octets, and turns each CRLF into LF.
+    fn write(&mut self, disk: &Disk, root: &Path, octets: &[u8]) -> io::Result<()> {
+        let mut lines = LfWriter::resuming(Vec::with_capacity(octets.len().saturating_add(1)), self.held_cr);
+        lines.write(octets)?;
+        let (text, held_cr) = lines.into_parts();
+        disk.step(Step::WriteSpool, root, || self.file.write_all(&text))?;
+        self.held_cr = held_cr;
+        self.received = self.received.saturating_add(octets.len() as u64);
+        self.stored = self.stored.saturating_add(text.len() as u64);
+        Ok(())
+    }
+
+    fn finish(&mut self, disk: &Disk, root: &Path) -> io::Result<()> {
+        if std::mem::take(&mut self.held_cr) {
+            disk.step(Step::WriteSpool, root, || self.file.write_all(b"\r"))?;
+            self.stored = self.stored.saturating_add(1);
+        }
+        Ok(())
+    }
+}
+
+/// What a writer is to do for a spooled body.
+pub(super) struct Work {
+    /// `None` before the first octets.
+    body: Option<Body>,
+    octets: Vec<u8>,
+    is_last: bool,
+    answer: oneshot::Sender<Result<Body, DeliverError>>,
+}
+
+impl Work {
+    /// Does it. Where nobody waits for the answer any more, the file goes away here.
+    pub(super) fn run(self, disk: &Disk, root: &Path) {
+        let Work { body, octets, is_last, answer } = self;
+        let result = written(body, &octets, is_last, disk, root);
+        drop(octets);
+        drop(answer.send(result.map_err(DeliverError::from)));
+    }
+}
+
+fn written(body: Option<Body>, octets: &[u8], is_last: bool, disk: &Disk, root: &Path) -> io::Result<Body> {
+    let mut body = match body {
+        Some(body) => body,
+        None => Body { file: unnamed(disk, root)?, held_cr: false, received: 0, stored: 0 },
+    };
+    body.write(disk, root, octets)?;
+    if is_last {
+        body.finish(disk, root)?;
+    }
+    Ok(body)
+}
+
+/// A file without a name.
+fn unnamed(disk: &Disk, root: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    // O_EXCL: nobody can give it a name later
+    let flags = (OFlag::O_TMPFILE | OFlag::O_EXCL).bits();
+    match disk.step(Step::CreateSpool, root, || options.clone().custom_flags(flags).open(root)) {
+        Err(error) if !is_of_space(&error) => named_for_a_moment(disk, root, options.create_new(true)),
+        result => result,
+    }
+}
+
+fn is_of_space(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+/// The same on a file system that has no such files: a crash between the two steps leaves an empty file, which the next one removes.
+fn named_for_a_moment(disk: &Disk, root: &Path, options: &OpenOptions) -> io::Result<File> {
+    let directory = root.join(FALLBACK);
+    match DirBuilder::new().mode(0o700).create(&directory) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(disk.at(&directory, &error)),
+    }
+    let mark = getrandom::u64().map_err(|_| io::Error::other("the system gives no random numbers"))?;
+    let path = directory.join(format!("{mark:016x}"));
+    let file = disk.step(Step::CreateFile, &path, || options.open(&path))?;
+    disk.remove(&path)?;
+    Ok(file)
+}
+
+/// Appends a spooled body to a copy that has its header already.
+pub(super) fn append(spool: &Spool, copy: &Path) -> io::Result<()> {
+    let from = spool.file()?;
+    let to = OpenOptions::new().write(true).open(copy)?;
+    let mut copying = Copying { from, to: &to, read: 0, written: to.metadata()?.len(), left: spool.stored_bytes() };
+    copying.within_the_kernel()?;
+    copying.through_memory()
+}
+
+struct Copying<'a> {
+    from: &'a File,
+    to: &'a File,
+    read: u64,
+    written: u64,
+    left: u64,
+}
+
+impl Copying<'_> {
+    /// By copy_file_range(2), as long as the file systems do it: some share the blocks.
+    fn within_the_kernel(&mut self) -> io::Result<()> {
+        while self.left > 0 {
+            let wanted = usize::try_from(self.left).unwrap_or(COPY_OCTETS).min(COPY_OCTETS);
+            let (Ok(mut read), Ok(mut written)) = (i64::try_from(self.read), i64::try_from(self.written)) else {
+                return Ok(());
+            };
+            match copy_file_range(self.from, Some(&mut read), self.to, Some(&mut written), wanted) {
+                Ok(0) => return Ok(()),
+                Ok(octets) => self.went(octets),
+                Err(Errno::EINTR) => {}
+                Err(error @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EIO | Errno::EFBIG)) => return Err(error.into()),
+                Err(_) => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// What is left, by reading and writing.
+    fn through_memory(&mut self) -> io::Result<()> {
+        let mut chunk = Vec::new();
+        while self.left > 0 {
+            chunk.resize(usize::try_from(self.left).unwrap_or(CHUNK_OCTETS).min(CHUNK_OCTETS), 0);
+            self.from.read_exact_at(&mut chunk, self.read)?;
+            self.to.write_all_at(&chunk, self.written)?;
+            self.went(chunk.len());
+        }
+        Ok(())
+    }
+
+    fn went(&mut self, octets: usize) {
+        let octets = octets as u64;
+        self.read = self.read.saturating_add(octets);
+        self.written = self.written.saturating_add(octets);
+        self.left = self.left.saturating_sub(octets);
+    }
+}
+
+/// A body on its way to disk. Dropped, nothing of it stays.
+pub struct Spooling {
+    writers: Arc<Writers>,
+    state: State,
+}
+
+enum State {
+    /// Nothing was written yet.
+    Empty,
+    Written(Body),
+    UnderWay(oneshot::Receiver<Result<Body, DeliverError>>),
+    Failed,
+}
+
+impl Spooling {
+    pub(super) fn new(writers: Arc<Writers>) -> Self {
+        Spooling { writers, state: State::Empty }
+    }
+
+    /// Hands the next octets to a writer, after those before them are written: at most one part is under way.
+    ///
+    /// # Errors
+    /// What was handed over before could not be written, or no writer has room in time. The body is given up then.
+    pub async fn write(&mut self, octets: Vec<u8>) -> Result<(), DeliverError> {
+        self.hand_over(octets, false).await
+    }
+
+    /// Waits until all that was handed over is written.
+    ///
+    /// # Errors
+    /// It could not be. The body is given up then.
+    pub async fn settle(&mut self) -> Result<(), DeliverError> {
+        let body = self.settled().await?;
+        self.state = body.map_or(State::Empty, State::Written);
+        Ok(())
+    }
+
+    /// Writes the last octets; the body is whole then.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub async fn finish(mut self, octets: Vec<u8>) -> Result<Spool, DeliverError> {
+        self.hand_over(octets, true).await?;
+        let body = self.settled().await?.ok_or(DeliverError::Busy)?;
+        let counters = self.writers.counters();
+        count(&counters.spooled);
+        counters.spooled_bytes.fetch_add(body.received, std::sync::atomic::Ordering::Relaxed);
+        let writers = Arc::downgrade(&self.writers);
+        let close = move |file| {
+            if let Some(writers) = writers.upgrade() {
+                writers.close_file(file);
+            }
+        };
+        Ok(Spool::new(body.file, body.received, body.stored, close))
+    }
+
+    async fn hand_over(&mut self, octets: Vec<u8>, is_last: bool) -> Result<(), DeliverError> {
+        let body = self.settled().await?;
+        let (answer, answered) = oneshot::channel();
+        let weight = octets.len();
+        let handed = self.writers.spool(Work { body, octets, is_last, answer }, weight).await;
+        self.noted(handed)?;
+        self.state = State::UnderWay(answered);
+        Ok(())
+    }
+
+    /// What is written so far. Afterwards it counts as failed until a state is set.
+    async fn settled(&mut self) -> Result<Option<Body>, DeliverError> {
+        let result = match std::mem::replace(&mut self.state, State::Failed) {
+            State::Empty => Ok(None),
+            State::Written(body) => Ok(Some(body)),
+            State::UnderWay(answered) => {
+                let answer = tokio::time::timeout(self.writers.patience(), answered).await;
+                answer.map_or(Err(DeliverError::Busy), |answer| answer.unwrap_or(Err(DeliverError::Busy))).map(Some)
+            }
+            State::Failed => Err(DeliverError::Busy),
+        };
+        self.noted(result)
+    }
+
+    fn noted<T>(&self, result: Result<T, DeliverError>) -> Result<T, DeliverError> {
+        result.inspect_err(|error| self.writers.counters().note_error(error))
+    }
+}
+
+impl Drop for Spooling {
+    fn drop(&mut self) {
+        if let State::Written(body) = std::mem::replace(&mut self.state, State::Failed) {
+            self.writers.close_file(body.file);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! How long a client may be silent, and how slow its message may come: less under stress, except for clients that have behaved.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+/// The waits of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waits {
+    /// How long a client may say nothing (RFC 5321 §4.5.3.2.7 asks for 5 minutes at least).
+    pub idle: Duration,
+    /// The same under stress.
+    pub stress_idle: Duration,
+    /// Octets a second that a message must come with under stress; at least 1.
+    pub stress_rate: u64,
+}
+
+/// The patience with one client.
+#[derive(Debug)]
+pub struct Patience {
+    waits: Waits,
+    /// Since when there is stress.
+    stress: watch::Receiver<Option<Instant>>,
+    has_behaved: bool,
+    /// When it was begun to measure the message's pace, and how many octets came since.
+    pace: Option<(Instant, u64)>,
+}
+
+/// When a client is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline {
+    /// Then.
+    pub at: Instant,
+    /// Because its message comes too slowly; else it is silent.
+    pub is_slow: bool,
+}
+
+impl Patience {
+    /// With a client, of a network that has behaved or not.
+    pub fn new(waits: Waits, stress: watch::Receiver<Option<Instant>>, has_behaved: bool) -> Self {
+        Patience { waits, stress, has_behaved, pace: None }
+    }
+
+    /// When it is given up if it says nothing more, having been silent since then. The pace is measured in data only.
+    pub fn deadline(&mut self, silent_since: Instant, in_data: bool) -> Deadline {
+        let idle = silent_since + self.waits.idle;
+        let stress = if self.has_behaved { None } else { *self.stress.borrow_and_update() };
+        let Some(began) = stress else {
+            self.pace = None;
+            return Deadline { at: idle, is_slow: false };
+        };
+        let silent = idle.min(silent_since.max(began) + self.waits.stress_idle);
+        if !in_data {
+            self.pace = None;
+            return Deadline { at: silent, is_slow: false };
+        }
+        let (since, octets) = *self.pace.get_or_insert((Instant::now(), 0));
+        // each octet buys its share of a second, as Postfix's smtpd_min_data_rate has it
+        let bought = Duration::from_millis(octets.saturating_mul(1000) / self.waits.stress_rate.max(1));
+        let slow = since.checked_add(self.waits.stress_idle.saturating_add(bought)).unwrap_or(silent);
+        Deadline { at: silent.min(slow), is_slow: slow < silent }
+    }
+
+    /// A wait that has a deadline of its own, and an earlier one under stress: for handshakes, and for clients that don't read.
+    ///
+    /// # Errors
+    /// The wait's own, and `TimedOut`.
+    pub async fn hurried<T>(&self, wait: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let is_hurried = !self.has_behaved && self.stress.borrow().is_some();
+        if !is_hurried {
+            return wait.await;
+        }
+        timeout(self.waits.stress_idle, wait).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Octets of a message came.
+    pub fn came(&mut self, octets: usize) {
+        if let Some((_, so_far)) = &mut self.pace {
+            *so_far = so_far.saturating_add(octets as u64);
+        }
+    }
+
+    /// Waits until stress begins or ends: the deadline is another one then.
+    pub async fn changed(&mut self) {
+        if self.has_behaved || self.stress.changed().await.is_err() {
+            // the sender lives as long as the server
+            std::future::pending().await
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Bodies that go to disk while they come in: stored as one in memory would be, and nothing of them left where they are not.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use gatepost::deliver::{DeliverError, Delivery, Folder, Payload, Step, Writers};
+use gatepost::message::content::Body;
+use gatepost::message::spool::Spool;
+
+use super::durability::judge;
+use super::{Event, Fault, SHORT, Script, block_on, copy, files_in, limits, paths, store, with_limits, writers};
+
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+const EDQUOT: i32 = 122;
+const EOPNOTSUPP: i32 = 95;
+
+fn spooled(writers: &Arc<Writers>, body: &[u8], part: usize) -> Result<Spool, DeliverError> {
+    block_on(async {
+        let mut spooling = writers.spooling();
+        for octets in body.chunks(part) {
+            spooling.write(octets.to_vec()).await?;
+        }
+        spooling.finish(Vec::new()).await
+    })
+}
+
+fn delivery(body: Body) -> Delivery {
+    let payload = Arc::new(Payload { header: b"Subject: Test\r\n\r\n".to_vec(), body });
+    Delivery { payload, copies: vec![copy("alice@example.com", Folder::Inbox), copy("bob@example.org", Folder::Junk)] }
+}
+
+fn content(root: &Path, writers: &Writers, body: Body) -> Vec<Vec<u8>> {
+    let stored = store(writers, delivery(body)).unwrap();
+    let read = |path| std::fs::read(root.join(path)).unwrap();
+    let files: Vec<Vec<u8>> = paths(&stored).into_iter().map(read).collect();
+    assert_eq!(stored.files()[0].bytes(), files[0].len() as u64, "what the name says");
+    files
+}
+
+/// Files without a name below `root` that this process still holds.
+fn held(root: &Path) -> usize {
+    let root = std::fs::canonicalize(root).unwrap();
+    let links = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+    links.filter(|to| to.starts_with(&root) && to.to_string_lossy().ends_with("(deleted)")).count()
+}
+
+#[track_caller]
+fn none_is_held(root: &Path) {
+    for _ in 0..400 {
+        if held(root) == 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{} files are held", held(root));
+}
+
+/// Names below the root that are no directories.
+fn named(root: &Path) -> usize {
+    files_in(root, "new").len() + files_in(root, "tmp").len() + files_in(root, ".gatepost-spool").len()
+}
+
+#[test]
+fn a_spooled_body_is_stored_as_one_in_memory_wherever_it_is_cut() {
+    let root = super::root_in_memory();
+    let writers = writers(root.path(), 2, &Script::new());
+    let bodies = ["a\r\nb\r\n", "\r\n\r\n", "no end", "ends in CR\r", "\r\rx\r\n\r", "one\r\n.two\r\n..\r\n", ""];
+    for body in bodies {
+        let whole = content(root.path(), &writers, body.as_bytes().to_vec().into());
+        for part in 1..=body.len().max(1) {
+            let spool = spooled(&writers, body.as_bytes(), part).unwrap();
+            assert_eq!(spool.bytes(), body.len() as u64);
+            assert_eq!(String::from_utf8(spool.read(usize::MAX).unwrap()).unwrap(), body, "in parts of {part}");
+            for most in 0..=body.len() {
+                assert_eq!(spool.read(most).unwrap(), &body.as_bytes()[..most]);
+            }
+            assert_eq!(content(root.path(), &writers, Body::Spooled(spool)), whole, "{body:?} in parts of {part}");
+        }
+    }
+    none_is_held(root.path());
+}
+
+#[test]
+fn a_large_body_goes_to_every_mailbox_octet_for_octet() {
+    let root = tempfile::tempdir().unwrap();
+    let script = Script::new();
+    let writers = writers(root.path(), 2, &script);
+    let line = |number: u32| format!("{number} {}\r\n", "x".repeat(number as usize % 200)).into_bytes();
+    let body: Vec<u8> = (0..60_000).flat_map(line).collect();
+    assert!(body.len() > 5_000_000);
+    let spool = spooled(&writers, &body, 70_001).unwrap();
+    let expected = |to: &str| [format!("Delivered-To: {to}\nSubject: Test\n\n").into_bytes(), lf(&body)].concat();
+    let stored = store(&writers, delivery(Body::Spooled(spool.clone()))).unwrap();
+    script.note(Event::Acknowledged(paths(&stored)));
+    for (path, to) in paths(&stored).iter().zip(["alice@example.com", "bob@example.org"]) {
+        assert!(std::fs::read(root.path().join(path)).unwrap() == expected(to), "{to}");
+    }
+    judge(root.path(), &script.events()).expect("as durable as one in memory");
+    assert_eq!(spool.stored_bytes(), lf(&body).len() as u64);
+    assert_eq!(writers.counters().spooled.load(Relaxed), 1);
+    assert_eq!(writers.counters().spooled_bytes.load(Relaxed), body.len() as u64);
+    drop(spool);
+    none_is_held(root.path());
+}
+
+fn lf(body: &[u8]) -> Vec<u8> {
+    String::from_utf8(body.to_vec()).unwrap().replace("\r\n", "\n").into_bytes()
+}
+
+#[test]
+fn a_file_system_without_nameless_files_is_served_too() {
+    let root = tempfile::tempdir().unwrap();
+    let script = Script::failing(Step::CreateSpool, 0, Fault::Errno(EOPNOTSUPP));
+    let writers = writers(root.path(), 1, &script);
+    let spool = spooled(&writers, b"a\r\nb\r\n", 4).unwrap();
+    assert!(script.met());
+    assert_eq!((held(root.path()), named(root.path())), (1, 0), "it has no name any more");
+    assert_eq!(
+        content(root.path(), &writers, Body::Spooled(spool))[0],
+        b"Delivered-To: alice@example.com\nSubject: Test\n\na\nb\n"
+    );
+    none_is_held(root.path());
+}
+
+#[test]
+fn trouble_at_any_step_is_told_apart_and_leaves_nothing() {
+    for (step, code, full) in [
+        (Step::CreateSpool, ENOSPC, true),
+        (Step::WriteSpool, ENOSPC, true),
+        (Step::WriteSpool, EDQUOT, true),
+        (Step::WriteSpool, EIO, false),
+    ] {
+        let most = if step == Step::CreateSpool { 1 } else { 4 };
+        for nth in 0..most {
+            let root = tempfile::tempdir().unwrap();
+            let writers = writers(root.path(), 1, &Script::failing(step, nth, Fault::Errno(code)));
+            let error = spooled(&writers, b"a\r\nb\r\nc\r\n", 3).expect_err("a step failed");
+            assert_eq!(matches!(error, DeliverError::Full(_)), full, "{step:?} {nth}: {error}");
+            assert_eq!(matches!(error, DeliverError::Io(_)), !full, "{step:?} {nth}: {error}");
+            assert!(error.to_string().contains("the Maildir root: "), "{error}");
+            let counted = writers.counters();
+            assert_eq!((counted.full.load(Relaxed), counted.io.load(Relaxed)), (u64::from(full), u64::from(!full)));
+            none_is_held(root.path());
+            assert_eq!(named(root.path()), 0);
+            assert_eq!(counted.spooled.load(Relaxed), 0);
+            spooled(&writers, b"a\r\n", 3).expect("the next one");
+        }
+    }
+}
+
+#[test]
+fn a_panic_costs_one_body_and_no_writer() {
+    let root = tempfile::tempdir().unwrap();
+    let writers = writers(root.path(), 1, &Script::failing(Step::WriteSpool, 1, Fault::Panic));
+    assert!(spooled(&writers, b"a\r\nb\r\nc\r\n", 3).is_err());
+    none_is_held(root.path());
+    spooled(&writers, b"a\r\n", 3).expect("the next one");
+    assert_eq!(writers.counters().panics.load(Relaxed), 1);
+}
+
+#[test]
+fn whoever_hands_over_waits_for_the_disk_and_not_for_ever() {
+    let root = tempfile::tempdir().unwrap();
+    let script = Script::failing(Step::WriteSpool, 0, Fault::Wait);
+    let writers = with_limits(root.path(), gatepost::deliver::Limits { patience: 4 * SHORT, ..limits(1) }, &script);
+    block_on(async {
+        let mut spooling = writers.spooling();
+        spooling.write(b"a\r\n".to_vec()).await.expect("one part may be under way");
+        let second = tokio::time::timeout(SHORT, spooling.write(b"b\r\n".to_vec())).await;
+        assert!(second.is_err(), "the second waits for the first");
+        let mut late = writers.spooling();
+        late.write(b"c\r\n".to_vec()).await.unwrap();
+        assert!(matches!(late.settle().await, Err(DeliverError::Busy)));
+        assert!(matches!(late.write(b"d\r\n".to_vec()).await, Err(DeliverError::Busy)), "it was given up");
+    });
+    script.release();
+    assert!(block_on(writers.drain()));
+    none_is_held(root.path());
+}
+
+#[test]
+fn a_body_that_is_given_up_at_any_moment_leaves_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let writers = writers(root.path(), 2, &Script::new());
+    for parts in 0..4 {
+        block_on(async {
+            let mut spooling = writers.spooling();
+            for _ in 0..parts {
+                spooling.write(b"a\r\n".to_vec()).await.unwrap();
+            }
+            if parts > 1 {
+                spooling.settle().await.unwrap();
+                assert_eq!(held(root.path()), 1);
+            }
+        });
+        none_is_held(root.path());
+    }
+    // whole, and then refused
+    drop(spooled(&writers, b"a\r\n", 3).unwrap());
+    none_is_held(root.path());
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn nothing_is_spooled_after_the_end() {
+    let root = tempfile::tempdir().unwrap();
+    let writers = writers(root.path(), 1, &Script::new());
+    let spool = spooled(&writers, b"a\r\n", 3).unwrap();
+    assert!(block_on(writers.drain()));
+    assert!(matches!(spooled(&writers, b"a\r\n", 3), Err(DeliverError::Busy)));
+    drop((spool, writers));
+    none_is_held(root.path());
+}

@@ -1,0 +1,197 @@
+//! Nearly all connections in use: waits are short, and who has behaved is preferred.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use gatepost::facts::Stage;
+use gatepost::server::{Behaved, Denied, Patience, Permit, Permits, Places, Waits};
+use tokio::sync::watch;
+
+use crate::support::site::{Client, Setup, Site, message};
+
+fn limited(limits: &str) -> Site {
+    Site::start(Setup { more: limits, ..Setup::default() })
+}
+
+fn ip(last: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, last])
+}
+
+#[test]
+fn the_last_places_are_for_those_who_have_behaved() {
+    let permits = Permits::new(Places::new(20, 20, 20, 80));
+    let mut held: Vec<Permit> = (0..15).map(|_| permits.take(ip(1), false).unwrap()).collect();
+    assert!(!permits.is_under_stress());
+    held.push(permits.take(ip(1), false).unwrap());
+    assert!(permits.is_under_stress(), "16 of 20");
+    held.extend((16..18).map(|_| permits.take(ip(1), false).unwrap()));
+    assert_eq!(permits.take(ip(1), false).unwrap_err(), Denied::Busy, "18 are open");
+    held.extend((18..20).map(|_| permits.take(ip(1), true).unwrap()));
+    assert_eq!(permits.take(ip(1), true).unwrap_err(), Denied::Busy, "all are open");
+    held.truncate(14);
+    assert!(permits.is_under_stress(), "it does not flicker");
+    held.truncate(13);
+    assert!(!permits.is_under_stress());
+    permits.bound(Places::new(14, 20, 20, 80));
+    assert!(permits.is_under_stress(), "a reload leaves fewer places");
+    drop(held);
+    assert!(!permits.is_under_stress());
+    assert!(permits.take(ip(1), false).is_ok());
+}
+
+#[test]
+fn shares_are_by_address_and_by_network() {
+    let permits = Permits::new(Places::new(100, 2, 3, 100));
+    let take = |text: &str| permits.take(text.parse().unwrap(), false);
+    let mut held = vec![take("192.0.2.1").unwrap(), take("192.0.2.1").unwrap()];
+    assert_eq!(take("192.0.2.1").unwrap_err(), Denied::Share);
+    held.push(take("::ffff:192.0.2.9").unwrap());
+    assert_eq!(take("192.0.2.200").unwrap_err(), Denied::Network);
+    held.push(take("192.0.3.1").unwrap());
+    for host in ["2001:db8::1", "2001:db8::2", "2001:db8::3"] {
+        held.push(take(host).unwrap());
+    }
+    assert_eq!(take("2001:db8::4").unwrap_err(), Denied::Network);
+    held.push(take("2001:db8:0:1::4").unwrap());
+    drop(held);
+    assert!(take("192.0.2.1").is_ok(), "all is given back");
+}
+
+#[test]
+fn the_table_of_those_who_have_behaved_is_bounded_and_forgets_the_oldest() {
+    let behaved = Behaved::default();
+    let network = |number: u32| IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + number));
+    for number in 0..40_000 {
+        behaved.note(network(number), true);
+        assert!(behaved.len() <= 16_384);
+    }
+    assert!(behaved.knows(network(39_999)) && behaved.knows(network(32_000)) && !behaved.knows(network(1)));
+    behaved.note(network(39_999), false);
+    assert!(!behaved.knows(network(39_999)), "it has misbehaved since");
+    behaved.note("2001:db8::1".parse().unwrap(), true);
+    assert!(behaved.knows("2001:db8::ffff".parse().unwrap()) && !behaved.knows("2001:db8:0:1::1".parse().unwrap()));
+}
+
+#[test]
+fn waits_are_short_under_stress_and_count_from_its_beginning() {
+    let seconds = Duration::from_secs;
+    let waits = Waits { idle: seconds(300), stress_idle: seconds(10), stress_rate: 500 };
+    let now = tokio::time::Instant::now();
+    let stress = watch::Sender::new(None);
+    let mut stranger = Patience::new(waits, stress.subscribe(), false);
+    let mut known = Patience::new(waits, stress.subscribe(), true);
+    for in_data in [false, true] {
+        assert_eq!(stranger.deadline(now, in_data).at, now + seconds(300));
+    }
+    stress.send_replace(Some(now + seconds(5)));
+    assert_eq!(stranger.deadline(now, false).at, now + seconds(15));
+    assert_eq!(stranger.deadline(now + seconds(7), false).at, now + seconds(17));
+    assert_eq!(known.deadline(now, true).at, now + seconds(300), "who has behaved has time");
+    // a message: 5,000 octets buy ten seconds more
+    let begun = stranger.deadline(now + seconds(60), true);
+    assert!(begun.is_slow && begun.at < now + seconds(60));
+    stranger.came(5_000);
+    assert_eq!(stranger.deadline(now + seconds(60), true).at, begun.at + seconds(10));
+    stranger.came(usize::MAX);
+    let fast = stranger.deadline(now + seconds(60), true);
+    assert_eq!((fast.at, fast.is_slow), (now + seconds(70), false), "silence counts all the same");
+    stress.send_replace(None);
+    assert_eq!(stranger.deadline(now, true).at, now + seconds(300));
+}
+
+#[test]
+fn a_handshake_or_a_reply_is_waited_for_less_under_stress() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let second = Duration::from_secs(1);
+    let waits = Waits { idle: 300 * second, stress_idle: second, stress_rate: 500 };
+    let stress = watch::Sender::new(Some(tokio::time::Instant::now()));
+    let (stranger, known) =
+        (Patience::new(waits, stress.subscribe(), false), Patience::new(waits, stress.subscribe(), true));
+    let never = std::future::pending::<std::io::Result<()>>;
+    runtime.block_on(async {
+        let error = stranger.hurried(never()).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+        assert!(tokio::time::timeout(2 * second, known.hurried(never())).await.is_err(), "who has behaved has time");
+        stress.send_replace(None);
+        assert!(tokio::time::timeout(2 * second, stranger.hurried(never())).await.is_err(), "no stress, no hurry");
+        stranger.hurried(async { Ok(()) }).await.unwrap();
+    });
+}
+
+#[test]
+fn silent_clients_go_when_stress_begins_and_those_who_have_behaved_stay() {
+    let site = limited("[limits]\nconnections = 5\nstress_idle = \"1s\"\n");
+    let mut good = site.dial_from([127, 0, 0, 9]);
+    good.begin("a@sender.example", &["alice@local.example"]);
+    good.data(message("a@sender.example")).is("250 2.0.0");
+    good.expect("QUIT", "221");
+    good.expect_end();
+    site.wait_for_metric("gatepost_connections", &[], 0.0);
+    let mut good = site.dial_from([127, 0, 0, 9]);
+    let mut silent: Vec<Client> = (1..=2).map(|last| site.dial_from([127, 0, 0, last])).collect();
+    assert_eq!(site.metric("gatepost_stress", &[]), 0.0);
+    silent.push(site.dial_from([127, 0, 0, 3]));
+    for client in &mut silent {
+        client.reply().is("421 4.4.2");
+        client.expect_end();
+    }
+    site.wait_for_metric("gatepost_stress", &[], 0.0);
+    good.expect("NOOP", "250");
+}
+
+#[test]
+fn a_message_that_comes_too_slowly_is_given_up_under_stress() {
+    let site = limited("[limits]\nconnections = 5\nstress_idle = \"1s\"\n");
+    let mut slow = site.dial_from([127, 0, 0, 1]);
+    slow.begin("a@sender.example", &["alice@local.example"]);
+    slow.expect("DATA", "354");
+    slow.send("From: <a@sender.example>\r\n\r\n");
+    let mut fast = site.dial_from([127, 0, 0, 2]);
+    fast.begin("a@sender.example", &["bob@local.example"]);
+    fast.expect("DATA", "354");
+    let mut others: Vec<Client> = (3..=4).map(|last| site.dial_from([127, 0, 0, last])).collect();
+    let until = Instant::now() + crate::support::site::PATIENCE;
+    let dripping = slow.drip(b'x', Duration::from_millis(50), until);
+    for _ in 0..30 {
+        fast.send(format!("{}\r\n", "y".repeat(998)));
+        for other in &mut others {
+            other.expect("NOOP", "250");
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let reply = slow.reply();
+    reply.is("421 4.4.2 your message comes too slowly");
+    fast.expect(".", "250 2.0.0");
+    dripping.join().unwrap();
+    assert_eq!(site.delivered("local.example/alice").len(), 0);
+}
+
+#[test]
+fn who_is_turned_away_has_a_record_but_not_each_in_a_flood() {
+    let site = limited("[limits]\nconnections = 1\n");
+    let _held = site.dial();
+    let began = Instant::now();
+    let replies: Vec<_> = (0..60).map(|_| Client::connect(site.smtp, Ipv4Addr::new(127, 0, 0, 8)).reply()).collect();
+    let most = 10 * (began.elapsed().as_secs() as usize + 2);
+    for reply in &replies {
+        reply.is("421 4.3.2");
+    }
+    assert_eq!(site.metric("gatepost_connections_total", &["outcome=\"busy\""]), 60.0);
+    let record = site.record(&replies[0]);
+    assert_eq!((record.stage, record.facts.client.ip), (Stage::Connect, IpAddr::from([127, 0, 0, 8])));
+    assert!(record.decision.reply.starts_with("421 4.3.2"), "{}", record.decision.reply);
+    let told = replies.iter().filter(|reply| reply.text.contains("ref=")).count();
+    assert!((10..=most).contains(&told), "{told} of 60");
+    assert_eq!(site.records(told).len(), told);
+}
+
+#[test]
+fn one_network_has_its_share() {
+    let site = limited("[limits]\nconnections_per_network = 2\n");
+    let _held = [site.dial_from([127, 0, 0, 1]), site.dial_from([127, 0, 0, 2])];
+    let mut late = Client::connect(site.smtp, Ipv4Addr::new(127, 0, 0, 3));
+    late.reply().is("421 4.7.0");
+    late.expect_end();
+    assert_eq!(site.metric("gatepost_connections_total", &["outcome=\"network\""]), 1.0);
+    site.dial_from([127, 0, 1, 1]).expect("NOOP", "250");
+}
