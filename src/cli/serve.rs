@@ -42,8 +42,8 @@ pub fn run(args: &Args) -> ExitCode {
 
 fn serve(args: &Args, log: &Log) -> Result<(), Exit> {
     let config = configuration(args.config.as_deref()).map_err(|problems| tell(&problems))?;
-    let bound = server::bind(&config).map_err(|error| failed(&error))?;
-    let runtime = server::runtime().map_err(|error| failed(&error))?;
+    let bound = server::bind(&config).and_then(|bound| bound.confined(&config)).map_err(|error| failed(&error))?;
+    let runtime = bound.runtime().map_err(|error| failed(&error))?;
     let signals = Signals::catch(runtime.handle()).map_err(|error| {
         complain(&format!("signals can't be listened for: {error}"));
         Exit::Usage

@@ -21,6 +21,18 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
+/// Whether a layer of confinement is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Layer {
+    /// Where the kernel has it.
+    #[default]
+    On,
+    /// Not at all.
+    Off,
+    /// Without it the server does not start.
+    Require,
+}
+
 /// `[smtp.tls]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
@@ -166,7 +178,7 @@ fn more_certificates(reader: &mut Reader, tls: &Section<'_>) -> Vec<CertificateF
 /// A path to a file that is there. One in a directory that this user may not enter is taken: who serves may be another user.
 pub(super) fn file(reader: &mut Reader, section: &Section<'_>, name: &str) -> Option<PathBuf> {
     let written = section.read(reader, name, value::string)?;
-    let path = reader.path(&written.value);
+    let path = reader.file(&written.value);
     let hidden = path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
     if !hidden && let Err(cause) = files::check_file(&path) {
         reader.problem(written.span, &section.key(name), Fault::new(format!("{path:?} {cause}"), ""));
@@ -224,7 +236,18 @@ pub(super) fn security(reader: &mut Reader, top: &Section<'_>) -> Security {
             Fault::new("a group without security.user is never taken on", "name the user too, or leave the group out");
         reader.problem(group.span.clone(), "security.group", fault);
     }
-    Security { user: user.map(|placed| placed.value), group: group.map(|placed| placed.value) }
+    let mut asked = |name| security.read(reader, name, layer).map(|placed| placed.value).unwrap_or_default();
+    let (landlock, seccomp) = (asked("landlock"), asked("seccomp"));
+    Security { user: user.map(|placed| placed.value), group: group.map(|placed| placed.value), landlock, seccomp }
+}
+
+fn layer(value: &DeValue<'_>) -> Result<Layer, Fault> {
+    match value::string(value)?.as_str() {
+        "on" => Ok(Layer::On),
+        "off" => Ok(Layer::Off),
+        "require" => Ok(Layer::Require),
+        other => Err(Fault::new(format!("{other:?} must be \"on\", \"off\" or \"require\""), "")),
+    }
 }
 
 pub(super) fn limits(reader: &mut Reader, top: &Section<'_>) -> Limits {

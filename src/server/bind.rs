@@ -1,17 +1,21 @@
 //! What needs privileges: sockets, certificates and keys, the directories of another account; then they are given up.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
+use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::Config;
+use crate::config::{Config, Layer};
 use crate::deliver::{RootProblem, check_host_name, check_root};
 use crate::observe::journal::{Journal, Keys, Settings};
 use crate::problem::Problems;
 
 use super::listener;
 use super::memory;
-use super::privileges::{become_account, is_root, make_directory};
+use super::privileges::{become_account, is_root, make_directory, make_own_directory};
+use super::sandbox::{self, Sandbox};
+use super::start::runtime_of;
 use super::tls;
 
 /// Why the server can't start.
@@ -41,6 +45,39 @@ pub struct Bound {
     pub(super) http: std::net::TcpListener,
     pub(super) acceptor: Option<TlsAcceptor>,
     pub(super) journal: Journal,
+    pub(super) sandbox: Sandbox,
+    /// Cores that we may use; asked before files are closed to us.
+    cores: NonZeroUsize,
+}
+
+impl Bound {
+    /// Gives up what is left to give up: capabilities, files, ports, system calls (docs/security.md). For good, and for the whole process;
+    /// no thread may run yet. The layers stand in one line of the log.
+    ///
+    /// # Errors
+    /// What the configuration requires can't be had.
+    pub fn confined(mut self, config: &Config) -> Result<Bound, StartError> {
+        if config.security.landlock != Layer::Off {
+            // a reload may bring greylisting: its directory could not be made any more. Where it can't be made now, it is told then
+            let _ = make_own_directory(&config.state.directory);
+        }
+        self.sandbox = sandbox::confine(config)?;
+        tracing::info!(layers = %self.sandbox.line(), "confined");
+        Ok(self)
+    }
+
+    /// The runtime: its threads are the first of the process.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn runtime(&self) -> Result<Runtime, StartError> {
+        runtime_of(self.cores)
+    }
+}
+
+/// As many worker threads as there are cores.
+pub(super) fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 /// Binds, reads certificates and keys, becomes `security.user`, and tries a write where mail will go. No thread runs yet.
@@ -60,7 +97,9 @@ pub fn bind(config: &Config) -> Result<Bound, StartError> {
     let http = listener::bind("http.listen", config.http.listen).map_err(StartError::Machine)?;
     if let Some(account) = account {
         if is_root() {
-            let state = Some(("state.directory", &config.state.directory)).filter(|_| memory::is_asked_for(config));
+            // Landlock can't let us make it later
+            let is_due = memory::is_asked_for(config) || config.security.landlock != Layer::Off;
+            let state = Some(("state.directory", &config.state.directory)).filter(|_| is_due);
             let always = [("maildir.root", &config.maildir.root), ("journal.directory", &config.journal.directory)];
             for (key, path) in always.into_iter().chain(state) {
                 make_directory(path, account)
@@ -86,7 +125,7 @@ pub fn bind(config: &Config) -> Result<Bound, StartError> {
             path.display()
         )),
     })?;
-    Ok(Bound { smtp, http, acceptor, journal })
+    Ok(Bound { smtp, http, acceptor, journal, sandbox: Sandbox::default(), cores: cores() })
 }
 
 fn settings(config: &Config) -> Settings {

@@ -20,6 +20,8 @@ pub(super) struct Lasting {
     pub generation: Arc<ArcSwap<Generation>>,
     /// Told when block lists should be probed: after a reload, and once our DNS works again.
     pub lists_due: Notify,
+    /// Whether files elsewhere than at the start can't be read.
+    pub landlocked: bool,
 }
 
 /// Who judges whose mail.

@@ -1,7 +1,7 @@
 //! The server around the stages: it binds, gives up root, starts the threads, accepts, reloads and ends.
 //!
 //! ```text
-//! bind (root may still be needed) -> become security.user -> runtime (the first threads) -> start -> signals -> drain
+//! bind (root may still be needed) -> become security.user -> confine -> runtime (the first threads) -> start -> signals -> drain
 //! ```
 
 mod audit;
@@ -18,6 +18,7 @@ mod private;
 mod privileges;
 mod reload;
 mod running;
+mod sandbox;
 mod shutdown;
 mod signals;
 mod start;
@@ -31,6 +32,7 @@ pub use listener::{Denied, Permit, Permits};
 pub use lists::block_lists;
 pub use privileges::is_root;
 pub use running::Running;
+pub use sandbox::{Sandbox, confine_thread};
 pub use shutdown::{DRAIN, Shutdown};
 pub use signals::Signals;
 pub use start::{runtime, start};

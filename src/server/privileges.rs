@@ -8,6 +8,8 @@ use nix::unistd::{Uid, geteuid, setgid, setgroups, setuid};
 
 use crate::config::Account;
 
+use super::sandbox::empty_bounding_set;
+
 /// Why we can't become that user.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
@@ -35,13 +37,24 @@ pub fn become_account(account: Account) -> Result<(), PrivilegeError> {
     if !is_root() {
         return if geteuid() == account.uid { Ok(()) } else { Err(PrivilegeError::NotRoot) };
     }
-    setgroups(&[account.gid])?;
+    // later CAP_SETPCAP is gone. Where it never was, the set stays; without root nothing can be got of it
+    empty_bounding_set().map_err(|error| nix::Error::from_raw(error.raw_os_error()))?;
+    setgroups(&[])?;
     setgid(account.gid)?;
     setuid(account.uid)?;
     if !account.uid.is_root() && setuid(Uid::from_raw(0)).is_ok() {
         return Err(PrivilegeError::Kept);
     }
     Ok(())
+}
+
+/// Makes a directory that is missing, as whoever we are (0700).
+///
+/// # Errors
+/// The system's own.
+pub fn make_own_directory(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Makes a directory that is missing, for the account: later we could not. One that is there stays as it is.

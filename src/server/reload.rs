@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, NOT_READABLE};
 use crate::observe::journal::audit::Event;
 use crate::observe::journal::{Journal, Keys};
 use crate::observe::metrics::label::ReloadOutcome;
@@ -35,7 +35,7 @@ pub(super) struct Reload {
 impl Reload {
     /// Reads and applies; gives what is in force then, `None` where the old stays. Says what came of it.
     pub(super) async fn run(self, old: Config) -> Option<Config> {
-        let metrics = Arc::clone(&self.lasting.metrics);
+        let (metrics, landlocked) = (Arc::clone(&self.lasting.metrics), self.lasting.landlocked);
         let (journal, path) = (Arc::clone(&self.journal), self.path.clone());
         let read = tokio::task::spawn_blocking(move || self.apply(&old)).await;
         match read.unwrap_or_else(|error| Err(format!("the reload ended in an error of ours: {error}"))) {
@@ -51,6 +51,12 @@ impl Reload {
                 // one line a problem: a reader of the log wants each with its place
                 for line in why.lines().filter(|line| !line.trim().is_empty()) {
                     tracing::error!("reload: {line}");
+                }
+                if landlocked && why.contains(NOT_READABLE) {
+                    tracing::error!(
+                        "reload: only files in directories that the configuration named at the start can be read \
+                         (security.landlock): where a new file lies elsewhere, restart"
+                    );
                 }
                 tracing::error!("the configuration was NOT reloaded, the old one stays in force");
                 None

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,12 +21,12 @@ use crate::observe::journal::Journal;
 use crate::observe::journal::audit::Event;
 use crate::observe::log::Log;
 use crate::observe::metrics::Metrics;
-use crate::observe::metrics::label::ConnectionOutcome;
+use crate::observe::metrics::label::{ConnectionOutcome, SandboxLayer};
 use crate::receive::{Carrier, Memory, Receiver, State, authenticator, read_time_zone};
 use crate::smtp::reply;
 
 use super::audit;
-use super::bind::{Bound, StartError, machine};
+use super::bind::{Bound, StartError, cores, machine};
 use super::connection;
 use super::counts;
 use super::dns;
@@ -49,13 +50,19 @@ const CONNECTION: usize = 4096;
 const STALE: Duration = Duration::from_secs(36 * 3600);
 /// How often stale files are looked for.
 const CLEANING: Duration = Duration::from_secs(6 * 3600);
-/// The runtime: its threads are the first of the process.
+
+/// A runtime without a server: its threads are the first of the process.
 ///
 /// # Errors
 /// The system gives no threads.
 pub fn runtime() -> Result<Runtime, StartError> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(machine)
+    runtime_of(cores())
 }
+
+pub(super) fn runtime_of(cores: NonZeroUsize) -> Result<Runtime, StartError> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(cores.get()).enable_all().build().map_err(machine)
+}
+
 /// Starts to accept mail.
 ///
 /// # Errors
@@ -97,10 +104,12 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     counts::register(&metrics, &receiver, &writers, &journal, log.as_ref()).map_err(machine)?;
     counts::register_state(&metrics, &state).map_err(machine)?;
     metrics.soft_reject(config.smtp.soft_reject);
+    bound.sandbox.layers().for_each(|(layer, is_on)| metrics.sandbox(layer, is_on));
+    let landlocked = bound.sandbox.has(SandboxLayer::Landlock);
     let generation = generation(&config, Arc::clone(&receiver), bound.acceptor);
     let generation = Arc::new(ArcSwap::from_pointee(generation));
     counts::register_block_lists(&metrics, &generation).map_err(machine)?;
-    let lasting = Arc::new(Lasting { receiver, metrics, generation, lists_due: Notify::new() });
+    let lasting = Arc::new(Lasting { receiver, metrics, generation, lists_due: Notify::new(), landlocked });
 
     let shutdown = Shutdown::default();
     let (smtp, mut tasks) = accept(bound.smtp, &config, &lasting, &shutdown).map_err(machine)?;

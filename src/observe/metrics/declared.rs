@@ -126,6 +126,7 @@ pub const DECLARED: &[Declaration] = &[
     ),
     counter("gatepost_replies_total", &["verb", "code"], "Replies sent, by the verb that they answer."),
     counter("gatepost_rules_total", &["rule", "outcome"], "What each rule did when it was looked at."),
+    gauge("gatepost_sandbox", &["layer"], "1 while this layer holds the process: account, capabilities and so on."),
     counter("gatepost_sessions_total", &["tls"], "SMTP sessions that have ended, by their TLS version."),
     gauge("gatepost_soft_reject", &[], "1 while smtp.soft_reject turns every 5yz into a 4yz."),
     histogram(

@@ -15,7 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 pub use block_lists::ListCount;
@@ -28,7 +29,7 @@ use crate::observe::journal::Journal;
 use crate::observe::log::Log;
 use label::{
     CODES, ConnectionOutcome, DeliverErrorKind, DirectorySync, DnsOutcome, GreylistKey, GreylistResult,
-    HandshakeOutcome, Method, ReloadOutcome, SessionTls, Verb, code_index,
+    HandshakeOutcome, Method, ReloadOutcome, SandboxLayer, SessionTls, Verb, code_index,
 };
 
 /// Seconds; an SMTP stage takes from microseconds to the 30 s that evidence may take.
@@ -62,6 +63,7 @@ pub struct Metrics {
     list_reloads: IntCounterVec,
     replies: Replies,
     rules: IntCounterVec,
+    sandbox: IntGaugeVec,
     sessions: IntCounterVec,
     soft_reject: IntGauge,
     stage_seconds: HistogramVec,
@@ -89,6 +91,7 @@ impl Metrics {
             list_reloads: counters(&registry, "gatepost_list_reloads_total")?,
             replies: Replies::new(counters(&registry, "gatepost_replies_total")?),
             rules: counters(&registry, "gatepost_rules_total")?,
+            sandbox: gauges(&registry, "gatepost_sandbox")?,
             sessions: counters(&registry, "gatepost_sessions_total")?,
             dns_up: gauge(&registry, "gatepost_dns_up")?,
             soft_reject: gauge(&registry, "gatepost_soft_reject")?,
@@ -134,6 +137,13 @@ impl Metrics {
         }
         for action in Action::WORDS {
             let _ = self.decisions.get_metric_with_label_values(&[*action, label::rule("")]);
+        }
+    }
+
+    /// Whether a layer holds the process.
+    pub fn sandbox(&self, layer: SandboxLayer, is_on: bool) {
+        if let Ok(gauge) = self.sandbox.get_metric_with_label_values(&[layer.as_str()]) {
+            gauge.set(i64::from(is_on));
         }
     }
 
@@ -427,6 +437,11 @@ fn counter(registry: &Registry, name: &str) -> Result<IntCounter, MetricsError> 
 fn counters(registry: &Registry, name: &str) -> Result<IntCounterVec, MetricsError> {
     let declared = declared(name)?;
     registered(registry, IntCounterVec::new(Opts::new(declared.name, declared.meaning), declared.labels)?)
+}
+
+fn gauges(registry: &Registry, name: &str) -> Result<IntGaugeVec, MetricsError> {
+    let declared = declared(name)?;
+    registered(registry, IntGaugeVec::new(Opts::new(declared.name, declared.meaning), declared.labels)?)
 }
 
 fn gauge(registry: &Registry, name: &str) -> Result<IntGauge, MetricsError> {

@@ -39,6 +39,8 @@ pub struct More {
     pub domain: &'static str,
     /// More lines of `[journal]`.
     pub journal: &'static str,
+    /// More lines of `[security]`.
+    pub security: &'static str,
 }
 
 /// A running server. Dropping it asks it to stop and waits.
@@ -51,6 +53,7 @@ pub struct Server {
     tls: bool,
     policy: bool,
     journal: &'static str,
+    security: &'static str,
     file_blocks: Option<u64>,
     _answering: Answering,
 }
@@ -91,6 +94,7 @@ impl Server {
             tls: setup.tls,
             policy: setup.policy.is_some(),
             journal: more.journal,
+            security: more.security,
             file_blocks: setup.file_blocks,
             _answering: Answering { _server: dns, _runtime: runtime },
         };
@@ -147,9 +151,10 @@ impl Server {
 
     /// Writes the configuration; `more` are further lines of `[domains."receiver.example"]`.
     pub fn write_config(&self, more: &str) {
-        let security = mail_user().map_or_else(String::new, |(user, group)| {
-            format!("[security]\nuser = \"{}\"\ngroup = \"{}\"\n", user.name, group.name)
+        let account = mail_user().map_or_else(String::new, |(user, group)| {
+            format!("user = \"{}\"\ngroup = \"{}\"\n", user.name, group.name)
         });
+        let security = format!("[security]\n{account}{}", self.security);
         let tls = if self.tls { "[smtp.tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n" } else { "" };
         let policy = if self.policy { "[policy]\nfile = \"policy.toml\"\n" } else { "" };
         let mailboxes = if more.contains("mailboxes") { "" } else { "mailboxes = [\"alice\", \"bob\"]\n" };
