@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::reader::{Placed, Reader, Section};
 use super::value::{self, Fault, parse_listener, parse_network};
-use super::{Config, Http, Journal, Limits, Maildir, Security, Smtp, State, files};
+use super::{Config, Http, Journal, Limits, Maildir, Security, Smtp, Stamp, State, files};
 use crate::problem::Problems;
 use crate::smtp::address::Domain;
 
@@ -50,6 +50,8 @@ pub struct Pem {
     pub certificate: Vec<u8>,
     /// The private key.
     pub key: Vec<u8>,
+    /// Both files as they were before they were read.
+    pub stamps: [Option<Stamp>; 2],
 }
 
 impl TlsFiles {
@@ -74,9 +76,11 @@ impl TlsFiles {
             } else {
                 ("smtp.tls.more", "smtp.tls.more")
             };
+            // before they are read: what is written meanwhile must count as a change
+            let stamps = [Stamp::of(&files.certificate), Stamp::of(&files.key)];
             let certificate = bytes(&files.certificate, keys.0);
             let key = bytes(&files.key, keys.1);
-            all.push(Pem { files: files.clone(), certificate, key });
+            all.push(Pem { files: files.clone(), certificate, key, stamps });
         }
         problems.into_result().map(|()| all)
     }

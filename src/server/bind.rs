@@ -4,19 +4,18 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use tokio::runtime::Runtime;
-use tokio_rustls::TlsAcceptor;
 
 use crate::config::{Config, Layer};
 use crate::deliver::{RootProblem, check_host_name, check_root};
 use crate::observe::journal::{Journal, Keys, Settings};
 use crate::problem::Problems;
 
+use super::certificates::Certificates;
 use super::listener;
 use super::memory;
 use super::privileges::{become_account, is_root, make_directory, make_own_directory};
 use super::sandbox::{self, Sandbox};
 use super::start::runtime_of;
-use super::tls;
 
 /// Why the server can't start.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +42,7 @@ pub(super) fn machine(error: impl std::fmt::Display) -> StartError {
 pub struct Bound {
     pub(super) smtp: Vec<std::net::TcpListener>,
     pub(super) http: std::net::TcpListener,
-    pub(super) acceptor: Option<TlsAcceptor>,
+    pub(super) certificates: Option<Certificates>,
     pub(super) journal: Journal,
     pub(super) sandbox: Sandbox,
     /// Cores that we may use; asked before files are closed to us.
@@ -89,7 +88,7 @@ pub fn bind(config: &Config) -> Result<Bound, StartError> {
         return Err(StartError::Problems(problem.into()));
     }
     let account = config.account()?;
-    let acceptor = certificates(config)?;
+    let certificates = Certificates::of(config)?;
     let mut smtp = Vec::new();
     for address in &config.smtp.listen {
         smtp.push(listener::bind("smtp.listen", *address).map_err(StartError::Machine)?);
@@ -125,7 +124,7 @@ pub fn bind(config: &Config) -> Result<Bound, StartError> {
             path.display()
         )),
     })?;
-    Ok(Bound { smtp, http, acceptor, journal, sandbox: Sandbox::default(), cores: cores() })
+    Ok(Bound { smtp, http, certificates, journal, sandbox: Sandbox::default(), cores: cores() })
 }
 
 fn settings(config: &Config) -> Settings {
@@ -139,13 +138,4 @@ fn not_ours(config: &Config, key: &str, path: &Path) -> StartError {
     let mend = format!("chown {owner} {}", path.display());
     let cause = format!("{} may not be written by the user that the server runs as", path.display());
     StartError::Problems(config.problem(key, cause, mend).into())
-}
-
-/// What accepts handshakes, where the configuration names a certificate.
-pub(super) fn certificates(config: &Config) -> Result<Option<TlsAcceptor>, StartError> {
-    let pairs = match &config.tls {
-        Some(files) => files.read(config)?,
-        None => Vec::new(),
-    };
-    tls::acceptor(&pairs).map_err(|error| StartError::Problems(error.problem(config).into()))
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
-use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
 use crate::observe::metrics::Metrics;
 use crate::receive::{Policies, Receiver};
 use crate::smtp::session::Capabilities;
 
+use super::certificates::Certificates;
 use super::connection::Generation;
 
 /// What outlives a reload.
@@ -32,10 +32,14 @@ pub fn policies(policies: &crate::config::Policies) -> Policies {
 }
 
 /// What sessions that begin from now on share.
-pub(super) fn generation(config: &Config, receiver: Arc<Receiver>, acceptor: Option<TlsAcceptor>) -> Generation {
+pub(super) fn generation(
+    config: &Config,
+    receiver: Arc<Receiver>,
+    certificates: Option<Arc<Certificates>>,
+) -> Generation {
     let limits = config.limits.of_session();
     let hostname = config.hostname.as_str().to_owned();
-    let capabilities = Arc::new(Capabilities { hostname, starttls: acceptor.is_some(), limits });
+    let capabilities = Arc::new(Capabilities { hostname, starttls: certificates.is_some(), limits });
     let (idle, session) = (config.limits.idle, config.limits.session);
-    Generation { receiver, capabilities, acceptor, idle, session }
+    Generation { receiver, capabilities, certificates, idle, session }
 }

@@ -6,9 +6,11 @@
 
 mod audit;
 mod bind;
+mod certificates;
 mod connection;
 mod counts;
 mod dns;
+mod expiry;
 mod generation;
 mod list_files;
 mod listener;
@@ -23,6 +25,7 @@ mod shutdown;
 mod signals;
 mod start;
 mod tls;
+mod watch;
 mod wire;
 
 pub use bind::{Bound, StartError, bind};

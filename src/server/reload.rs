@@ -13,7 +13,7 @@ use crate::problem::Problems;
 use crate::receive::Receiver;
 
 use super::audit;
-use super::bind::{StartError, certificates};
+use super::certificates::Certificates;
 use super::generation::{Lasting, generation, policies};
 use super::lists::block_lists;
 use super::memory;
@@ -77,10 +77,8 @@ impl Reload {
         if journal.pseudonymise {
             Keys::check(&journal.directory).map_err(|problem| Problems::from(problem).render(false))?;
         }
-        let acceptor = certificates(&config).map_err(|error| match error {
-            StartError::Problems(problems) => problems.headlines(MOST_PROBLEMS).join("\n"),
-            StartError::Machine(line) => line,
-        })?;
+        let certificates =
+            Certificates::of(&config).map_err(|problems| problems.headlines(MOST_PROBLEMS).join("\n"))?;
         let restart = self.started.restart_keys(&config);
         if !restart.is_empty() {
             tracing::warn!(keys = %restart.join(", "), "these keys have changed and need a restart; the old values stay");
@@ -103,7 +101,8 @@ impl Reload {
         });
         was.metrics.soft_reject(config.smtp.soft_reject);
         was.policies.store(Arc::new(policies(&config.policies)));
-        self.lasting.generation.store(Arc::new(generation(&config, receiver, acceptor)));
+        self.lasting.generation.store(Arc::new(generation(&config, receiver, certificates.map(Arc::new))));
+        self.lasting.say_expiry();
         self.lasting.lists_due.notify_one();
         Ok(config)
     }

@@ -13,6 +13,7 @@ use crate::deliver::Writers;
 use crate::observe::journal::Journal;
 use crate::receive::State;
 
+use super::certificates::CertificateFiles;
 use super::generation::Lasting;
 use super::list_files::ListFiles;
 use super::reload::Reload;
@@ -56,9 +57,9 @@ impl Running {
         self.http
     }
 
-    /// Serves until SIGTERM or SIGINT; SIGHUP reloads, and lists whose files change are read again.
+    /// Serves until SIGTERM or SIGINT; SIGHUP reloads, and lists and certificates whose files change are read again.
     pub async fn until_signal(mut self, mut signals: Signals) {
-        let mut list_files = ListFiles::default();
+        let (mut list_files, mut certificate_files) = (ListFiles::default(), CertificateFiles::default());
         loop {
             tokio::select! {
                 asked = signals.next() => match asked {
@@ -69,6 +70,9 @@ impl Running {
                     if let Some(policies) = list_files.read_again(changed, &self.config, &self.lasting).await {
                         self.config.policies = policies;
                     }
+                }
+                changed = certificate_files.changed(&self.lasting) => {
+                    certificate_files.read_again(changed, &self.config, &self.lasting).await;
                 }
             }
         }

@@ -27,6 +27,7 @@ use crate::smtp::reply;
 
 use super::audit;
 use super::bind::{Bound, StartError, cores, machine};
+use super::certificates;
 use super::connection;
 use super::counts;
 use super::dns;
@@ -106,7 +107,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     metrics.soft_reject(config.smtp.soft_reject);
     bound.sandbox.layers().for_each(|(layer, is_on)| metrics.sandbox(layer, is_on));
     let landlocked = bound.sandbox.has(SandboxLayer::Landlock);
-    let generation = generation(&config, Arc::clone(&receiver), bound.acceptor);
+    let generation = generation(&config, Arc::clone(&receiver), bound.certificates.map(Arc::new));
     let generation = Arc::new(ArcSwap::from_pointee(generation));
     counts::register_block_lists(&metrics, &generation).map_err(machine)?;
     let lasting = Arc::new(Lasting { receiver, metrics, generation, lists_due: Notify::new(), landlocked });
@@ -115,6 +116,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     let (smtp, mut tasks) = accept(bound.smtp, &config, &lasting, &shutdown).map_err(machine)?;
     let dns_works = Arc::new(AtomicBool::new(true));
     tasks.push(tokio::spawn(dns::watch(Arc::clone(&lasting), Arc::clone(&dns_works))));
+    tasks.push(tokio::spawn(certificates::warn(Arc::clone(&lasting))));
     tasks.push(tokio::spawn(lists::watch(Arc::clone(&lasting))));
     tasks.push(tokio::spawn(clean(config.maildir.root.clone())));
     let pages = pages(&lasting, &journal, &shutdown, dns_works);

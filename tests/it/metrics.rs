@@ -44,6 +44,8 @@ fn full() -> Metrics {
     metrics.panic();
     metrics.reload(ReloadOutcome::Refused);
     metrics.soft_reject(true);
+    metrics.certificate_expiry(1_800_000_000);
+    metrics.certificate_reload(ReloadOutcome::Applied);
     for layer in SandboxLayer::ALL {
         metrics.sandbox(*layer, true);
     }

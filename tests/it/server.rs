@@ -1,5 +1,6 @@
 //! The server around the stages: limits, TLS, the end, reloads, our own trouble.
 
+mod certificates;
 mod confinement;
 mod connections;
 mod ending;

@@ -173,9 +173,9 @@ impl Bound {
         for text in [iprev_name, spf_helo, spf_mail_from, dmarc_domain] {
             self.text(text);
         }
-        if let Some(Tls { version, cipher }) = tls {
-            self.text(version);
-            self.text(cipher);
+        if let Some(tls) = tls {
+            let Tls { version, cipher, group, sni } = &mut **tls;
+            [version, cipher, group, sni].into_iter().for_each(|text| self.text(text));
         }
         self.texts(addresses);
         self.texts(defects);

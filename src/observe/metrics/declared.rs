@@ -146,6 +146,16 @@ pub const DECLARED: &[Declaration] = &[
         "What greylisting and rates had to forget before its time because there was no room.",
     ),
     gauge("gatepost_state_up", &[], "0 while what greylisting and rates remember does not reach the disk."),
+    gauge(
+        "gatepost_tls_certificate_expiry_timestamp_seconds",
+        &[],
+        "When the first of the certificates in force ends, in seconds since 1970; 0 without a certificate.",
+    ),
+    counter(
+        "gatepost_tls_certificate_reloads_total",
+        &["outcome"],
+        "Times that certificates were read again because a file had changed.",
+    ),
     counter("gatepost_tls_handshakes_total", &["outcome"], "TLS handshakes after STARTTLS."),
     counter(
         "gatepost_untrusted_private_clients_total",

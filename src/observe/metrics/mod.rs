@@ -67,6 +67,8 @@ pub struct Metrics {
     sessions: IntCounterVec,
     soft_reject: IntGauge,
     stage_seconds: HistogramVec,
+    certificate_expiry: IntGauge,
+    certificate_reloads: IntCounterVec,
     tls_handshakes: IntCounterVec,
     untrusted_private_clients: IntCounter,
 }
@@ -99,6 +101,8 @@ impl Metrics {
                 let opts = buckets("gatepost_stage_seconds")?;
                 registered(&registry, HistogramVec::new(opts, declared("gatepost_stage_seconds")?.labels)?)?
             },
+            certificate_expiry: gauge(&registry, "gatepost_tls_certificate_expiry_timestamp_seconds")?,
+            certificate_reloads: counters(&registry, "gatepost_tls_certificate_reloads_total")?,
             tls_handshakes: counters(&registry, "gatepost_tls_handshakes_total")?,
             untrusted_private_clients: counter(&registry, "gatepost_untrusted_private_clients_total")?,
             registry,
@@ -124,6 +128,7 @@ impl Metrics {
             (&self.connections_total, ConnectionOutcome::WORDS),
             (&self.reloads, ReloadOutcome::WORDS),
             (&self.list_reloads, ReloadOutcome::WORDS),
+            (&self.certificate_reloads, ReloadOutcome::WORDS),
             (&self.sessions, SessionTls::WORDS),
             (&self.tls_handshakes, HandshakeOutcome::WORDS),
         ];
@@ -138,6 +143,16 @@ impl Metrics {
         for action in Action::WORDS {
             let _ = self.decisions.get_metric_with_label_values(&[*action, label::rule("")]);
         }
+    }
+
+    /// Certificates were read again because a file had changed.
+    pub fn certificate_reload(&self, outcome: ReloadOutcome) {
+        increase(&self.certificate_reloads, &[outcome.as_str()]);
+    }
+
+    /// When the first certificate ends: seconds since 1970, 0 without one.
+    pub fn certificate_expiry(&self, seconds: i64) {
+        self.certificate_expiry.set(seconds);
     }
 
     /// Whether a layer holds the process.

@@ -2,8 +2,8 @@
 
 use rustix::io::Errno;
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, remove_capability_from_bounding_set,
-    set_capabilities,
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities,
 };
 
 use super::super::privileges::is_root;
@@ -15,10 +15,16 @@ use super::super::privileges::is_root;
 /// The system's own.
 pub(in crate::server) fn empty_bounding_set() -> Result<bool, Errno> {
     for number in 0..u64::BITS {
-        match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
-            Ok(()) => {}
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        match capability_is_in_bounding_set(capability) {
+            Ok(true) => {}
+            Ok(false) => continue,
             // the kernel knows no more of them
             Err(Errno::INVAL) => break,
+            Err(error) => return Err(error),
+        }
+        match remove_capability_from_bounding_set(capability) {
+            Ok(()) => {}
             Err(Errno::PERM) => return Ok(false),
             Err(error) => return Err(error),
         }
@@ -39,10 +45,16 @@ pub(super) fn give_up() -> Result<Result<String, String>, String> {
         Ok(()) | Err(Errno::INVAL) => {}
         Err(error) => return Err(told(error)),
     }
+    let are_left = || {
+        let left = capabilities(None).map_err(told)?;
+        Ok::<bool, String>(!(left.effective | left.permitted | left.inheritable).is_empty())
+    };
     let none = CapabilitySet::empty();
-    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).map_err(told)?;
-    let left = capabilities(None).map_err(told)?;
-    if !(left.effective | left.permitted | left.inheritable).is_empty() {
+    // where there is none, a filter around us may deny the call (systemd's ~@privileged)
+    if are_left()? {
+        set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).map_err(told)?;
+    }
+    if are_left()? {
         return Err("capabilities are still there after they were given up; refusing to run".to_owned());
     }
     let bounding = if is_empty { "and none can come back" } else { "the bounding set stays without CAP_SETPCAP" };
