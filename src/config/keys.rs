@@ -180,6 +180,7 @@ pub static TABLE: &[Key] = &[
     key("security.group", Kind::Account, Means("the user's own group"), "The group that goes with it.").restart(),
     key("security.landlock", Kind::Layer, Default(r#""on""#), "Whether the kernel holds us to the files and ports that we need (Landlock): on where the kernel has it, require refuses to start without it.").restart(),
     key("security.seccomp", Kind::Layer, Default(r#""on""#), "Whether the kernel denies us the system calls that a mail server never makes (seccomp): on where the kernel has it, require refuses to start without it.").restart(),
+    key("security.handover", Kind::Path, Means("no process can take over"), "A Unix socket, made with mode 0600, by which serve --take-over gets our listening sockets for an upgrade that loses no connection.").restart(),
     key("limits.command_line", Kind::Size, Default("2048"), "The longest command line, with its CRLF.").bounds(512, 65_536).rfc("RFC 5321 §4.5.3.1.4"),
     key("limits.message", Kind::Size, Default(r#""50 MB""#), "The largest message; told to clients by SIZE.").bounds(65_536, 2_000_000_000).rfc("RFC 5321 §4.5.3.1.7"),
     key("limits.recipients", Kind::Count, Default("1000"), "Accepted recipients a transaction; told to clients by LIMITS RCPTMAX.").bounds(100, 100_000).rfc("RFC 5321 §4.5.3.1.8"),

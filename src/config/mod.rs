@@ -159,6 +159,8 @@ pub struct Security {
     pub landlock: Layer,
     /// System calls that the kernel denies us.
     pub seccomp: Layer,
+    /// Where a new process asks for our listening sockets.
+    pub handover: Option<PathBuf>,
 }
 
 /// `[limits]`
@@ -275,6 +277,7 @@ impl Config {
             "security.group" => self.security.group != newer.security.group,
             "security.landlock" => self.security.landlock != newer.security.landlock,
             "security.seccomp" => self.security.seccomp != newer.security.seccomp,
+            "security.handover" => self.security.handover != newer.security.handover,
             "limits.connections" => self.limits.connections != newer.limits.connections,
             "limits.connections_per_address" => {
                 self.limits.connections_per_address != newer.limits.connections_per_address

@@ -242,7 +242,9 @@ pub(super) fn security(reader: &mut Reader, top: &Section<'_>) -> Security {
     }
     let mut asked = |name| security.read(reader, name, layer).map(|placed| placed.value).unwrap_or_default();
     let (landlock, seccomp) = (asked("landlock"), asked("seccomp"));
-    Security { user: user.map(|placed| placed.value), group: group.map(|placed| placed.value), landlock, seccomp }
+    let handover = security.read(reader, "handover", value::string).map(|written| reader.path(&written.value));
+    let (user, group) = (user.map(|placed| placed.value), group.map(|placed| placed.value));
+    Security { user, group, landlock, seccomp, handover }
 }
 
 fn layer(value: &DeValue<'_>) -> Result<Layer, Fault> {

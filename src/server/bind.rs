@@ -1,19 +1,21 @@
 //! What needs privileges: sockets, certificates and keys, the directories of another account; then they are given up.
 
 use std::num::NonZeroUsize;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use tokio::runtime::Runtime;
 
-use crate::config::{Config, Layer};
+use crate::config::{Account, Config, Layer};
 use crate::deliver::{RootProblem, check_host_name, check_root};
 use crate::observe::journal::{Journal, Keys, Settings};
 use crate::problem::Problems;
 
 use super::certificates::Certificates;
-use super::listener;
+use super::handover;
+use super::inherited::Inherited;
 use super::memory;
-use super::privileges::{become_account, is_root, make_directory, make_own_directory};
+use super::privileges::{become_account, is_root, listen_privately, make_directory, make_own_directory};
 use super::sandbox::{self, Sandbox};
 use super::start::runtime_of;
 
@@ -45,6 +47,10 @@ pub struct Bound {
     pub(super) certificates: Option<Certificates>,
     pub(super) journal: Journal,
     pub(super) sandbox: Sandbox,
+    /// Where a new process asks for our sockets.
+    pub(super) handover: Option<UnixListener>,
+    /// Who waits to hear that we accept mail.
+    pub(super) predecessor: Option<UnixStream>,
     /// Cores that we may use; asked before files are closed to us.
     cores: NonZeroUsize,
 }
@@ -84,16 +90,22 @@ pub(super) fn cores() -> NonZeroUsize {
 /// # Errors
 /// Each in a line that names the key and the mend.
 pub fn bind(config: &Config) -> Result<Bound, StartError> {
+    bind_what_is_missing(config, Inherited::default())
+}
+
+/// The same, with sockets that are there already.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_what_is_missing(config: &Config, mut inherited: Inherited) -> Result<Bound, StartError> {
     if let Some(problem) = config.privilege_problem(is_root()) {
         return Err(StartError::Problems(problem.into()));
     }
     let account = config.account()?;
     let certificates = Certificates::of(config)?;
-    let mut smtp = Vec::new();
-    for address in &config.smtp.listen {
-        smtp.push(listener::bind("smtp.listen", *address).map_err(StartError::Machine)?);
-    }
-    let http = listener::bind("http.listen", config.http.listen).map_err(StartError::Machine)?;
+    let smtp = inherited.listen_for_mail(config).map_err(StartError::Machine)?;
+    let http = inherited.listen_for_http(config).map_err(StartError::Machine)?;
+    let handover = handover_listener(config, smtp.len(), account)?;
     if let Some(account) = account {
         if is_root() {
             // Landlock can't let us make it later
@@ -124,7 +136,27 @@ pub fn bind(config: &Config) -> Result<Bound, StartError> {
             path.display()
         )),
     })?;
-    Ok(Bound { smtp, http, certificates, journal, sandbox: Sandbox::default(), cores: cores() })
+    let (sandbox, predecessor) = (Sandbox::default(), inherited.predecessor);
+    Ok(Bound { smtp, http, certificates, journal, sandbox, handover, predecessor, cores: cores() })
+}
+
+fn handover_listener(
+    config: &Config,
+    sockets: usize,
+    account: Option<Account>,
+) -> Result<Option<UnixListener>, StartError> {
+    let Some(path) = &config.security.handover else { return Ok(None) };
+    if sockets >= handover::MOST {
+        let cause = format!("hands over {} sockets at most, with that of http.listen", handover::MOST);
+        return Err(StartError::Problems(
+            config.problem("security.handover", cause, "listen on fewer addresses").into(),
+        ));
+    }
+    let listener = listen_privately(path, account).map_err(|error| {
+        let mend = "its directory must be there and be writable for whoever starts the server";
+        StartError::Machine(format!("security.handover: can't listen at {}: {error}; {mend}", path.display()))
+    })?;
+    Ok(Some(listener))
 }
 
 fn settings(config: &Config) -> Settings {

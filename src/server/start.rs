@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
@@ -32,9 +34,11 @@ use super::connection;
 use super::counts;
 use super::dns;
 use super::generation::{Lasting, generation, policies};
+use super::handover;
 use super::listener::{self, Denied, Permits};
 use super::lists;
 use super::memory;
+use super::notify;
 use super::private::PrivateClients;
 use super::running::Running;
 use super::shutdown::Shutdown;
@@ -113,7 +117,11 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     let lasting = Arc::new(Lasting { receiver, metrics, generation, lists_due: Notify::new(), landlocked });
 
     let shutdown = Shutdown::default();
+    let (asked, taken_over) = mpsc::channel(1);
+    let handing = hand_over(bound.handover, &bound.smtp, &bound.http, asked).map_err(machine)?;
     let (smtp, mut tasks) = accept(bound.smtp, &config, &lasting, &shutdown).map_err(machine)?;
+    tasks.extend(handing);
+    tasks.push(tokio::spawn(notify::stay_alive()));
     let dns_works = Arc::new(AtomicBool::new(true));
     tasks.push(tokio::spawn(dns::watch(Arc::clone(&lasting), Arc::clone(&dns_works))));
     tasks.push(tokio::spawn(certificates::warn(Arc::clone(&lasting))));
@@ -141,7 +149,23 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         tasks,
         stop_http,
         http_task,
+        taken_over,
+        predecessor: bound.predecessor,
     })
+}
+
+/// Waits for a new process that wants the sockets, where the configuration says so.
+fn hand_over(
+    listener: Option<UnixListener>,
+    smtp: &[std::net::TcpListener],
+    http: &std::net::TcpListener,
+    taken_over: mpsc::Sender<()>,
+) -> io::Result<Option<JoinHandle<()>>> {
+    let Some(listener) = listener else { return Ok(None) };
+    let smtp = smtp.iter().map(|listener| listener.try_clone().map(OwnedFd::from)).collect::<io::Result<_>>()?;
+    let sockets = handover::Sockets { smtp, http: OwnedFd::from(http.try_clone()?) };
+    let listener = tokio::net::UnixListener::from_std(listener)?;
+    Ok(Some(tokio::spawn(handover::serve(listener, sockets, taken_over))))
 }
 
 type Accepting = (Vec<SocketAddr>, Vec<JoinHandle<()>>);

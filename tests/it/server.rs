@@ -8,3 +8,4 @@ mod policies;
 mod reload;
 mod tls;
 mod trouble;
+mod upgrade;

@@ -380,3 +380,67 @@ fn a_handshake_that_does_not_come_frees_its_place() {
     site.wait_for_metric("gatepost_tls_handshakes_total", &["outcome=\"timeout\""], 2.0);
     site.wait_for_metric("gatepost_connections", &[], 0.0);
 }
+
+/// Plays one dialogue; the code of each reply, 0 for an end without one, and nothing after STARTTLS was refused.
+fn play(site: &Site, dialogue: &[&str]) -> Vec<u16> {
+    let mut client = site.dial();
+    let mut codes = Vec::new();
+    for (at, step) in dialogue.iter().enumerate() {
+        let code = match *step {
+            "<tls>" => {
+                client.secure(speaking(ANY_VERSION), "mx.local.example").unwrap();
+                continue;
+            }
+            "<random bytes>" => {
+                client.send([0x9b; 200]);
+                client.half_close();
+                client.reply().code
+            }
+            "<nothing>" => client.reply().code,
+            step if step.starts_with("EHLO in clear text") => client.say("EHLO client.example").code,
+            "EHLO" => {
+                let reply = client.say("EHLO client.example");
+                let is_secured = dialogue[..at].contains(&"<tls>");
+                assert_eq!(reply.text.contains("STARTTLS"), !is_secured, "{reply:?}");
+                reply.code
+            }
+            line => client.say(line).code,
+        };
+        codes.push(code);
+        if step.starts_with("STARTTLS") && code != 220 {
+            break;
+        }
+    }
+    codes
+}
+
+#[test]
+fn the_dialogues_of_the_corpus_end_as_they_must() {
+    let Some(cases) = corpora::json("starttls", "cases.json") else { return };
+    let (cert, key, _) = certificate("mx.local.example");
+    let files = [("cert.pem", cert.as_str()), ("key.pem", key.as_str())];
+    let more = "[limits]\nidle = \"1s\"\n";
+    let site = Site::start(Setup { domains: &with_tls(TLS), files: &files, more, ..Setup::default() });
+    let expected: &[(&str, &[u16])] = &[
+        // in a transaction it is refused, so that there is no state to keep
+        ("state-kept", &[250, 250, 503]),
+        ("after-mail", &[250, 250, 503]),
+        ("twice", &[250, 220, 250, 503]),
+        ("with-argument", &[250, 501]),
+        ("before-ehlo", &[503]),
+        ("handshake-garbage", &[250, 220, 0]),
+        ("handshake-stall", &[250, 220, 0]),
+        ("plain-after-220", &[250, 220, 0]),
+    ];
+    let mut played = 0;
+    for case in cases.as_array().unwrap() {
+        let Some(dialogue) = case["dialogue"].as_array() else { continue };
+        let id = case["id"].as_str().unwrap();
+        let dialogue: Vec<&str> = dialogue.iter().map(|step| step.as_str().unwrap()).collect();
+        let (_, codes) = expected.iter().find(|(known, _)| *known == id).unwrap_or_else(|| panic!("a new case: {id}"));
+        assert_eq!(play(&site, &dialogue), *codes, "{id}: {}", case["must"]);
+        played += 1;
+    }
+    assert_eq!(played, expected.len());
+    secured(&site, ANY_VERSION).expect("EHLO client.example", "250");
+}

@@ -34,13 +34,15 @@ pub struct Setup {
 
 /// What few tests want to be different.
 #[derive(Default)]
-pub struct More {
+pub struct More<'a> {
     /// More lines of `[domains."receiver.example"]`; with `mailboxes` among them they stand in place of alice and bob.
     pub domain: &'static str,
     /// More lines of `[journal]`.
     pub journal: &'static str,
     /// More lines of `[security]`.
     pub security: &'static str,
+    /// Variables of its environment.
+    pub environment: &'a [(&'static str, String)],
 }
 
 /// A running server. Dropping it asks it to stop and waits.
@@ -54,6 +56,7 @@ pub struct Server {
     policy: bool,
     journal: &'static str,
     security: &'static str,
+    environment: Vec<(&'static str, String)>,
     file_blocks: Option<u64>,
     _answering: Answering,
 }
@@ -81,7 +84,7 @@ impl Server {
     }
 
     /// As [`Server::start`], with more.
-    pub fn start_with(setup: Setup, more: &More) -> Server {
+    pub fn start_with(setup: Setup, more: &More<'_>) -> Server {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let dns = runtime.block_on(super::dns::serve(setup.zone));
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -95,6 +98,7 @@ impl Server {
             policy: setup.policy.is_some(),
             journal: more.journal,
             security: more.security,
+            environment: more.environment.to_vec(),
             file_blocks: setup.file_blocks,
             _answering: Answering { _server: dns, _runtime: runtime },
         };
@@ -200,10 +204,15 @@ impl Server {
         if let Some((user, _)) = mail_user() {
             own_all(self.directory.path(), user.uid, user.gid);
         }
-        let log = File::create(self.path("log")).unwrap();
-        let serve = ["serve", "--config", "gatepost.toml"];
+        File::create(self.path("log")).unwrap();
+        self.child = Some(self.process_of(&["serve", "--config", "gatepost.toml"]));
+    }
+
+    /// A process of its own beside whatever runs; the log is gone on with.
+    fn process_of(&self, serve: &[&str]) -> Child {
+        let log = File::options().append(true).open(self.path("log")).unwrap();
         let mut command = match self.file_blocks {
-            None => self.gatepost(&serve),
+            None => self.gatepost(serve),
             Some(blocks) => {
                 // ignored, so that a file that is too large is an error and not the end
                 let limited = format!(
@@ -217,8 +226,40 @@ impl Server {
                 shell
             }
         };
+        command.envs(self.environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        self.child = Some(command.spawn().unwrap());
+        command.spawn().unwrap()
+    }
+
+    /// Starts a process that takes over from the one that runs, and waits until that has ended; gives how.
+    pub fn take_over(&mut self) -> ExitStatus {
+        self.begin_take_over().join().unwrap()
+    }
+
+    /// Starts a process that takes over; the old one is waited for on a thread.
+    pub fn begin_take_over(&mut self) -> std::thread::JoinHandle<ExitStatus> {
+        let new = self.process_of(&["serve", "--config", "gatepost.toml", "--take-over"]);
+        let mut old = self.child.replace(new).expect("it runs");
+        std::thread::spawn(move || {
+            let until = Instant::now() + PATIENCE;
+            loop {
+                if let Some(ended) = old.try_wait().unwrap() {
+                    return ended;
+                }
+                if Instant::now() > until {
+                    let _ = old.kill();
+                    let _ = old.wait();
+                    panic!("the old process did not end");
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        })
+    }
+
+    /// After the last process has ended, one that would take over if somebody were there.
+    pub fn start_taking_over(&mut self) {
+        self.child = Some(self.process_of(&["serve", "--config", "gatepost.toml", "--take-over"]));
+        assert!(self.wait_until_ready(), "gatepost serve did not become ready:\n{}", self.log());
     }
 
     /// `false` where the program ended instead.
