@@ -37,7 +37,7 @@ use crate::authenticate::{AuthenticateError, Authenticator};
 use crate::facts::record::Record;
 use crate::facts::table::FactSet;
 use crate::facts::word::Action;
-use crate::facts::{Facts, Message, Stage, Tls};
+use crate::facts::{Facts, Message, Stage};
 use crate::message::author::{Author, read_author, read_reply_to};
 use crate::message::content::Content;
 use crate::message::header::Header;
@@ -53,7 +53,7 @@ use crate::smtp::reply::{self, Reply};
 pub use crate::authenticate::Dns;
 pub use crate::authenticate::block_lists::{Code, ListSetup};
 pub use crate::authenticate::resolver::{DnsName, Server as DnsServer, Transport as DnsTransport};
-pub use crate::facts::ListKind;
+pub use crate::facts::{ListKind, Tls};
 pub use crate::state::{Settings as Remembering, State};
 use account::{End, Watch};
 pub use carry_out::Carrier;
@@ -172,10 +172,10 @@ impl Inquiry {
     }
 
     /// The session is under TLS now: what the client said before is forgotten (RFC 3207 §4.2).
-    pub fn secured(&mut self, version: &str, cipher: &str) {
+    pub fn secured(&mut self, tls: Tls) {
         self.end_transaction();
         self.helo("", false);
-        self.session.tls = Some(Tls { version: version.to_owned(), cipher: cipher.to_owned() });
+        self.session.tls = Some(Box::new(tls));
     }
 
     /// The client has said who it is.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Exit, complain, configuration, tell};
 use crate::config::Config;
 use crate::observe::log::{self, Log};
-use crate::server::{self, Running, Signals, StartError};
+use crate::server::{self, Inherited, Running, Signals, StartError};
 
 /// Receive mail
 ///
@@ -24,6 +24,9 @@ pub struct Args {
     /// Let a reload take away all of a domain's mailboxes, or more than half of them
     #[arg(long)]
     pub force: bool,
+    /// Take the listening sockets over from the server that runs, which then ends (docs/upgrade.md)
+    #[arg(long)]
+    pub take_over: bool,
 }
 
 /// Runs it.
@@ -42,15 +45,20 @@ pub fn run(args: &Args) -> ExitCode {
 
 fn serve(args: &Args, log: &Log) -> Result<(), Exit> {
     let config = configuration(args.config.as_deref()).map_err(|problems| tell(&problems))?;
-    let bound = server::bind(&config).map_err(|error| failed(&error))?;
-    let runtime = server::runtime().map_err(|error| failed(&error))?;
+    let inherited = if args.take_over { Inherited::of_predecessor(&config) } else { Inherited::of_systemd() };
+    let bound = inherited
+        .and_then(|inherited| server::bind_what_is_missing(&config, inherited))
+        .and_then(|bound| bound.confined(&config))
+        .map_err(|error| failed(&error))?;
+    let runtime = bound.runtime().map_err(|error| failed(&error))?;
     let signals = Signals::catch(runtime.handle()).map_err(|error| {
         complain(&format!("signals can't be listened for: {error}"));
         Exit::Usage
     })?;
     let running = server::start(bound, config.clone(), Some(log.clone()), runtime.handle());
-    let running = running.map_err(|error| failed(&error))?.reloading(reloaded_from(args), args.force);
+    let mut running = running.map_err(|error| failed(&error))?.reloading(reloaded_from(args), args.force);
     announce(&config, &running);
+    running.say_ready();
     runtime.block_on(running.until_signal(signals));
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(())

@@ -48,7 +48,7 @@ pub fn zones_of(path: &Path) -> Zones {
     let text = files::read_text(path).unwrap_or_default();
     let source = std::sync::Arc::new(Source { name: path.display().to_string(), text });
     let text = std::sync::Arc::clone(&source);
-    let mut reader = Reader { source, base: path.to_owned(), problems: Problems::new() };
+    let mut reader = Reader { source, base: path.to_owned(), problems: Problems::new(), files: Vec::new() };
     let (table, _) = DeTable::parse_recoverable(&text.text);
     let top = Section::top(table.get_ref(), &mut reader);
     zones(&read(&mut reader, &top))

@@ -176,7 +176,7 @@ fn mailboxes(
 
 /// The names of a list file: a name a line; empty lines, and what follows a `#` at the beginning or after white space, are for people.
 fn list_file(reader: &mut Reader, key: &str, file: &Spanned<DeValue<'_>>, places: &mut Places) -> Vec<String> {
-    let read = value::string(file.get_ref()).map(|written| reader.path(&written)).and_then(|path| {
+    let read = value::string(file.get_ref()).map(|written| reader.file(&written)).and_then(|path| {
         let text = files::read_text(&path).map_err(|cause| Fault::new(format!("{path:?} {cause}"), ""))?;
         Ok(Arc::new(Source { name: path.display().to_string(), text }))
     });

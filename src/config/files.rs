@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
+/// What is said of a file that we may not read.
+pub const NOT_READABLE: &str = "may not be read by this user";
 /// The largest file that is taken: bytes.
 const MOST: u64 = 64 << 20;
 
@@ -51,7 +53,7 @@ pub(super) fn check_file(path: &Path) -> Result<(), String> {
 fn cause(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "does not exist".to_owned(),
-        ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),
+        ErrorKind::PermissionDenied => NOT_READABLE.to_owned(),
         _ => format!("cannot be read: {error}"),
     }
 }

@@ -38,6 +38,8 @@ pub enum Kind {
     Account,
     /// What becomes of recipients whose verdicts may differ.
     Mixed,
+    /// Whether a layer of confinement is asked for.
+    Layer,
     /// What a DNS list is asked about.
     ListKind,
     /// A table: answers of a DNS list and what they are called.
@@ -67,6 +69,7 @@ impl Kind {
             Kind::Count => "a whole number",
             Kind::Account => "a name",
             Kind::Mixed => "\"split\" or \"quarantine\"",
+            Kind::Layer => "\"on\", \"off\" or \"require\"",
             Kind::ListKind => "\"address\" or \"domain\"",
             Kind::ListCodes => "a table of answers and what they are called",
             Kind::ListProbe => "an address, or a domain where the list is of domains",
@@ -175,6 +178,9 @@ pub static TABLE: &[Key] = &[
     key("state.greylist_known", Kind::Duration, Default(r#""36d""#), "How long a sender is known after its last accepted message.").bounds(3_600, 400 * 86_400).rfc("RFC 6647 §2.4"),
     key("security.user", Kind::Account, Means("the user who started it"), "Whom we become after binding: Dovecot's mail_uid. Needed where root starts a server that isn't on loopback only.").restart(),
     key("security.group", Kind::Account, Means("the user's own group"), "The group that goes with it.").restart(),
+    key("security.landlock", Kind::Layer, Default(r#""on""#), "Whether the kernel holds us to the files and ports that we need (Landlock): on where the kernel has it, require refuses to start without it.").restart(),
+    key("security.seccomp", Kind::Layer, Default(r#""on""#), "Whether the kernel denies us the system calls that a mail server never makes (seccomp): on where the kernel has it, require refuses to start without it.").restart(),
+    key("security.handover", Kind::Path, Means("no process can take over"), "A Unix socket, made with mode 0600, by which serve --take-over gets our listening sockets for an upgrade that loses no connection.").restart(),
     key("limits.command_line", Kind::Size, Default("2048"), "The longest command line, with its CRLF.").bounds(512, 65_536).rfc("RFC 5321 §4.5.3.1.4"),
     key("limits.message", Kind::Size, Default(r#""50 MB""#), "The largest message; told to clients by SIZE.").bounds(65_536, 2_000_000_000).rfc("RFC 5321 §4.5.3.1.7"),
     key("limits.header", Kind::Size, Default(r#""256 KiB""#), "The largest header of a message.").bounds(16_384, 262_144),

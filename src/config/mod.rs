@@ -28,9 +28,10 @@ use toml::de::DeTable;
 pub use account::Account;
 pub use block_lists::{BlockList, ListCode, parse_code, zones_of};
 pub use dns::Dns;
+pub use files::NOT_READABLE;
 pub use limits::Limits;
 pub use policies::{ListFile, Policies, default_source, list_reader, policy_source, redirect_problems};
-pub use sections::{CertificateFiles, Pem, TlsFiles};
+pub use sections::{CertificateFiles, Layer, Pem, TlsFiles};
 pub use stamp::Stamp;
 
 use crate::policy::Zones;
@@ -91,6 +92,8 @@ pub struct Config {
     pub security: Security,
     /// `[limits]`
     pub limits: Limits,
+    /// The files that it names, read or to be read: policies and their lists, lists of mailboxes, certificates and keys.
+    pub files: Vec<PathBuf>,
 }
 
 /// `[smtp]`
@@ -153,6 +156,12 @@ pub struct Security {
     pub user: Option<String>,
     /// The group that goes with it; `None`: the user's own.
     pub group: Option<String>,
+    /// Files and ports that the kernel holds us to.
+    pub landlock: Layer,
+    /// System calls that the kernel denies us.
+    pub seccomp: Layer,
+    /// Where a new process asks for our listening sockets.
+    pub handover: Option<PathBuf>,
 }
 
 impl Config {
@@ -182,7 +191,7 @@ impl Config {
     /// Everything that is wrong with them.
     pub fn parse(source: Arc<Source>, base: &Path) -> Result<Config, Problems> {
         let text = Arc::clone(&source);
-        let mut reader = Reader { source, base: base.to_owned(), problems: Problems::new() };
+        let mut reader = Reader { source, base: base.to_owned(), problems: Problems::new(), files: Vec::new() };
         let (table, errors) = DeTable::parse_recoverable(&text.text);
         if reader.syntax(&errors) {
             return Err(reader.problems);
@@ -228,6 +237,9 @@ impl Config {
             "state.entries" => self.state.entries != newer.state.entries,
             "security.user" => self.security.user != newer.security.user,
             "security.group" => self.security.group != newer.security.group,
+            "security.landlock" => self.security.landlock != newer.security.landlock,
+            "security.seccomp" => self.security.seccomp != newer.security.seccomp,
+            "security.handover" => self.security.handover != newer.security.handover,
             _ => false,
         };
         keys::TABLE.iter().filter(|key| key.restart && differs(key.path)).map(|key| key.path).collect()
@@ -270,7 +282,11 @@ fn read(reader: &mut Reader, table: &DeTable<'_>) -> Option<Config> {
     let security = sections::security(reader, &top);
     let limits = limits::read(reader, &top);
     let hostname = hostname?.value;
+    let policies = policies?;
+    let mut files = std::mem::take(&mut reader.files);
+    files.extend(policies.list_files().map(|file| file.path.clone()));
     Some(Config {
+        files,
         source: Arc::clone(&reader.source),
         authserv_id: authserv_id.map_or_else(|| hostname.as_str().to_owned(), |id| id.value.as_str().to_owned()),
         hostname,
@@ -279,7 +295,7 @@ fn read(reader: &mut Reader, table: &DeTable<'_>) -> Option<Config> {
         dns,
         maildir: maildir?,
         directory: Arc::new(domains.directory?),
-        policies: policies?,
+        policies,
         block_lists,
         http: http?,
         journal: journal?,

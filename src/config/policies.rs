@@ -258,7 +258,7 @@ pub fn redirect_problems(policy: &Arc<Source>, directory: &Directory) -> Problem
 }
 
 fn load(reader: &mut Reader, loaded: &mut Loaded<'_>, file: &Placed<String>, key: &str) -> Option<Arc<Policy>> {
-    let path = reader.path(&file.value);
+    let path = reader.file(&file.value);
     if let Some(policy) = loaded.policies.get(&path) {
         return policy.clone();
     }

@@ -17,6 +17,8 @@ pub(super) struct Reader {
     /// What relative paths are relative to.
     pub(super) base: PathBuf,
     pub(super) problems: Problems,
+    /// The files that it names and that a reload reads.
+    pub(super) files: Vec<PathBuf>,
 }
 
 /// A value that was taken, with its place.
@@ -35,6 +37,13 @@ impl Reader {
             Some(span) => Problem::at(&self.source, span, key, cause, mend),
             None => Problem::with_file(&self.source.name, key, cause, mend),
         });
+    }
+
+    /// As [`Reader::path`], of a file that is read, now or when the server starts.
+    pub(super) fn file(&mut self, written: &str) -> PathBuf {
+        let path = self.path(written);
+        self.files.push(path.clone());
+        path
     }
 
     /// A path of the file as one that can be opened from here.

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::reader::{Placed, Reader, Section};
 use super::value::{self, Fault, parse_listener, parse_network};
-use super::{Config, Http, Journal, Maildir, Security, Smtp, State, files};
+use super::{Config, Http, Journal, Maildir, Security, Smtp, Stamp, State, files};
 use crate::problem::Problems;
 use crate::smtp::address::Domain;
 
@@ -19,6 +19,18 @@ pub struct CertificateFiles {
     pub certificate: PathBuf,
     /// Its private key, PEM.
     pub key: PathBuf,
+}
+
+/// Whether a layer of confinement is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Layer {
+    /// Where the kernel has it.
+    #[default]
+    On,
+    /// Not at all.
+    Off,
+    /// Without it the server does not start.
+    Require,
 }
 
 /// `[smtp.tls]`
@@ -38,6 +50,8 @@ pub struct Pem {
     pub certificate: Vec<u8>,
     /// The private key.
     pub key: Vec<u8>,
+    /// Both files as they were before they were read.
+    pub stamps: [Option<Stamp>; 2],
 }
 
 impl TlsFiles {
@@ -62,9 +76,11 @@ impl TlsFiles {
             } else {
                 ("smtp.tls.more", "smtp.tls.more")
             };
+            // before they are read: what is written meanwhile must count as a change
+            let stamps = [Stamp::of(&files.certificate), Stamp::of(&files.key)];
             let certificate = bytes(&files.certificate, keys.0);
             let key = bytes(&files.key, keys.1);
-            all.push(Pem { files: files.clone(), certificate, key });
+            all.push(Pem { files: files.clone(), certificate, key, stamps });
         }
         problems.into_result().map(|()| all)
     }
@@ -166,7 +182,7 @@ fn more_certificates(reader: &mut Reader, tls: &Section<'_>) -> Vec<CertificateF
 /// A path to a file that is there. One in a directory that this user may not enter is taken: who serves may be another user.
 pub(super) fn file(reader: &mut Reader, section: &Section<'_>, name: &str) -> Option<PathBuf> {
     let written = section.read(reader, name, value::string)?;
-    let path = reader.path(&written.value);
+    let path = reader.file(&written.value);
     let hidden = path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
     if !hidden && let Err(cause) = files::check_file(&path) {
         reader.problem(written.span, &section.key(name), Fault::new(format!("{path:?} {cause}"), ""));
@@ -224,5 +240,18 @@ pub(super) fn security(reader: &mut Reader, top: &Section<'_>) -> Security {
             Fault::new("a group without security.user is never taken on", "name the user too, or leave the group out");
         reader.problem(group.span.clone(), "security.group", fault);
     }
-    Security { user: user.map(|placed| placed.value), group: group.map(|placed| placed.value) }
+    let mut asked = |name| security.read(reader, name, layer).map(|placed| placed.value).unwrap_or_default();
+    let (landlock, seccomp) = (asked("landlock"), asked("seccomp"));
+    let handover = security.read(reader, "handover", value::string).map(|written| reader.path(&written.value));
+    let (user, group) = (user.map(|placed| placed.value), group.map(|placed| placed.value));
+    Security { user, group, landlock, seccomp, handover }
+}
+
+fn layer(value: &DeValue<'_>) -> Result<Layer, Fault> {
+    match value::string(value)?.as_str() {
+        "on" => Ok(Layer::On),
+        "off" => Ok(Layer::Off),
+        "require" => Ok(Layer::Require),
+        other => Err(Fault::new(format!("{other:?} must be \"on\", \"off\" or \"require\""), "")),
+    }
 }

@@ -43,7 +43,7 @@ pub struct Facts {
     #[serde(default)]
     pub helo_check: HeloCheck,
     /// TLS of the session, `None` in clear.
-    pub tls: Option<Tls>,
+    pub tls: Option<Box<Tls>>,
     /// The reverse-path.
     pub mail_from: Address,
     /// The recipient being judged (stage rcpt); at data only what all recipients of the transaction share.
@@ -116,6 +116,12 @@ pub struct Tls {
     pub version: String,
     /// The suite's IANA name.
     pub cipher: String,
+    /// The key exchange: `X25519MLKEM768` (which a quantum computer does not break), `X25519`, `secp256r1`, `secp384r1`.
+    #[serde(default)]
+    pub group: String,
+    /// The host name that the client asked for (RFC 6066 §3); may be empty.
+    #[serde(default)]
+    pub sni: String,
 }
 
 /// A reverse-path.

@@ -1,19 +1,24 @@
 //! What needs privileges: sockets, certificates and keys, the directories of another account; then they are given up.
 
+use std::num::NonZeroUsize;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use tokio_rustls::TlsAcceptor;
+use tokio::runtime::Runtime;
 
-use crate::config::Config;
+use crate::config::{Account, Config, Layer};
 use crate::deliver::{RootProblem, check_host_name, check_root};
 use crate::observe::journal::{Journal, Keys, Settings};
 use crate::problem::Problems;
 
+use super::certificates::Certificates;
 use super::descriptors;
-use super::listener;
+use super::handover;
+use super::inherited::Inherited;
 use super::memory;
-use super::privileges::{become_account, is_root, make_directory};
-use super::tls;
+use super::privileges::{become_account, is_root, listen_privately, make_directory, make_own_directory};
+use super::sandbox::{self, Sandbox};
+use super::start::runtime_of;
 
 /// Why the server can't start.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +45,45 @@ pub(super) fn machine(error: impl std::fmt::Display) -> StartError {
 pub struct Bound {
     pub(super) smtp: Vec<std::net::TcpListener>,
     pub(super) http: std::net::TcpListener,
-    pub(super) acceptor: Option<TlsAcceptor>,
+    pub(super) certificates: Option<Certificates>,
     pub(super) journal: Journal,
+    pub(super) sandbox: Sandbox,
+    /// Where a new process asks for our sockets.
+    pub(super) handover: Option<UnixListener>,
+    /// Who waits to hear that we accept mail.
+    pub(super) predecessor: Option<UnixStream>,
+    /// Cores that we may use; asked before files are closed to us.
+    cores: NonZeroUsize,
+}
+
+impl Bound {
+    /// Gives up what is left to give up: capabilities, files, ports, system calls (docs/security.md). For good, and for the whole process;
+    /// no thread may run yet. The layers stand in one line of the log.
+    ///
+    /// # Errors
+    /// What the configuration requires can't be had.
+    pub fn confined(mut self, config: &Config) -> Result<Bound, StartError> {
+        if config.security.landlock != Layer::Off {
+            // a reload may bring greylisting: its directory could not be made any more. Where it can't be made now, it is told then
+            let _ = make_own_directory(&config.state.directory);
+        }
+        self.sandbox = sandbox::confine(config)?;
+        tracing::info!(layers = %self.sandbox.line(), "confined");
+        Ok(self)
+    }
+
+    /// The runtime: its threads are the first of the process.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn runtime(&self) -> Result<Runtime, StartError> {
+        runtime_of(self.cores)
+    }
+}
+
+/// As many worker threads as there are cores.
+pub(super) fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 /// Binds, reads certificates and keys, becomes `security.user`, and tries a write where mail will go. No thread runs yet.
@@ -49,20 +91,28 @@ pub struct Bound {
 /// # Errors
 /// Each in a line that names the key and the mend.
 pub fn bind(config: &Config) -> Result<Bound, StartError> {
+    bind_what_is_missing(config, Inherited::default())
+}
+
+/// The same, with sockets that are there already.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_what_is_missing(config: &Config, mut inherited: Inherited) -> Result<Bound, StartError> {
     if let Some(problem) = config.privilege_problem(is_root()) {
         return Err(StartError::Problems(problem.into()));
     }
     descriptors::allow_for(config.limits.connections);
     let account = config.account()?;
-    let acceptor = certificates(config)?;
-    let mut smtp = Vec::new();
-    for address in &config.smtp.listen {
-        smtp.push(listener::bind("smtp.listen", *address).map_err(StartError::Machine)?);
-    }
-    let http = listener::bind("http.listen", config.http.listen).map_err(StartError::Machine)?;
+    let certificates = Certificates::of(config)?;
+    let smtp = inherited.listen_for_mail(config).map_err(StartError::Machine)?;
+    let http = inherited.listen_for_http(config).map_err(StartError::Machine)?;
+    let handover = handover_listener(config, smtp.len(), account)?;
     if let Some(account) = account {
         if is_root() {
-            let state = Some(("state.directory", &config.state.directory)).filter(|_| memory::is_asked_for(config));
+            // Landlock can't let us make it later
+            let is_due = memory::is_asked_for(config) || config.security.landlock != Layer::Off;
+            let state = Some(("state.directory", &config.state.directory)).filter(|_| is_due);
             let always = [("maildir.root", &config.maildir.root), ("journal.directory", &config.journal.directory)];
             for (key, path) in always.into_iter().chain(state) {
                 make_directory(path, account)
@@ -88,7 +138,27 @@ pub fn bind(config: &Config) -> Result<Bound, StartError> {
             path.display()
         )),
     })?;
-    Ok(Bound { smtp, http, acceptor, journal })
+    let (sandbox, predecessor) = (Sandbox::default(), inherited.predecessor);
+    Ok(Bound { smtp, http, certificates, journal, sandbox, handover, predecessor, cores: cores() })
+}
+
+fn handover_listener(
+    config: &Config,
+    sockets: usize,
+    account: Option<Account>,
+) -> Result<Option<UnixListener>, StartError> {
+    let Some(path) = &config.security.handover else { return Ok(None) };
+    if sockets >= handover::MOST {
+        let cause = format!("hands over {} sockets at most, with that of http.listen", handover::MOST);
+        return Err(StartError::Problems(
+            config.problem("security.handover", cause, "listen on fewer addresses").into(),
+        ));
+    }
+    let listener = listen_privately(path, account).map_err(|error| {
+        let mend = "its directory must be there and be writable for whoever starts the server";
+        StartError::Machine(format!("security.handover: can't listen at {}: {error}; {mend}", path.display()))
+    })?;
+    Ok(Some(listener))
 }
 
 fn settings(config: &Config) -> Settings {
@@ -102,13 +172,4 @@ fn not_ours(config: &Config, key: &str, path: &Path) -> StartError {
     let mend = format!("chown {owner} {}", path.display());
     let cause = format!("{} may not be written by the user that the server runs as", path.display());
     StartError::Problems(config.problem(key, cause, mend).into())
-}
-
-/// What accepts handshakes, where the configuration names a certificate.
-pub(super) fn certificates(config: &Config) -> Result<Option<TlsAcceptor>, StartError> {
-    let pairs = match &config.tls {
-        Some(files) => files.read(config)?,
-        None => Vec::new(),
-    };
-    tls::acceptor(&pairs).map_err(|error| StartError::Problems(error.problem(config).into()))
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use futures_util::future::FutureExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsAcceptor;
 
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::label::{HandshakeOutcome, SessionTls, Verb};
@@ -18,6 +17,7 @@ use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Capabilities, Notice, Question, Session, Step};
 
 use super::behaved::Behaved;
+use super::certificates::Certificates;
 use super::patience::{Patience, Waits};
 use super::shutdown::Presence;
 use super::wire::Wire;
@@ -30,10 +30,11 @@ const DATA_CHUNK: usize = 64 * 1024;
 const REPLIES: usize = 16 * 1024;
 
 /// What the sessions of one configuration share.
+#[derive(Clone)]
 pub(super) struct Generation {
     pub receiver: Arc<Receiver>,
     pub capabilities: Arc<Capabilities>,
-    pub acceptor: Option<TlsAcceptor>,
+    pub certificates: Option<Arc<Certificates>>,
     /// How long a client may say nothing, and how slow its messages may come.
     pub waits: Waits,
     /// How long a session may be.
@@ -307,7 +308,7 @@ impl Connection {
     /// Shakes hands; false where the connection must be closed: octets that came before the handshake would be taken for
     /// octets under TLS (RFC 3207 §4.2, command injection).
     async fn start_tls(&mut self, reply: Reply) -> io::Result<bool> {
-        let (Some(acceptor), Some(wire)) = (self.generation.acceptor.clone(), self.wire.take()) else {
+        let (Some(certificates), Some(wire)) = (self.generation.certificates.clone(), self.wire.take()) else {
             return Ok(false);
         };
         self.wire = Some(wire);
@@ -319,11 +320,11 @@ impl Connection {
             return Ok(false);
         }
         let Some(wire) = self.wire.take() else { return Ok(false) };
-        match self.patience.hurried(wire.secure(&acceptor)).await {
+        match self.patience.hurried(wire.secure(&certificates.acceptor, self.generation.waits.idle)).await {
             Ok(wire) => {
-                if let Some((version, cipher)) = wire.tls() {
-                    self.tls = SessionTls::from_version(Some(version));
-                    self.inquiry.secured(version, &cipher);
+                if let Some(tls) = wire.tls() {
+                    self.tls = SessionTls::from_version(Some(&tls.version));
+                    self.inquiry.secured(tls);
                 }
                 self.wire = Some(wire);
                 self.session.secured();

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
-use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
 use crate::observe::metrics::Metrics;
@@ -12,6 +11,7 @@ use crate::receive::{Limits, Policies, Receiver};
 use crate::smtp::session::Capabilities;
 
 use super::behaved::Behaved;
+use super::certificates::Certificates;
 use super::connection::Generation;
 use super::patience::Waits;
 use super::permits::Permits;
@@ -30,6 +30,8 @@ pub(super) struct Lasting {
     pub generation: Arc<ArcSwap<Generation>>,
     /// Told when block lists should be probed: after a reload, and once our DNS works again.
     pub lists_due: Notify,
+    /// Whether files elsewhere than at the start can't be read.
+    pub landlocked: bool,
 }
 
 /// Who judges whose mail.
@@ -51,11 +53,15 @@ pub(super) fn memory(config: &Config) -> (u64, u64) {
 }
 
 /// What sessions that begin from now on share.
-pub(super) fn generation(config: &Config, receiver: Arc<Receiver>, acceptor: Option<TlsAcceptor>) -> Generation {
+pub(super) fn generation(
+    config: &Config,
+    receiver: Arc<Receiver>,
+    certificates: Option<Arc<Certificates>>,
+) -> Generation {
     let limits = config.limits.of_session();
     let hostname = config.hostname.as_str().to_owned();
-    let capabilities = Arc::new(Capabilities { hostname, starttls: acceptor.is_some(), limits });
+    let capabilities = Arc::new(Capabilities { hostname, starttls: certificates.is_some(), limits });
     let limits = &config.limits;
     let waits = Waits { idle: limits.idle, stress_idle: limits.stress_idle, stress_rate: limits.stress_rate };
-    Generation { receiver, capabilities, acceptor, waits, session: limits.session }
+    Generation { receiver, capabilities, certificates, waits, session: limits.session }
 }

@@ -1,43 +1,52 @@
 //! The server around the stages: it binds, gives up root, starts the threads, accepts, reloads and ends.
 //!
 //! ```text
-//! bind (root may still be needed) -> become security.user -> runtime (the first threads) -> start -> signals -> drain
+//! bind (root may still be needed) -> become security.user -> confine -> runtime (the first threads) -> start -> signals -> drain
 //! ```
 
 mod audit;
 mod behaved;
 mod bind;
+mod certificates;
 mod connection;
 mod counts;
 mod descriptors;
 mod dns;
+mod expiry;
 mod generation;
+mod handover;
+mod inherited;
 mod list_files;
 mod listener;
 mod lists;
 mod memory;
+mod notify;
 mod patience;
 mod permits;
 mod private;
 mod privileges;
 mod reload;
 mod running;
+mod sandbox;
 mod shutdown;
 mod signals;
 mod start;
 mod tls;
 mod turned_away;
+mod watch;
 mod wire;
 
 pub use behaved::Behaved;
-pub use bind::{Bound, StartError, bind};
+pub use bind::{Bound, StartError, bind, bind_what_is_missing};
 pub use dns::asking;
 pub use generation::policies;
+pub use inherited::Inherited;
 pub use lists::block_lists;
 pub use patience::{Deadline, Patience, Waits};
 pub use permits::{Denied, Permit, Permits, Places};
 pub use privileges::is_root;
 pub use running::Running;
+pub use sandbox::{Sandbox, confine_thread};
 pub use shutdown::{DRAIN, Shutdown};
 pub use signals::Signals;
 pub use start::{runtime, start};

@@ -1,12 +1,16 @@
 //! Becoming `[security] user`: after binding, before a byte is read from the network and before the first thread.
 
 use std::io;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{FileTypeExt, chown, lchown};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Uid, geteuid, setgid, setgroups, setuid};
 
 use crate::config::Account;
+
+use super::sandbox::empty_bounding_set;
 
 /// Why we can't become that user.
 #[derive(Debug, thiserror::Error)]
@@ -35,13 +39,47 @@ pub fn become_account(account: Account) -> Result<(), PrivilegeError> {
     if !is_root() {
         return if geteuid() == account.uid { Ok(()) } else { Err(PrivilegeError::NotRoot) };
     }
-    setgroups(&[account.gid])?;
+    // later CAP_SETPCAP is gone. Where it never was, the set stays; without root nothing can be got of it
+    empty_bounding_set().map_err(|error| nix::Error::from_raw(error.raw_os_error()))?;
+    setgroups(&[])?;
     setgid(account.gid)?;
     setuid(account.uid)?;
     if !account.uid.is_root() && setuid(Uid::from_raw(0)).is_ok() {
         return Err(PrivilegeError::Kept);
     }
     Ok(())
+}
+
+/// Makes a directory that is missing, as whoever we are (0700).
+///
+/// # Errors
+/// The system's own.
+pub fn make_own_directory(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Listens at a path, for us and the account alone (0600). A socket that is there already is of a process that has ended or hands over.
+///
+/// # Errors
+/// The system's own; something else has the name.
+pub fn listen_privately(path: &Path, account: Option<Account>) -> io::Result<UnixListener> {
+    match path.symlink_metadata() {
+        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path)?,
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else has that name")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    // from its first moment on: a mode that is set later leaves a gap
+    let before = umask(Mode::from_bits_truncate(0o177));
+    let listener = UnixListener::bind(path);
+    umask(before);
+    let listener = listener?;
+    listener.set_nonblocking(true)?;
+    if let Some(account) = account.filter(|_| is_root()) {
+        lchown(path, Some(account.uid.as_raw()), Some(account.gid.as_raw()))?;
+    }
+    Ok(listener)
 }
 
 /// Makes a directory that is missing, for the account: later we could not. One that is there stays as it is.

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, NOT_READABLE};
 use crate::observe::journal::audit::Event;
 use crate::observe::journal::{Journal, Keys};
 use crate::observe::metrics::label::ReloadOutcome;
@@ -13,7 +13,7 @@ use crate::problem::Problems;
 use crate::receive::{Carrier, Receiver};
 
 use super::audit;
-use super::bind::{StartError, certificates};
+use super::certificates::Certificates;
 use super::generation::{self, Lasting, generation, message_limits, policies};
 use super::lists::block_lists;
 use super::memory;
@@ -36,7 +36,7 @@ pub(super) struct Reload {
 impl Reload {
     /// Reads and applies; gives what is in force then, `None` where the old stays. Says what came of it.
     pub(super) async fn run(self, old: Config) -> Option<Config> {
-        let metrics = Arc::clone(&self.lasting.metrics);
+        let (metrics, landlocked) = (Arc::clone(&self.lasting.metrics), self.lasting.landlocked);
         let (journal, path) = (Arc::clone(&self.journal), self.path.clone());
         let read = tokio::task::spawn_blocking(move || self.apply(&old)).await;
         match read.unwrap_or_else(|error| Err(format!("the reload ended in an error of ours: {error}"))) {
@@ -52,6 +52,12 @@ impl Reload {
                 // one line a problem: a reader of the log wants each with its place
                 for line in why.lines().filter(|line| !line.trim().is_empty()) {
                     tracing::error!("reload: {line}");
+                }
+                if landlocked && why.contains(NOT_READABLE) {
+                    tracing::error!(
+                        "reload: only files in directories that the configuration named at the start can be read \
+                         (security.landlock): where a new file lies elsewhere, restart"
+                    );
                 }
                 tracing::error!("the configuration was NOT reloaded, the old one stays in force");
                 None
@@ -72,10 +78,8 @@ impl Reload {
         if journal.pseudonymise {
             Keys::check(&journal.directory).map_err(|problem| Problems::from(problem).render(false))?;
         }
-        let acceptor = certificates(&config).map_err(|error| match error {
-            StartError::Problems(problems) => problems.headlines(MOST_PROBLEMS).join("\n"),
-            StartError::Machine(line) => line,
-        })?;
+        let certificates =
+            Certificates::of(&config).map_err(|problems| problems.headlines(MOST_PROBLEMS).join("\n"))?;
         let restart = self.started.restart_keys(&config);
         if !restart.is_empty() {
             tracing::warn!(keys = %restart.join(", "), "these keys have changed and need a restart; the old values stay");
@@ -105,7 +109,8 @@ impl Reload {
         self.lasting.permits.bound(Places::of(&config.limits));
         was.metrics.soft_reject(config.smtp.soft_reject);
         was.policies.store(Arc::new(policies(&config.policies)));
-        self.lasting.generation.store(Arc::new(generation(&config, receiver, acceptor)));
+        self.lasting.generation.store(Arc::new(generation(&config, receiver, certificates.map(Arc::new))));
+        self.lasting.say_expiry();
         self.lasting.lists_due.notify_one();
         Ok(config)
     }

@@ -1,11 +1,12 @@
 //! A server that accepts mail: it heeds signals, reloads, and ends without losing what is in flight.
 
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
@@ -13,11 +14,17 @@ use crate::deliver::Writers;
 use crate::observe::journal::Journal;
 use crate::receive::State;
 
+use super::certificates::CertificateFiles;
 use super::generation::Lasting;
+use super::handover;
 use super::list_files::ListFiles;
+use super::notify;
 use super::reload::Reload;
 use super::shutdown::Shutdown;
 use super::signals::{Asked, Signals};
+
+/// How long sessions may go on after another process has taken over.
+const HANDED_OVER: Duration = Duration::from_secs(120);
 
 /// A server that accepts mail.
 pub struct Running {
@@ -36,6 +43,10 @@ pub struct Running {
     pub(super) tasks: Vec<JoinHandle<()>>,
     pub(super) stop_http: oneshot::Sender<()>,
     pub(super) http_task: JoinHandle<()>,
+    /// Told when another process accepts mail in our place.
+    pub(super) taken_over: mpsc::Receiver<()>,
+    /// Who waits to hear that we do.
+    pub(super) predecessor: Option<UnixStream>,
 }
 
 impl Running {
@@ -56,19 +67,40 @@ impl Running {
         self.http
     }
 
-    /// Serves until SIGTERM or SIGINT; SIGHUP reloads, and lists whose files change are read again.
+    /// Says that mail is accepted: to systemd, and to the process that we take over from.
+    pub fn say_ready(&mut self) {
+        notify::ready(&self.status());
+        if let Some(Err(error)) = self.predecessor.take().map(handover::tell_ready) {
+            tracing::warn!(%error, "the old process has ended before it was told that it may");
+        }
+    }
+
+    fn status(&self) -> String {
+        let addresses: Vec<String> = self.smtp.iter().map(SocketAddr::to_string).collect();
+        format!("accepting mail on {}", addresses.join(" "))
+    }
+
+    /// Serves until SIGTERM or SIGINT, or until another process has taken over; SIGHUP reloads, and lists and certificates whose files change are read again.
     pub async fn until_signal(mut self, mut signals: Signals) {
-        let mut list_files = ListFiles::default();
+        let (mut list_files, mut certificate_files) = (ListFiles::default(), CertificateFiles::default());
         loop {
             tokio::select! {
                 asked = signals.next() => match asked {
-                    Asked::Reload => self.reload().await,
+                    Asked::Reload => {
+                        notify::reloading();
+                        self.reload().await;
+                        notify::ready(&self.status());
+                    }
                     Asked::End => break,
                 },
+                Some(()) = self.taken_over.recv() => return self.stop_after_handover().await,
                 changed = list_files.changed(&self.config.policies) => {
                     if let Some(policies) = list_files.read_again(changed, &self.config, &self.lasting).await {
                         self.config.policies = policies;
                     }
+                }
+                changed = certificate_files.changed(&self.lasting) => {
+                    certificate_files.read_again(changed, &self.config, &self.lasting).await;
                 }
             }
         }
@@ -90,8 +122,44 @@ impl Running {
 
     /// Ends: transactions in flight are finished, for at most 30 seconds, the rest hear 421.
     pub async fn stop(self) {
+        notify::stopping();
         tracing::info!("shutting down");
         self.tasks.iter().for_each(JoinHandle::abort);
+        let (stop_http, http_task) = (self.stop_http, self.http_task);
+        // /readyz says until the last moment that we are going
+        let pages = async {
+            let _ = stop_http.send(());
+            let _ = http_task.await;
+        };
+        Ending { shutdown: self.shutdown, writers: self.writers, journal: self.journal, state: self.state }.run().await;
+        pages.await;
+        tracing::info!("ended");
+    }
+
+    /// Ends in favour of another process that accepts mail already: sessions go on to their own end, for at most two minutes. Only
+    /// then is it as [`Running::stop`].
+    async fn stop_after_handover(self) {
+        tracing::info!("another process accepts mail now, this one finishes its sessions");
+        self.tasks.iter().for_each(JoinHandle::abort);
+        // the pages are the other's too: its answers must not mix with ours
+        let _ = self.stop_http.send(());
+        let _ = self.http_task.await;
+        self.shutdown.wait(HANDED_OVER).await;
+        Ending { shutdown: self.shutdown, writers: self.writers, journal: self.journal, state: self.state }.run().await;
+        tracing::info!("ended");
+    }
+}
+
+/// What ends in order.
+struct Ending {
+    shutdown: Shutdown,
+    writers: Arc<Writers>,
+    journal: Arc<Journal>,
+    state: State,
+}
+
+impl Ending {
+    async fn run(self) {
         let cut_off = self.shutdown.drain().await;
         if cut_off > 0 {
             tracing::warn!(cut_off, "sessions did not end in time");
@@ -110,8 +178,5 @@ impl Running {
         if !kept {
             tracing::error!("what greylisting and rates remember could not be kept in time");
         }
-        let _ = self.stop_http.send(());
-        let _ = self.http_task.await;
-        tracing::info!("ended");
     }
 }

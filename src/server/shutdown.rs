@@ -55,6 +55,11 @@ impl Shutdown {
     /// Tells everyone, and waits for the last, at most [`DRAIN`]; gives how many had to be cut off.
     pub async fn drain(&self) -> usize {
         self.going.send_replace(true);
+        self.wait(DRAIN).await
+    }
+
+    /// Waits for the last, telling nobody; gives how many are there after that time.
+    pub async fn wait(&self, most: Duration) -> usize {
         let all_gone = async {
             loop {
                 let gone = self.open.gone.notified();
@@ -64,7 +69,7 @@ impl Shutdown {
                 gone.await;
             }
         };
-        match timeout(DRAIN, all_gone).await {
+        match timeout(most, all_gone).await {
             Ok(()) => 0,
             Err(_) => self.open(),
         }

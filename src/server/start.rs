@@ -2,6 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
@@ -19,19 +22,22 @@ use crate::observe::journal::Journal;
 use crate::observe::journal::audit::Event;
 use crate::observe::log::Log;
 use crate::observe::metrics::Metrics;
-use crate::observe::metrics::label::ConnectionOutcome;
+use crate::observe::metrics::label::{ConnectionOutcome, SandboxLayer};
 use crate::receive::{Carrier, Memory, Receiver, State, authenticator, read_time_zone};
 
 use super::audit;
 use super::behaved::Behaved;
-use super::bind::{Bound, StartError, machine};
+use super::bind::{Bound, StartError, cores, machine};
+use super::certificates;
 use super::connection;
 use super::counts;
 use super::dns;
 use super::generation::{self, Lasting, generation, message_limits, policies};
+use super::handover;
 use super::listener;
 use super::lists;
 use super::memory;
+use super::notify;
 use super::patience::Patience;
 use super::permits::{Permits, Places};
 use super::private::PrivateClients;
@@ -50,13 +56,19 @@ const CONNECTION: usize = 4096;
 const STALE: Duration = Duration::from_secs(36 * 3600);
 /// How often stale files are looked for.
 const CLEANING: Duration = Duration::from_secs(6 * 3600);
-/// The runtime: its threads are the first of the process.
+
+/// A runtime without a server: its threads are the first of the process.
 ///
 /// # Errors
 /// The system gives no threads.
 pub fn runtime() -> Result<Runtime, StartError> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(machine)
+    runtime_of(cores())
 }
+
+pub(super) fn runtime_of(cores: NonZeroUsize) -> Result<Runtime, StartError> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(cores.get()).enable_all().build().map_err(machine)
+}
+
 /// Starts to accept mail.
 ///
 /// # Errors
@@ -101,7 +113,9 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     counts::register(&metrics, &receiver, &writers, &journal, log.as_ref()).map_err(machine)?;
     counts::register_state(&metrics, &state).map_err(machine)?;
     metrics.soft_reject(config.smtp.soft_reject);
-    let generation = generation(&config, Arc::clone(&receiver), bound.acceptor);
+    bound.sandbox.layers().for_each(|(layer, is_on)| metrics.sandbox(layer, is_on));
+    let landlocked = bound.sandbox.has(SandboxLayer::Landlock);
+    let generation = generation(&config, Arc::clone(&receiver), bound.certificates.map(Arc::new));
     let generation = Arc::new(ArcSwap::from_pointee(generation));
     counts::register_block_lists(&metrics, &generation).map_err(machine)?;
     let permits = Permits::new(Places::of(&config.limits));
@@ -114,12 +128,18 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         turned_away: TurnedAway::default(),
         generation,
         lists_due: Notify::new(),
+        landlocked,
     });
 
     let shutdown = Shutdown::default();
+    let (asked, taken_over) = mpsc::channel(1);
+    let handing = hand_over(bound.handover, &bound.smtp, &bound.http, asked).map_err(machine)?;
     let (smtp, mut tasks) = accept(bound.smtp, &config, &lasting, &shutdown).map_err(machine)?;
+    tasks.extend(handing);
+    tasks.push(tokio::spawn(notify::stay_alive()));
     let dns_works = Arc::new(AtomicBool::new(true));
     tasks.push(tokio::spawn(dns::watch(Arc::clone(&lasting), Arc::clone(&dns_works))));
+    tasks.push(tokio::spawn(certificates::warn(Arc::clone(&lasting))));
     tasks.push(tokio::spawn(lists::watch(Arc::clone(&lasting))));
     tasks.push(tokio::spawn(clean(config.maildir.root.clone())));
     let pages = pages(&lasting, &journal, &writers, &shutdown, dns_works);
@@ -144,7 +164,23 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         tasks,
         stop_http,
         http_task,
+        taken_over,
+        predecessor: bound.predecessor,
     })
+}
+
+/// Waits for a new process that wants the sockets, where the configuration says so.
+fn hand_over(
+    listener: Option<UnixListener>,
+    smtp: &[std::net::TcpListener],
+    http: &std::net::TcpListener,
+    taken_over: mpsc::Sender<()>,
+) -> io::Result<Option<JoinHandle<()>>> {
+    let Some(listener) = listener else { return Ok(None) };
+    let smtp = smtp.iter().map(|listener| listener.try_clone().map(OwnedFd::from)).collect::<io::Result<_>>()?;
+    let sockets = handover::Sockets { smtp, http: OwnedFd::from(http.try_clone()?) };
+    let listener = tokio::net::UnixListener::from_std(listener)?;
+    Ok(Some(tokio::spawn(handover::serve(listener, sockets, taken_over))))
 }
 
 type Accepting = (Vec<SocketAddr>, Vec<JoinHandle<()>>);

@@ -16,6 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::{Config, Pem};
 use crate::problem::Problem;
 
+use super::expiry::not_after;
+
 /// Why TLS can't be offered.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -98,6 +100,12 @@ pub fn acceptor(pairs: &[Pem]) -> Result<Option<TlsAcceptor>, TlsError> {
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(BySni { first, more: keys.collect() }));
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
+}
+
+/// When the certificate of a pair ends: seconds since 1970; `None` where that can't be read.
+pub(super) fn expiry(pair: &Pem) -> Option<i64> {
+    let certificate = CertificateDer::pem_slice_iter(&pair.certificate).next()?.ok()?;
+    not_after(&certificate)
 }
 
 fn certified_key(pair: &Pem, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {

@@ -9,6 +9,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::receive::Tls;
+
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How long a client may take to accept our replies.
@@ -62,10 +64,10 @@ impl Wire {
     /// The TLS handshake (RFC 3207 §4). A connection that is secured already stays as it is.
     ///
     /// # Errors
-    /// What the handshake ended with, and `TimedOut` after 30 seconds.
-    pub(super) async fn secure(self, acceptor: &TlsAcceptor) -> io::Result<Wire> {
+    /// What the handshake ended with, and `TimedOut` after 30 seconds, or after `idle` where that is less.
+    pub(super) async fn secure(self, acceptor: &TlsAcceptor, idle: Duration) -> io::Result<Wire> {
         match self {
-            Wire::Clear(stream) => match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+            Wire::Clear(stream) => match timeout(HANDSHAKE.min(idle), acceptor.accept(stream)).await {
                 Ok(secured) => Ok(Wire::Secured(Box::new(secured?))),
                 Err(_) => Err(io::ErrorKind::TimedOut.into()),
             },
@@ -73,8 +75,8 @@ impl Wire {
         }
     }
 
-    /// Version and suite, as the facts name them; `None` in clear.
-    pub(super) fn tls(&self) -> Option<(&'static str, String)> {
+    /// What was agreed on, as the facts name it; `None` in clear.
+    pub(super) fn tls(&self) -> Option<Tls> {
         let Wire::Secured(stream) = self else { return None };
         let (_, tls) = stream.get_ref();
         let version = match tls.protocol_version() {
@@ -82,8 +84,14 @@ impl Wire {
             _ => "TLSv1.3",
         };
         let suite = tls.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
-        // rustls names the suites of TLS 1.3 `TLS13_…`; IANA's names have no number
-        Some((version, suite.unwrap_or_default().replacen("TLS13_", "TLS_", 1)))
+        let group = tls.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name()));
+        Some(Tls {
+            version: version.to_owned(),
+            // rustls names the suites of TLS 1.3 `TLS13_…`; IANA's names have no number
+            cipher: suite.unwrap_or_default().replacen("TLS13_", "TLS_", 1),
+            group: group.unwrap_or_default(),
+            sni: tls.server_name().unwrap_or_default().to_owned(),
+        })
     }
 
     /// Says goodbye (close_notify under TLS), and takes for a moment what the client still sends: octets that nobody reads would make

@@ -12,7 +12,7 @@ use std::time::Duration;
 use gatepost::config::dns::{Server, Transport, parse_server};
 use gatepost::config::keys::{self, Absent};
 use gatepost::config::value::{parse_duration, parse_listener, parse_network, parse_size};
-use gatepost::config::{Config, list_reader};
+use gatepost::config::{Config, Layer, list_reader};
 use gatepost::policy::ListKind;
 use gatepost::problem::{Problems, Source};
 use gatepost::recipients::{MailboxName, Resolution};
@@ -80,6 +80,8 @@ fn every_key_is_read() {
         (config.security.user.as_deref(), config.security.group.as_deref()),
         (Some("gatepost-mail"), Some("mail"))
     );
+    assert_eq!((config.security.landlock, config.security.seccomp), (Layer::Require, Layer::Off));
+    assert_eq!(config.security.handover, Some(at("run/handover.sock")));
     let [zen, dbl] = config.block_lists.as_slice() else { panic!("{:?}", config.block_lists) };
     assert_eq!((zen.zone.as_str(), zen.kind), ("zen.example", ListKind::Address));
     assert_eq!((zen.listed_probe.as_deref(), zen.unlisted_probe.as_deref()), (Some("192.0.2.99"), Some("192.0.2.1")));
@@ -242,6 +244,17 @@ fn each_key_stands_in_the_table_once_with_its_documentation() {
 }
 
 #[test]
+fn a_layer_is_on_off_or_required_and_on_where_nothing_is_said() {
+    let absent = parsed(&format!("{TOP}{DOMAIN}")).security;
+    assert_eq!((absent.landlock, absent.seccomp, absent.handover), (Layer::On, Layer::On, None));
+    for key in ["landlock", "seccomp"] {
+        let problems = parse(&format!("{TOP}security.{key} = 'yes'\n{DOMAIN}"), Path::new("/base")).unwrap_err();
+        let told = problems.render(false);
+        assert!(told.contains("\"yes\" must be \"on\", \"off\" or \"require\"") && told.contains(key), "{told}");
+    }
+}
+
+#[test]
 fn keys_that_need_a_restart_are_told_and_others_are_not() {
     let cases = [
         ("smtp.listen", "['127.0.0.1:1025']"),
@@ -258,6 +271,9 @@ fn keys_that_need_a_restart_are_told_and_others_are_not() {
         ("state.directory", "'/elsewhere'"),
         ("state.entries", "5000"),
         ("security.user", "'nobody'"),
+        ("security.landlock", "'require'"),
+        ("security.seccomp", "'off'"),
+        ("security.handover", "'handover.sock'"),
     ];
     let old = parsed(&format!("{TOP}{DOMAIN}"));
     for (key, value) in cases {

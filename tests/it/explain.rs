@@ -42,7 +42,12 @@ fn honest() -> Record {
     let mut facts = Facts::new("192.0.2.1".parse().unwrap(), 4711, false);
     facts.client.name = "mail.bank.example".into();
     facts.helo = "mail.bank.example".into();
-    facts.tls = Some(Tls { version: "TLSv1.3".into(), cipher: "TLS13_AES_256_GCM_SHA384".into() });
+    facts.tls = Some(Box::new(Tls {
+        version: "TLSv1.3".into(),
+        cipher: "TLS13_AES_256_GCM_SHA384".into(),
+        group: "X25519MLKEM768".into(),
+        sni: "mx.example.com".into(),
+    }));
     facts.mail_from =
         Address { address: "ann@bank.example".into(), domain: "bank.example".into(), ..Address::default() };
     facts.message.bytes = 1234;

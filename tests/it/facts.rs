@@ -34,7 +34,12 @@ fn full() -> Facts {
     facts.helo = "helo.example.net".into();
     facts.esmtp = true;
     facts.helo_check = HeloCheck { kind: HeloKind::Domain, result: HeloResult::Pass, matches_ptr: true };
-    facts.tls = Some(Tls { version: "TLSv1.3".into(), cipher: "TLS_AES_256_GCM_SHA384".into() });
+    facts.tls = Some(Box::new(Tls {
+        version: "TLSv1.3".into(),
+        cipher: "TLS_AES_256_GCM_SHA384".into(),
+        group: "X25519MLKEM768".into(),
+        sni: "mx.example.com".into(),
+    }));
     facts.mail_from.address = "a@example.net".into();
     facts.mail_from.local = "a".into();
     facts.mail_from.domain = "example.net".into();
@@ -143,6 +148,8 @@ fn a_fact_is_known_from_its_stage_on() {
         ("score", vec![Connect, Mail, Rcpt, Data]),
         ("helo", vec![Mail, Rcpt, Data]),
         ("tls.version", vec![Mail, Rcpt, Data]),
+        ("tls.group", vec![Mail, Rcpt, Data]),
+        ("tls.sni", vec![Mail, Rcpt, Data]),
         ("spf.mail_from.result", vec![Mail, Rcpt, Data]),
         ("reverse_mx.mail_from.mx", vec![Mail, Rcpt, Data]),
         ("rcpt.address", vec![Rcpt]),

@@ -15,7 +15,7 @@ use gatepost::observe::log::Log;
 use gatepost::observe::metrics::declared::{DECLARED, Kind};
 use gatepost::observe::metrics::label::{
     CODES, ConnectionOutcome, DeliverErrorKind, DirectorySync, DnsOutcome, GreylistKey, GreylistResult,
-    HandshakeOutcome, ListOutcome, Method, ReloadOutcome, Remembered, SessionTls, Verb,
+    HandshakeOutcome, ListOutcome, Method, ReloadOutcome, Remembered, SandboxLayer, SessionTls, Verb,
 };
 use gatepost::observe::metrics::{ListCount, Metrics, MetricsError, StateCount};
 
@@ -44,6 +44,11 @@ fn full() -> Metrics {
     metrics.panic();
     metrics.reload(ReloadOutcome::Refused);
     metrics.soft_reject(true);
+    metrics.certificate_expiry(1_800_000_000);
+    metrics.certificate_reload(ReloadOutcome::Applied);
+    for layer in SandboxLayer::ALL {
+        metrics.sandbox(*layer, true);
+    }
     metrics.untrusted_private_client();
     for outcome in DnsOutcome::ALL {
         metrics.register_dns(*outcome, || 3).unwrap();

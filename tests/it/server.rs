@@ -1,5 +1,7 @@
 //! The server around the stages: limits, TLS, the end, reloads, our own trouble.
 
+mod certificates;
+mod confinement;
 mod connections;
 mod ending;
 mod policies;
@@ -9,3 +11,4 @@ mod spool;
 mod stress;
 mod tls;
 mod trouble;
+mod upgrade;

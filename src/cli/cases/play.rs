@@ -12,6 +12,7 @@ use crate::authenticate::Dns;
 use crate::cli::try_::send;
 use crate::config::Config;
 use crate::demo::dns::DnsServer;
+use crate::facts::Tls;
 use crate::facts::record::Record;
 use crate::observe::metrics::Metrics;
 use crate::policy::Policy;
@@ -41,7 +42,8 @@ pub(super) async fn play(case: &Case, bench: &Bench) -> Result<Record, String> {
     }
     if let Some(version) = &case.tls {
         inquiry.helo(&case.helo, true);
-        inquiry.secured(version, "TLS_AES_256_GCM_SHA384");
+        let (cipher, group) = ("TLS_AES_256_GCM_SHA384".to_owned(), "X25519MLKEM768".to_owned());
+        inquiry.secured(Tls { version: version.clone(), cipher, group, ..Tls::default() });
     }
     inquiry.helo(&case.helo, true);
     inquiry.mail(case.reverse_path.clone(), true);

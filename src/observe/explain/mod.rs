@@ -120,7 +120,12 @@ fn claims(record: &Record) -> Vec<Line> {
     }
     let mut lines = vec![line("client", client)];
     lines.push(match &facts.tls {
-        Some(tls) => line("session", format!("{} with {}", fit(&tls.version), fit(&tls.cipher))),
+        Some(tls) if tls.group.is_empty() => {
+            line("session", format!("{} with {}", fit(&tls.version), fit(&tls.cipher)))
+        }
+        Some(tls) => {
+            line("session", format!("{} with {} and {}", fit(&tls.version), fit(&tls.cipher), fit(&tls.group)))
+        }
         None => line("session", "in clear"),
     });
     if !facts.helo.is_empty() {

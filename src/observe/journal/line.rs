@@ -216,11 +216,14 @@ impl Bound<'_> {
             self.text(text);
             self.of(fact);
         }
-        if let Some(Tls { version, cipher }) = tls {
-            self.text(version);
-            self.of("tls.version");
-            self.text(cipher);
-            self.of("tls.cipher");
+        if let Some(tls) = tls {
+            let Tls { version, cipher, group, sni } = &mut **tls;
+            for (fact, text) in
+                [("tls.version", version), ("tls.cipher", cipher), ("tls.group", group), ("tls.sni", sni)]
+            {
+                self.text(text);
+                self.of(fact);
+            }
         }
         self.texts(addresses);
         self.of("from.addresses");

@@ -138,6 +138,7 @@ pub const DECLARED: &[Declaration] = &[
     ),
     counter("gatepost_replies_total", &["verb", "code"], "Replies sent, by the verb that they answer."),
     counter("gatepost_rules_total", &["rule", "outcome"], "What each rule did when it was looked at."),
+    gauge("gatepost_sandbox", &["layer"], "1 while this layer holds the process: account, capabilities and so on."),
     counter("gatepost_sessions_total", &["tls"], "SMTP sessions that have ended, by their TLS version."),
     gauge("gatepost_soft_reject", &[], "1 while smtp.soft_reject turns every 5yz into a 4yz."),
     counter("gatepost_spool_bytes_total", &[], "Octets of large bodies that were written to disk while they came in."),
@@ -163,6 +164,16 @@ pub const DECLARED: &[Declaration] = &[
         "gatepost_stress",
         &[],
         "1 while nearly all connections are in use: waits are short, and clients that have behaved are preferred.",
+    ),
+    gauge(
+        "gatepost_tls_certificate_expiry_timestamp_seconds",
+        &[],
+        "When the first of the certificates in force ends, in seconds since 1970; 0 without a certificate.",
+    ),
+    counter(
+        "gatepost_tls_certificate_reloads_total",
+        &["outcome"],
+        "Times that certificates were read again because a file had changed.",
     ),
     counter("gatepost_tls_handshakes_total", &["outcome"], "TLS handshakes after STARTTLS."),
     counter(

@@ -37,6 +37,21 @@ labels! {
     }
 }
 labels! {
+    /// What stands between who breaks into the process and the machine.
+    SandboxLayer {
+        /// We are not root.
+        Account = "account",
+        /// No capability is left.
+        Capabilities = "capabilities",
+        /// Nothing that is run gains rights.
+        NoNewPrivs = "no_new_privs",
+        /// Files and ports are those that we need.
+        Landlock = "landlock",
+        /// Calls that a mail server never makes are denied.
+        Seccomp = "seccomp",
+    }
+}
+labels! {
     /// What is remembered between messages.
     Remembered {
         /// Whom greylisting asked to come again.

@@ -15,7 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 pub use block_lists::ListCount;
@@ -28,7 +29,7 @@ use crate::observe::journal::Journal;
 use crate::observe::log::Log;
 use label::{
     CODES, ConnectionOutcome, DeliverErrorKind, DirectorySync, DnsOutcome, GreylistKey, GreylistResult,
-    HandshakeOutcome, Method, ReloadOutcome, SessionTls, Verb, code_index,
+    HandshakeOutcome, Method, ReloadOutcome, SandboxLayer, SessionTls, Verb, code_index,
 };
 
 /// Seconds; an SMTP stage takes from microseconds to the 30 s that evidence may take.
@@ -62,9 +63,12 @@ pub struct Metrics {
     list_reloads: IntCounterVec,
     replies: Replies,
     rules: IntCounterVec,
+    sandbox: IntGaugeVec,
     sessions: IntCounterVec,
     soft_reject: IntGauge,
     stage_seconds: HistogramVec,
+    certificate_expiry: IntGauge,
+    certificate_reloads: IntCounterVec,
     tls_handshakes: IntCounterVec,
     untrusted_private_clients: IntCounter,
 }
@@ -89,6 +93,7 @@ impl Metrics {
             list_reloads: counters(&registry, "gatepost_list_reloads_total")?,
             replies: Replies::new(counters(&registry, "gatepost_replies_total")?),
             rules: counters(&registry, "gatepost_rules_total")?,
+            sandbox: gauges(&registry, "gatepost_sandbox")?,
             sessions: counters(&registry, "gatepost_sessions_total")?,
             dns_up: gauge(&registry, "gatepost_dns_up")?,
             soft_reject: gauge(&registry, "gatepost_soft_reject")?,
@@ -96,6 +101,8 @@ impl Metrics {
                 let opts = buckets("gatepost_stage_seconds")?;
                 registered(&registry, HistogramVec::new(opts, declared("gatepost_stage_seconds")?.labels)?)?
             },
+            certificate_expiry: gauge(&registry, "gatepost_tls_certificate_expiry_timestamp_seconds")?,
+            certificate_reloads: counters(&registry, "gatepost_tls_certificate_reloads_total")?,
             tls_handshakes: counters(&registry, "gatepost_tls_handshakes_total")?,
             untrusted_private_clients: counter(&registry, "gatepost_untrusted_private_clients_total")?,
             registry,
@@ -121,6 +128,7 @@ impl Metrics {
             (&self.connections_total, ConnectionOutcome::WORDS),
             (&self.reloads, ReloadOutcome::WORDS),
             (&self.list_reloads, ReloadOutcome::WORDS),
+            (&self.certificate_reloads, ReloadOutcome::WORDS),
             (&self.sessions, SessionTls::WORDS),
             (&self.tls_handshakes, HandshakeOutcome::WORDS),
         ];
@@ -134,6 +142,23 @@ impl Metrics {
         }
         for action in Action::WORDS {
             let _ = self.decisions.get_metric_with_label_values(&[*action, label::rule("")]);
+        }
+    }
+
+    /// Certificates were read again because a file had changed.
+    pub fn certificate_reload(&self, outcome: ReloadOutcome) {
+        increase(&self.certificate_reloads, &[outcome.as_str()]);
+    }
+
+    /// When the first certificate ends: seconds since 1970, 0 without one.
+    pub fn certificate_expiry(&self, seconds: i64) {
+        self.certificate_expiry.set(seconds);
+    }
+
+    /// Whether a layer holds the process.
+    pub fn sandbox(&self, layer: SandboxLayer, is_on: bool) {
+        if let Ok(gauge) = self.sandbox.get_metric_with_label_values(&[layer.as_str()]) {
+            gauge.set(i64::from(is_on));
         }
     }
 
@@ -441,6 +466,11 @@ fn counter(registry: &Registry, name: &str) -> Result<IntCounter, MetricsError> 
 fn counters(registry: &Registry, name: &str) -> Result<IntCounterVec, MetricsError> {
     let declared = declared(name)?;
     registered(registry, IntCounterVec::new(Opts::new(declared.name, declared.meaning), declared.labels)?)
+}
+
+fn gauges(registry: &Registry, name: &str) -> Result<IntGaugeVec, MetricsError> {
+    let declared = declared(name)?;
+    registered(registry, IntGaugeVec::new(Opts::new(declared.name, declared.meaning), declared.labels)?)
 }
 
 fn gauge(registry: &Registry, name: &str) -> Result<IntGauge, MetricsError> {

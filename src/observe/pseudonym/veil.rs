@@ -338,7 +338,10 @@ impl Veil<'_> {
         for ReverseMx { domain, result: _, mx: _, secure: _ } in [mx_mail_from, mx_from, mx_reply_to, mx_ptr] {
             self.host(domain);
         }
-        if let Some(Tls { version: _, cipher: _ }) = tls {}
+        if let Some(tls) = tls {
+            let Tls { version: _, cipher: _, group: _, sni } = &mut **tls;
+            self.host(sni);
+        }
         for Dkim { result: _, domain, selector, algorithm, reason, secure: _ } in dkim {
             self.host(domain);
             [selector, algorithm, reason].into_iter().for_each(|text| self.text(text));

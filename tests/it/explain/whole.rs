@@ -10,7 +10,7 @@ ref 06H05F87B4000001, 2026-11-22T10:11:12.345Z, settled at stage data
 
 Claimed
   client          192.0.2.1 port 4711, mail.bank.example
-  session         TLSv1.3 with TLS13_AES_256_GCM_SHA384
+  session         TLSv1.3 with TLS13_AES_256_GCM_SHA384 and X25519MLKEM768
   HELO            mail.bank.example
   reverse-path    <ann@bank.example>
   author          <ann@bank.example>

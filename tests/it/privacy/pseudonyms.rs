@@ -133,7 +133,12 @@ pub fn full() -> Record {
     let facts = &mut full.facts;
     facts.client.name = "mail.example.net".into();
     facts.iprev.name = "mail.example.net".into();
-    facts.tls = Some(Tls { version: "TLSv1.3".into(), cipher: "TLS13_AES_256_GCM_SHA384".into() });
+    facts.tls = Some(Box::new(Tls {
+        version: "TLSv1.3".into(),
+        cipher: "TLS13_AES_256_GCM_SHA384".into(),
+        group: "X25519MLKEM768".into(),
+        sni: "mx.example.com".into(),
+    }));
     facts.rcpt.address = "bob@example.com".into();
     facts.rcpt.domain = "example.com".into();
     facts.message.message_id = "<1@bank.example>".into();
@@ -191,6 +196,7 @@ const CLEAR: &[&str] = &[
     "delivery.folder",
     "tls.version",
     "tls.cipher",
+    "tls.group",
     "from.defects",
 ];
 

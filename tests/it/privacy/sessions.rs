@@ -75,7 +75,7 @@ fn zone() -> Zone {
 
 fn server() -> Server {
     let setup = Setup { zone: zone(), policy: Some(POLICY), ..Setup::default() };
-    let server = Server::start_with(setup, &More { domain: DOMAIN, journal: "pseudonymise = true" });
+    let server = Server::start_with(setup, &More { domain: DOMAIN, journal: "pseudonymise = true", ..More::default() });
     // where this mailbox's directory should be made is a file: storing fails with a path that names it
     let domain = server.path("mail/receiver.example");
     fs::create_dir_all(&domain).unwrap();

@@ -27,7 +27,8 @@ fn is_untold(record: Record, cut: &[&str], when: &str, action: &str) {
     let line = line_of(record);
     let read: Record = serde_json::from_str(&line).unwrap();
     assert_eq!(read.cut, cut, "{when}");
-    let report = check_lines(&rule("exe", "data", when, action), &[line], &["untold 1: quarantine (exe) -> unknown (exe)"]);
+    let report =
+        check_lines(&rule("exe", "data", when, action), &[line], &["untold 1: quarantine (exe) -> unknown (exe)"]);
     assert_eq!(report.changed.len(), 0, "{when}");
 }
 

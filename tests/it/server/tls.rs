@@ -1,12 +1,15 @@
 //! STARTTLS (RFC 3207): versions, names, keys that do not fit, and what a client slips in before the handshake.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gatepost::config::Config;
 use gatepost::problem::Source;
 use gatepost::server;
+use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs::kx_group};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
 
@@ -52,9 +55,9 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-static ANY_VERSION: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+pub(super) static ANY_VERSION: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
 
-fn speaking(versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+pub(super) fn speaking(versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
     ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(versions)
         .unwrap()
@@ -64,7 +67,7 @@ fn speaking(versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
 }
 
 /// A certificate for a name: chain and key as PEM, and the certificate as it is shown.
-fn certificate(name: &str) -> (String, String, Vec<u8>) {
+pub(super) fn certificate(name: &str) -> (String, String, Vec<u8>) {
     let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
     (made.cert.pem(), made.signing_key.serialize_pem(), made.cert.der().to_vec())
 }
@@ -244,4 +247,200 @@ fn a_handshake_that_is_none_ends_the_session_and_no_other() {
     client.expect("EHLO client.example", "250");
     client.expect("STARTTLS foo", "501 5.5.4");
     other.expect("NOOP", "250");
+}
+
+/// A client that can do nothing but these.
+fn with_provider(provider: CryptoProvider) -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(ANY_VERSION)
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone))
+        .with_no_client_auth()
+}
+
+#[test]
+fn keys_are_exchanged_so_that_a_quantum_computer_does_not_help_and_the_facts_say_so() {
+    let site = site(Zone::new());
+    let groups: [(&'static dyn SupportedKxGroup, &str); 3] = [
+        (kx_group::X25519MLKEM768, "X25519MLKEM768"),
+        (kx_group::X25519, "X25519"),
+        (kx_group::SECP256R1, "secp256r1"),
+    ];
+    for (group, name) in groups {
+        let mut client = site.dial();
+        client.expect("EHLO client.example", "250");
+        client.expect("STARTTLS", "220");
+        let only = CryptoProvider { kx_groups: vec![group], ..default_provider() };
+        client.secure(with_provider(only), "mx.local.example").unwrap();
+        client.begin("a@sender.example", &["alice@local.example"]);
+        let tls = site.record(&client.data(message("a@sender.example"))).facts.tls.unwrap();
+        assert_eq!((tls.group.as_str(), tls.sni.as_str()), (name, "mx.local.example"));
+    }
+    // who can do both gets the one
+    let mut client = secured(&site, ANY_VERSION);
+    client.begin("a@sender.example", &["alice@local.example"]);
+    let record = site.record(&client.data(message("a@sender.example")));
+    assert_eq!(record.facts.tls.unwrap().group, "X25519MLKEM768");
+}
+
+#[test]
+fn every_suite_that_is_spoken_is_a_modern_one() {
+    let site = site(Zone::new());
+    let suites = default_provider().cipher_suites;
+    assert!(suites.len() >= 9, "{suites:?}");
+    for suite in suites {
+        let name = format!("{:?}", suite.suite()).replacen("TLS13_", "TLS_", 1);
+        let forward_secret = name.starts_with("TLS_ECDHE_") || suite.tls13().is_some();
+        assert!(forward_secret && (name.contains("_GCM_") || name.contains("_CHACHA20_POLY1305_")), "{name}");
+        let mut client = site.dial();
+        client.expect("EHLO client.example", "250");
+        client.expect("STARTTLS", "220");
+        let only = CryptoProvider { cipher_suites: vec![suite], ..default_provider() };
+        // the test's certificate has an ECDSA key
+        let secured = client.secure(with_provider(only), "mx.local.example").is_ok();
+        assert_eq!(secured, !name.contains("_RSA_"), "{name}");
+    }
+}
+
+/// A ClientHello that names no version but the newest it speaks, with a suite of TLS 1.2 and an older one, secp256r1, and ECDSA.
+fn old_hello(version: [u8; 2]) -> Vec<u8> {
+    let mut body = version.to_vec();
+    body.extend([7; 32]);
+    body.extend([0, 0, 4, 0xc0, 0x2b, 0xc0, 0x13, 1, 0]);
+    body.extend([0, 16, 0, 10, 0, 4, 0, 2, 0, 0x17, 0, 13, 0, 4, 0, 2, 4, 3]);
+    let length = u8::try_from(body.len()).unwrap();
+    [vec![0x16, 3, 1, 0, length + 4, 1, 0, 0, length], body].concat()
+}
+
+#[test]
+fn older_versions_are_refused_with_an_alert() {
+    let site = site(Zone::new());
+    // SSL 3.0, TLS 1.0 and TLS 1.1; the same of TLS 1.2 is answered
+    for minor in [0, 1, 2, 3] {
+        let mut client = site.dial();
+        client.expect("EHLO client.example", "250");
+        client.expect("STARTTLS", "220");
+        client.send(old_hello([3, minor]));
+        let mut alert = [0; 7];
+        client.read_exactly(&mut alert);
+        if minor == 3 {
+            // a handshake message: ServerHello
+            assert_eq!((alert[0], alert[5]), (0x16, 2), "{alert:?}");
+            continue;
+        }
+        // alert, fatal, protocol_version (RFC 8446 §6.2)
+        assert_eq!((alert[0], alert[5], alert[6]), (0x15, 2, 70), "3.{minor}: {alert:?}");
+    }
+    site.wait_for_metric("gatepost_tls_handshakes_total", &["outcome=\"failed\""], 3.0);
+}
+
+/// Whether it was asked for a certificate.
+#[derive(Debug, Default)]
+struct Asked(AtomicBool);
+
+impl ResolvesClientCert for Asked {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        self.0.store(true, Ordering::SeqCst);
+        None
+    }
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn no_client_is_asked_for_a_certificate() {
+    let site = site(Zone::new());
+    for version in ANY_VERSION {
+        let asked = Arc::new(Asked::default());
+        let mut config = speaking(&[version]);
+        config.client_auth_cert_resolver = asked.clone();
+        let mut client = site.dial();
+        client.expect("EHLO client.example", "250");
+        client.expect("STARTTLS", "220");
+        client.secure(config, "mx.local.example").unwrap();
+        assert!(!asked.0.load(Ordering::SeqCst));
+    }
+}
+
+#[test]
+fn a_handshake_that_does_not_come_frees_its_place() {
+    let (cert, key, _) = certificate("mx.local.example");
+    let files = [("cert.pem", cert.as_str()), ("key.pem", key.as_str())];
+    let more = "[limits]\nidle = \"1s\"\n";
+    let site = Site::start(Setup { domains: &with_tls(TLS), files: &files, more, ..Setup::default() });
+    for begun in [Vec::new(), old_hello([3, 3])[..20].to_vec()] {
+        let mut client = site.dial();
+        client.expect("EHLO client.example", "250");
+        client.expect("STARTTLS", "220");
+        client.send(begun);
+        client.expect_end();
+    }
+    site.wait_for_metric("gatepost_tls_handshakes_total", &["outcome=\"timeout\""], 2.0);
+    site.wait_for_metric("gatepost_connections", &[], 0.0);
+}
+
+/// Plays one dialogue; the code of each reply, 0 for an end without one, and nothing after STARTTLS was refused.
+fn play(site: &Site, dialogue: &[&str]) -> Vec<u16> {
+    let mut client = site.dial();
+    let mut codes = Vec::new();
+    for (at, step) in dialogue.iter().enumerate() {
+        let code = match *step {
+            "<tls>" => {
+                client.secure(speaking(ANY_VERSION), "mx.local.example").unwrap();
+                continue;
+            }
+            "<random bytes>" => {
+                client.send([0x9b; 200]);
+                client.half_close();
+                client.reply().code
+            }
+            "<nothing>" => client.reply().code,
+            step if step.starts_with("EHLO in clear text") => client.say("EHLO client.example").code,
+            "EHLO" => {
+                let reply = client.say("EHLO client.example");
+                let is_secured = dialogue[..at].contains(&"<tls>");
+                assert_eq!(reply.text.contains("STARTTLS"), !is_secured, "{reply:?}");
+                reply.code
+            }
+            line => client.say(line).code,
+        };
+        codes.push(code);
+        if step.starts_with("STARTTLS") && code != 220 {
+            break;
+        }
+    }
+    codes
+}
+
+#[test]
+fn the_dialogues_of_the_corpus_end_as_they_must() {
+    let Some(cases) = corpora::json("starttls", "cases.json") else { return };
+    let (cert, key, _) = certificate("mx.local.example");
+    let files = [("cert.pem", cert.as_str()), ("key.pem", key.as_str())];
+    let more = "[limits]\nidle = \"1s\"\n";
+    let site = Site::start(Setup { domains: &with_tls(TLS), files: &files, more, ..Setup::default() });
+    let expected: &[(&str, &[u16])] = &[
+        // in a transaction it is refused, so that there is no state to keep
+        ("state-kept", &[250, 250, 503]),
+        ("after-mail", &[250, 250, 503]),
+        ("twice", &[250, 220, 250, 503]),
+        ("with-argument", &[250, 501]),
+        ("before-ehlo", &[503]),
+        ("handshake-garbage", &[250, 220, 0]),
+        ("handshake-stall", &[250, 220, 0]),
+        ("plain-after-220", &[250, 220, 0]),
+    ];
+    let mut played = 0;
+    for case in cases.as_array().unwrap() {
+        let Some(dialogue) = case["dialogue"].as_array() else { continue };
+        let id = case["id"].as_str().unwrap();
+        let dialogue: Vec<&str> = dialogue.iter().map(|step| step.as_str().unwrap()).collect();
+        let (_, codes) = expected.iter().find(|(known, _)| *known == id).unwrap_or_else(|| panic!("a new case: {id}"));
+        assert_eq!(play(&site, &dialogue), *codes, "{id}: {}", case["must"]);
+        played += 1;
+    }
+    assert_eq!(played, expected.len());
+    secured(&site, ANY_VERSION).expect("EHLO client.example", "250");
 }

@@ -122,7 +122,7 @@ fn a_full_disk_is_told_once_and_mail_goes_on_from_memory() {
 fn a_reload_may_bring_greylisting_and_only_then_there_is_a_file() {
     let server = Server::start(Setup { policy: Some(TAKES), ..Setup::default() });
     deliver(&server, "a@sender.example");
-    assert!(!server.path("state").exists());
+    assert!(!server.path("state/state.redb").exists());
     server.write("policy.toml", GREYLISTS);
     server.signal(Signal::SIGHUP);
     wait_for("the reload", || server.log().contains("the configuration was reloaded").then_some(()));

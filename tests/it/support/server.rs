@@ -36,11 +36,15 @@ pub struct Setup {
 
 /// What few tests want to be different.
 #[derive(Default)]
-pub struct More {
+pub struct More<'a> {
     /// More lines of `[domains."receiver.example"]`; with `mailboxes` among them they stand in place of alice and bob.
     pub domain: &'static str,
     /// More lines of `[journal]`.
     pub journal: &'static str,
+    /// More lines of `[security]`.
+    pub security: &'static str,
+    /// Variables of its environment.
+    pub environment: &'a [(&'static str, String)],
 }
 
 /// A running server. Dropping it asks it to stop and waits.
@@ -53,6 +57,8 @@ pub struct Server {
     tls: bool,
     policy: bool,
     journal: &'static str,
+    security: &'static str,
+    environment: Vec<(&'static str, String)>,
     file_blocks: Option<u64>,
     soft_files: Option<u64>,
     _answering: Answering,
@@ -81,7 +87,7 @@ impl Server {
     }
 
     /// As [`Server::start`], with more.
-    pub fn start_with(setup: Setup, more: &More) -> Server {
+    pub fn start_with(setup: Setup, more: &More<'_>) -> Server {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let dns = runtime.block_on(super::dns::serve(setup.zone));
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -94,6 +100,8 @@ impl Server {
             tls: setup.tls,
             policy: setup.policy.is_some(),
             journal: more.journal,
+            security: more.security,
+            environment: more.environment.to_vec(),
             file_blocks: setup.file_blocks,
             soft_files: setup.soft_files,
             _answering: Answering { _server: dns, _runtime: runtime },
@@ -151,9 +159,10 @@ impl Server {
 
     /// Writes the configuration; `more` are further lines of `[domains."receiver.example"]`.
     pub fn write_config(&self, more: &str) {
-        let security = mail_user().map_or_else(String::new, |(user, group)| {
-            format!("[security]\nuser = \"{}\"\ngroup = \"{}\"\n", user.name, group.name)
+        let account = mail_user().map_or_else(String::new, |(user, group)| {
+            format!("user = \"{}\"\ngroup = \"{}\"\n", user.name, group.name)
         });
+        let security = format!("[security]\n{account}{}", self.security);
         let tls = if self.tls { "[smtp.tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n" } else { "" };
         let policy = if self.policy { "[policy]\nfile = \"policy.toml\"\n" } else { "" };
         let mailboxes = if more.contains("mailboxes") { "" } else { "mailboxes = [\"alice\", \"bob\"]\n" };
@@ -199,12 +208,17 @@ impl Server {
         if let Some((user, _)) = mail_user() {
             own_all(self.directory.path(), user.uid, user.gid);
         }
-        let log = File::create(self.path("log")).unwrap();
-        let serve = ["serve", "--config", "gatepost.toml"];
+        File::create(self.path("log")).unwrap();
+        self.child = Some(self.process_of(&["serve", "--config", "gatepost.toml"]));
+    }
+
+    /// A process of its own beside whatever runs; the log is gone on with.
+    fn process_of(&self, serve: &[&str]) -> Child {
+        let log = File::options().append(true).open(self.path("log")).unwrap();
         let blocks = self.file_blocks.map(|blocks| format!("ulimit -f {blocks}; "));
         let files = self.soft_files.map(|files| format!("ulimit -S -n {files}; "));
         let mut command = match blocks.into_iter().chain(files).reduce(|all, one| all + &one) {
-            None => self.gatepost(&serve),
+            None => self.gatepost(serve),
             Some(limits) => {
                 // ignored, so that a file that is too large is an error and not the end
                 let limited =
@@ -215,8 +229,40 @@ impl Server {
                 shell
             }
         };
+        command.envs(self.environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        self.child = Some(command.spawn().unwrap());
+        command.spawn().unwrap()
+    }
+
+    /// Starts a process that takes over from the one that runs, and waits until that has ended; gives how.
+    pub fn take_over(&mut self) -> ExitStatus {
+        self.begin_take_over().join().unwrap()
+    }
+
+    /// Starts a process that takes over; the old one is waited for on a thread.
+    pub fn begin_take_over(&mut self) -> std::thread::JoinHandle<ExitStatus> {
+        let new = self.process_of(&["serve", "--config", "gatepost.toml", "--take-over"]);
+        let mut old = self.child.replace(new).expect("it runs");
+        std::thread::spawn(move || {
+            let until = Instant::now() + PATIENCE;
+            loop {
+                if let Some(ended) = old.try_wait().unwrap() {
+                    return ended;
+                }
+                if Instant::now() > until {
+                    let _ = old.kill();
+                    let _ = old.wait();
+                    panic!("the old process did not end");
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        })
+    }
+
+    /// After the last process has ended, one that would take over if somebody were there.
+    pub fn start_taking_over(&mut self) {
+        self.child = Some(self.process_of(&["serve", "--config", "gatepost.toml", "--take-over"]));
+        assert!(self.wait_until_ready(), "gatepost serve did not become ready:\n{}", self.log());
     }
 
     /// `false` where the program ended instead.

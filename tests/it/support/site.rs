@@ -367,6 +367,12 @@ impl Client {
         self.reply()
     }
 
+    /// So many octets, as they come.
+    #[track_caller]
+    pub fn read_exactly(&mut self, octets: &mut [u8]) {
+        self.stream.read_exact(octets).unwrap();
+    }
+
     /// Whether the server has closed, nothing more said.
     #[track_caller]
     pub fn expect_end(&mut self) {

@@ -1,0 +1,107 @@
+//! Certificates that are renewed while the real program runs.
+
+use std::net::Ipv4Addr;
+
+use crate::support::server::{Server, Setup, wait_for};
+use crate::support::site::Client;
+
+use super::tls::{ANY_VERSION, certificate, speaking};
+
+const TAKEN: &str = "certificates were read again";
+const REFUSED: &str = "certificates were NOT read again";
+
+fn dial(server: &Server) -> Client {
+    let mut client = Client::connect(server.smtp, Ipv4Addr::LOCALHOST);
+    assert_eq!(client.reply().code, 220);
+    client.expect("EHLO client.example", "250");
+    client
+}
+
+/// The certificate that a new session is shown.
+fn shown(server: &Server) -> Vec<u8> {
+    let mut client = dial(server);
+    client.expect("STARTTLS", "220");
+    client.secure(speaking(ANY_VERSION), "mx.receiver.example").unwrap().certificate
+}
+
+fn wait_for_log(server: &Server, says: &str, times: usize) {
+    wait_for(says, || (server.log().matches(says).count() >= times).then_some(()));
+}
+
+#[test]
+fn a_renewed_certificate_is_shown_without_a_signal_and_no_session_is_dropped() {
+    let policy = Some("description = \"takes\"\n");
+    let server = Server::start(Setup { tls: true, policy, ..Setup::default() });
+    let first = shown(&server);
+    let mut secured = dial(&server);
+    secured.expect("STARTTLS", "220");
+    secured.secure(speaking(ANY_VERSION), "mx.receiver.example").unwrap();
+    secured.begin("a@sender.example", &["alice@receiver.example"]);
+    let mut in_clear = dial(&server);
+    let (cert, key, renewed) = certificate("mx.receiver.example");
+    server.write("key.pem", &key);
+    server.write("cert.pem", &cert);
+    wait_for_log(&server, TAKEN, 1);
+    assert!(shown(&server) == renewed && renewed != first);
+    assert!((server.metric("gatepost_tls_certificate_reloads_total", &["applied"]) - 1.0).abs() < 0.5);
+    assert!(secured.data("From: <a@sender.example>\r\n\r\nhello\r\n").text.starts_with("250 2.0.0"));
+    in_clear.expect("STARTTLS", "220");
+    in_clear.secure(speaking(ANY_VERSION), "mx.receiver.example").unwrap();
+    in_clear.expect("EHLO client.example", "250");
+}
+
+#[test]
+fn a_bad_pair_leaves_the_old_one_in_force_is_told_once_and_is_tried_again_when_it_changes() {
+    let server = Server::start(Setup { tls: true, ..Setup::default() });
+    let first = shown(&server);
+    let (cert, _, _) = certificate("mx.receiver.example");
+    let (other, key, renewed) = certificate("mx.receiver.example");
+    server.write("cert.pem", &cert);
+    wait_for_log(&server, REFUSED, 1);
+    assert!(server.log().contains("key.pem: this key does not fit the certificate"), "{}", server.log());
+    assert!(shown(&server) == first);
+    // long enough for two more looks
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    assert_eq!(server.log().matches(REFUSED).count(), 1, "{}", server.log());
+    std::fs::remove_file(server.path("cert.pem")).unwrap();
+    wait_for_log(&server, REFUSED, 2);
+    assert!(shown(&server) == first);
+    server.write("key.pem", &key);
+    server.write("cert.pem", &other);
+    wait_for_log(&server, TAKEN, 1);
+    assert!(shown(&server) == renewed);
+    assert!(server.metric("gatepost_tls_certificate_reloads_total", &["refused"]) > 1.5);
+}
+
+/// A certificate that ends at that time.
+fn ending(not_after: (i32, u8, u8)) -> (String, String) {
+    let mut parameters = rcgen::CertificateParams::new(vec!["mx.receiver.example".to_owned()]).unwrap();
+    parameters.not_after = rcgen::date_time_ymd(not_after.0, not_after.1, not_after.2);
+    let key = rcgen::KeyPair::generate().unwrap();
+    (parameters.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+#[test]
+fn the_end_of_a_certificate_is_a_metric_and_a_warning_in_time() {
+    let server = Server::start(Setup { tls: true, ..Setup::default() });
+    let expiry = || server.metric("gatepost_tls_certificate_expiry_timestamp_seconds", &[]);
+    assert!(!server.log().contains("expire"), "that of the test lasts long: {}", server.log());
+    // both notations of a time in a certificate (RFC 5280 §4.1.2.5)
+    for (taken, (year, month, day), seconds) in
+        [(1, (2024, 2, 29), 1_709_164_800.0), (2, (2061, 12, 31), 2_903_212_800.0), (3, (1999, 1, 1), 915_148_800.0)]
+    {
+        let (cert, key) = ending((year, month, day));
+        server.write("key.pem", &key);
+        server.write("cert.pem", &cert);
+        wait_for_log(&server, TAKEN, taken);
+        assert_eq!(expiry(), seconds, "{year}");
+    }
+    assert_eq!(server.log().matches("this certificate has EXPIRED").count(), 2, "{}", server.log());
+    let soon =
+        jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().saturating_add(jiff::Span::new().days(5));
+    let (cert, key) = ending((soon.year().into(), soon.month().cast_unsigned(), soon.day().cast_unsigned()));
+    server.write("key.pem", &key);
+    server.write("cert.pem", &cert);
+    wait_for_log(&server, TAKEN, 4);
+    wait_for_log(&server, "this certificate expires soon", 1);
+}

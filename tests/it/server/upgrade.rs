@@ -1,0 +1,226 @@
+//! A new process in place of the old: by systemd's sockets, by the handover, and what systemd is told. All with the real program.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use nix::sys::signal::Signal;
+
+use crate::support::server::{More, PATIENCE, Server, Setup, mail_user, wait_for};
+use crate::support::site::{Client, message};
+
+const HANDOVER: More = More { domain: "", journal: "", security: "handover = \"handover.sock\"\n", environment: &[] };
+
+/// Sends messages one after another, a session each, until it is told to stop; gives how many were acknowledged.
+fn sending(smtp: SocketAddr, stop: &Arc<AtomicBool>, sent: &Arc<AtomicUsize>) -> JoinHandle<usize> {
+    let (stop, sent) = (Arc::clone(stop), Arc::clone(sent));
+    std::thread::spawn(move || {
+        let mut acknowledged = 0;
+        while !stop.load(Ordering::SeqCst) {
+            let mut client = Client::connect(smtp, Ipv4Addr::LOCALHOST);
+            client.reply().is("220");
+            client.begin("a@sender.example", &["alice@receiver.example"]);
+            client.data(message("a@sender.example")).is("250 2.0.0");
+            acknowledged += 1;
+            sent.fetch_add(1, Ordering::SeqCst);
+            client.expect("QUIT", "221");
+        }
+        acknowledged
+    })
+}
+
+#[test]
+fn twenty_handovers_under_load_refuse_nothing_and_lose_nothing() {
+    let policy = Some("description = \"takes\"\n");
+    let mut server = Server::start_with(Setup { policy, ..Setup::default() }, &HANDOVER);
+    let mode = std::fs::metadata(server.path("handover.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let clients: Vec<_> = (0..3).map(|_| sending(server.smtp, &stop, &sent)).collect();
+    let mut processes = vec![server.process()];
+    for _ in 0..20 {
+        // each process has its share
+        let before = sent.load(Ordering::SeqCst);
+        wait_for("mail", || (sent.load(Ordering::SeqCst) >= before + 3).then_some(()));
+        let ended = server.take_over();
+        assert!(ended.success(), "the old one ended with {ended}");
+        processes.push(server.process());
+    }
+    let before = sent.load(Ordering::SeqCst);
+    wait_for("mail", || (sent.load(Ordering::SeqCst) >= before + 3).then_some(()));
+    stop.store(true, Ordering::SeqCst);
+    let acknowledged: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
+    assert_eq!(server.delivered("alice").len(), acknowledged);
+    assert!(acknowledged > 60, "{acknowledged}");
+    processes.sort_unstable();
+    processes.dedup();
+    assert_eq!(processes.len(), 21);
+    assert_eq!(server.log().matches("another process accepts mail now").count(), 20);
+}
+
+#[test]
+fn a_session_of_the_old_process_goes_on_to_its_end() {
+    let mut server =
+        Server::start_with(Setup { policy: Some("description = \"takes\"\n"), ..Setup::default() }, &HANDOVER);
+    let mut session = Client::connect(server.smtp, Ipv4Addr::LOCALHOST);
+    session.reply().is("220");
+    session.expect("EHLO client.example", "250");
+    let old = server.process();
+    let ended = server.begin_take_over();
+    wait_for("the handover", || server.log().contains("another process accepts mail now").then_some(()));
+    assert_ne!(server.process(), old);
+    let mut other = server.dial();
+    other.expect("EHLO client.example", 250);
+    // between two messages, too: nobody is told to come again
+    for _ in 0..2 {
+        session.mail("a@sender.example", &["alice@receiver.example"]);
+        session.data(message("a@sender.example")).is("250 2.0.0");
+    }
+    session.expect("QUIT", "221");
+    assert!(ended.join().unwrap().success());
+    assert_eq!(server.delivered("alice").len(), 2);
+    other.expect("NOOP", 250);
+}
+
+#[test]
+fn a_new_process_that_fails_leaves_the_old_one_serving() {
+    let mut server =
+        Server::start_with(Setup { policy: Some("description = \"takes\"\n"), ..Setup::default() }, &HANDOVER);
+    // somebody who takes the sockets and goes
+    drop(UnixStream::connect(server.path("handover.sock")).unwrap());
+    wait_for("the failure", || server.log().contains("the sockets were not handed over").then_some(()));
+    server.write("policy.toml", "no policy");
+    let output = server.gatepost(&["serve", "--config", "gatepost.toml", "--take-over"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let mut client = server.dial();
+    client.expect("QUIT", 221);
+    server.write("policy.toml", "description = \"takes\"\n");
+    assert!(server.take_over().success());
+}
+
+#[test]
+fn nobody_but_root_and_the_user_of_the_server_gets_the_sockets() {
+    if mail_user().is_none() {
+        println!("left out: only root can become somebody else");
+        return;
+    }
+    let server = Server::start_with(Setup::default(), &HANDOVER);
+    // as if the file's mode had not kept it out; root's own directories lie above it
+    let everybody = |path: std::path::PathBuf, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    everybody(server.path("handover.sock"), 0o666);
+    everybody(server.path(""), 0o755);
+    let path = server.path("handover.sock");
+    let stranger = std::thread::spawn(move || {
+        // the thread's own, so that the tests beside it stay root
+        let daemon = rustix::thread::Uid::from_raw(1);
+        rustix::thread::set_thread_res_uid(daemon, daemon, daemon).unwrap();
+        let mut stream = UnixStream::connect(path).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        std::io::Read::read(&mut stream, &mut [0; 64]).unwrap()
+    });
+    assert_eq!(stranger.join().unwrap(), 0, "it is hung up on");
+    wait_for("the refusal", || server.log().contains("user 1 asked for them").then_some(()));
+    let mut client = server.dial();
+    client.expect("EHLO client.example", 250);
+}
+
+#[test]
+fn where_nobody_is_there_it_binds_and_without_the_key_it_says_which() {
+    let server = Server::start(Setup::default());
+    let output = server.gatepost(&["serve", "--config", "gatepost.toml", "--take-over"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("security.handover") && said.contains("name a path"), "{said}");
+    drop(server);
+    let mut server = Server::start_with(Setup::default(), &HANDOVER);
+    server.signal(Signal::SIGTERM);
+    assert!(server.wait().success());
+    server.start_taking_over();
+    assert!(server.log().contains("nobody is there to take over from"), "{}", server.log());
+}
+
+#[test]
+fn the_sockets_of_systemd_are_used_in_place_of_the_configured_ones() {
+    let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let (smtp, http) = (bind(), bind());
+    let (smtp_at, http_at) = (smtp.local_addr().unwrap(), http.local_addr().unwrap());
+    let server = Server::start(Setup { policy: Some("description = \"takes\"\n"), ..Setup::default() });
+    let log = std::fs::File::create(server.path("activated.log")).unwrap();
+    // as systemd does: descriptors from 3 on, their names, and for which process they are
+    let script = "exec 3<&0 4<&1 >&2 </dev/null; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=smtp:http exec \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_gatepost"), "serve", "--config", "gatepost.toml"]);
+    command.current_dir(server.path("")).stdin(Stdio::from(OwnedFd::from(smtp.try_clone().unwrap())));
+    let child = command.stdout(Stdio::from(OwnedFd::from(http.try_clone().unwrap()))).stderr(log).spawn().unwrap();
+    let activated = Activated(child);
+    // what connected before it runs is served
+    let mut client = Client::connect(smtp_at, Ipv4Addr::LOCALHOST);
+    client.reply().is("220");
+    client.begin("a@sender.example", &["bob@receiver.example"]);
+    client.data(message("a@sender.example")).is("250 2.0.0");
+    assert!(crate::support::site::get(http_at, "/readyz").starts_with("HTTP/1.1 200 "));
+    let said = std::fs::read_to_string(server.path("activated.log")).unwrap();
+    assert!(said.contains("systemd's sockets are used") && said.contains(&smtp_at.to_string()), "{said}");
+    drop(activated);
+    // the sockets outlive it: whoever connects now waits for the next one
+    drop(std::net::TcpStream::connect(smtp_at).unwrap());
+    assert_eq!(server.delivered("bob").len(), 1);
+}
+
+/// A process that ends with the test.
+struct Activated(std::process::Child);
+
+impl Drop for Activated {
+    fn drop(&mut self) {
+        let process = nix::unistd::Pid::from_raw(self.0.id().cast_signed());
+        let _ = nix::sys::signal::kill(process, Signal::SIGTERM);
+        let _ = self.0.wait();
+    }
+}
+
+/// The next thing that systemd is told which is not just a sign of life.
+fn told(systemd: &UnixDatagram) -> String {
+    let mut octets = [0; 1024];
+    loop {
+        let length = systemd.recv(&mut octets).unwrap();
+        let text = String::from_utf8_lossy(&octets[..length]).into_owned();
+        if text.trim() != "WATCHDOG=1" {
+            return text;
+        }
+    }
+}
+
+#[test]
+fn systemd_is_told_of_the_start_a_reload_and_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = directory.path().join("notify");
+    let systemd = UnixDatagram::bind(&path).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
+    systemd.set_read_timeout(Some(PATIENCE)).unwrap();
+    let environment = [("NOTIFY_SOCKET", path.display().to_string()), ("WATCHDOG_USEC", "200000".to_owned())];
+    let more = More { environment: &environment, ..More::default() };
+    let mut server = Server::start_with(Setup::default(), &more);
+    let ready = told(&systemd);
+    assert!(ready.contains("READY=1\n") && ready.contains("STATUS=accepting mail on "), "{ready}");
+    // it lives
+    let mut octets = [0; 64];
+    for _ in 0..3 {
+        let length = systemd.recv(&mut octets).unwrap();
+        assert_eq!(&octets[..length], b"WATCHDOG=1\n");
+    }
+    server.signal(Signal::SIGHUP);
+    let reloading = told(&systemd);
+    assert!(reloading.contains("RELOADING=1\n") && reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    assert!(told(&systemd).contains("READY=1\n"));
+    server.signal(Signal::SIGTERM);
+    assert!(told(&systemd).contains("STOPPING=1\n"));
+    assert!(server.wait().success());
+}
