@@ -7,6 +7,7 @@
 //! So are the names of files: one reader's value of a field is not enough where mail programs differ. Every name that one of them may show
 //! is told, and what they may disagree about is told as a defect.
 
+mod budget;
 mod defect;
 mod encoded_word;
 mod extended;
@@ -22,6 +23,7 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::header::Header;
+use budget::Budget;
 pub use defect::DEFECTS;
 use part::Form;
 use walk::Walk;
@@ -34,6 +36,11 @@ pub const MAX_DEPTH: u64 = 20;
 pub const MAX_ATTACHMENTS: usize = 100;
 /// Octets of a message that are looked at.
 pub const MAX_OCTETS: usize = 64 * 1024 * 1024;
+
+/// How many octets are looked at, at most, for a message of so many: 16 times as many, and 1 MB.
+pub const fn most_looks(octets: u64) -> u64 {
+    octets.saturating_mul(budget::LOOKS).saturating_add(budget::LEAST)
+}
 
 /// The parts of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -72,8 +79,15 @@ pub struct Attachment {
 impl Mime {
     /// Looks through a message. Total: what can't be read as MIME is one part of text.
     pub fn of(header: &Header, body: &[u8]) -> Mime {
+        Mime::until(&|| false, header, body).0
+    }
+
+    /// Looks through a message until `stop` says so, which is asked before each step: then it is truncated. Says how many octets were
+    /// looked at, each as often as it was: at most [`most_looks`].
+    pub fn until(stop: &dyn Fn() -> bool, header: &Header, body: &[u8]) -> (Mime, u64) {
         let seen = body.get(..MAX_OCTETS).unwrap_or(body);
-        let mut walk = Walk::new(seen.len());
+        let budget = Budget::of(header.raw().len().saturating_add(seen.len()), stop);
+        let mut walk = Walk::new(seen.len(), budget);
         walk.mime.truncated = seen.len() < body.len();
         walk.part(header, seen, 0, Form::Text);
         walk.told()

@@ -1,5 +1,6 @@
 //! What the client says, read into facts: the moment it says it, the envelope, the header, what the message is made of.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ const UNIT: usize = 64 * 1024;
 static PERMITS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_OCTETS / UNIT)));
 /// How long a message waits for its turn.
 const TURN: Duration = Duration::from_secs(60);
+/// How long a message is looked through; what was not seen by then is told as such.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Reads the host's time zone, so that no file has to be read for it later.
 pub fn read_time_zone() {
@@ -89,7 +92,17 @@ pub(super) fn headers<'a>(header: &Header, names: impl Iterator<Item = &'a Strin
     names.map(read).collect()
 }
 
-/// Looks at what a message is made of, on a thread for such work when its turn comes, and gives it back.
+/// Ends a look when it is dropped: when its time is over, and when nobody waits for it any more.
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Looks at what a message is made of, on a thread for such work when its turn comes, and gives it back. What can't be seen in
+/// [`LOOK`] is truncated; a look that is no longer waited for ends.
 ///
 /// # Errors
 /// It panicked. `Ok(None)`: its turn did not come in time, or its body can't be read from the disk.
@@ -99,13 +112,24 @@ pub(super) async fn mime(content: Content) -> Result<Option<(Content, Mime)>, Pa
     let turn = tokio::time::timeout(TURN, Arc::clone(&PERMITS).acquire_many_owned(permits)).await;
     // the semaphore is never closed
     let Ok(Ok(permit)) = turn else { return Ok(None) };
-    let looked = tokio::task::spawn_blocking(move || {
+    let stop = Stop(Arc::default());
+    let is_stopped = Arc::clone(&stop.0);
+    let mut looking = tokio::task::spawn_blocking(move || {
         // one octet more tells that there is more
-        let mime = content.body.read(MAX_OCTETS + 1).map(|body| Mime::of(&content.header, &body));
+        let body = content.body.read(MAX_OCTETS + 1);
+        let looked = body.map(|body| Mime::until(&|| is_stopped.load(Ordering::Relaxed), &content.header, &body).0);
         drop(permit);
-        mime.map(|mime| (content, mime))
+        looked.map(|mime| (content, mime))
     });
-    match looked.await {
+    let ended = match tokio::time::timeout(LOOK, &mut looking).await {
+        Ok(ended) => ended,
+        Err(_) => {
+            tracing::warn!("the parts of a message could not be looked through in time: it is taken as truncated");
+            drop(stop);
+            looking.await
+        }
+    };
+    match ended {
         Ok(Ok(looked)) => Ok(Some(looked)),
         Ok(Err(error)) => {
             tracing::error!(%error, "a spooled message can't be read");

@@ -4,14 +4,24 @@ use std::borrow::Cow;
 
 use mail_parser::decoders::charsets::map::charset_decoder;
 
+use super::budget::Budget;
+
+/// How often a text is looked at for encoded-words, and the octets of one to decode it.
+const LOOKS: u64 = 2;
+const LOOKS_AT_WORD: u64 = 4;
+
 /// The text with its encoded-words decoded, and whether all of them could be. White space between two is none of the text's (§6.2).
-pub(super) fn decoded(text: &str) -> (Cow<'_, str>, bool) {
+/// What the budget has no room for stays as it is.
+pub(super) fn decoded<'a>(text: &'a str, budget: &Budget<'_>) -> (Cow<'a, str>, bool) {
+    if !budget.take(text.len(), LOOKS) {
+        return (Cow::Borrowed(text), false);
+    }
     let Some(first) = text.find("=?") else { return (Cow::Borrowed(text), true) };
     let (before, mut rest) = text.split_at_checked(first).unwrap_or((text, ""));
     let (mut out, mut whole) = (before.to_owned(), true);
     let mut after_word = false;
     while !rest.is_empty() {
-        if let Some((word, tail, is_good)) = word(rest) {
+        if let Some((word, tail, is_good)) = word(rest, budget) {
             if after_word && out.trim_end().len() < out.len() {
                 out.truncate(out.trim_end().len());
             }
@@ -36,10 +46,18 @@ pub(super) fn decoded(text: &str) -> (Cow<'_, str>, bool) {
 }
 
 /// The encoded-word at the beginning of a text, decoded, what follows it, and whether it is written as it should be.
-fn word(text: &str) -> Option<(String, &str, bool)> {
+fn word<'a>(text: &'a str, budget: &Budget<'_>) -> Option<(String, &'a str, bool)> {
     let (charset, rest) = text.strip_prefix("=?")?.split_once('?')?;
     let (encoding, rest) = rest.split_once('?')?;
-    if charset.is_empty() || charset.len() > 60 || charset.contains(char::is_whitespace) || encoding.len() != 1 {
+    if charset.is_empty()
+        || charset.len() > 60
+        || charset.contains(char::is_whitespace)
+        || !matches!(encoding, "B" | "b" | "Q" | "q")
+    {
+        return None;
+    }
+    // one that has no end, and is none after all, is looked for to the end of the text
+    if !budget.take(rest.find("?=").unwrap_or(rest.len()), LOOKS_AT_WORD) {
         return None;
     }
     // one that does not end is taken to the end, as lenient programs do
@@ -48,8 +66,7 @@ fn word(text: &str) -> Option<(String, &str, bool)> {
         // no digit of it: a parameter ends within
         "B" | "b" if encoded.contains('"') => return None,
         "B" | "b" => base64(encoded.as_bytes()),
-        "Q" | "q" => quoted(encoded.as_bytes()),
-        _ => return None,
+        _ => quoted(encoded.as_bytes()),
     };
     // RFC 2231 §5: a language may follow the charset
     let charset = charset.split('*').next().unwrap_or(charset);

@@ -1,5 +1,6 @@
 //! Parameters in the forms of RFC 2231: with a charset (`name*`), in pieces (`name*0`, `name*1`), and both (`name*0*`).
 
+use super::budget::Budget;
 use super::defect::{Defect, Defects};
 use super::encoded_word::{escaped, in_charset};
 use super::parameters::Reading;
@@ -8,10 +9,23 @@ use super::parameters::Reading;
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Its values: several where it stands several times.
-    pub values: Vec<String>,
+    pub values: Vec<Text>,
     /// What else it may be taken for.
-    pub others: Vec<String>,
+    pub others: Vec<Text>,
     pub defects: Defects,
+}
+
+/// A value: its octets, escapes undone, and those as text.
+#[derive(Debug, Default)]
+pub(super) struct Text {
+    pub octets: Vec<u8>,
+    pub text: String,
+}
+
+impl Text {
+    fn plain(octets: &[u8]) -> Text {
+        Text { octets: octets.to_vec(), text: String::from_utf8_lossy(octets).into_owned() }
+    }
 }
 
 /// A piece of a value.
@@ -21,9 +35,18 @@ struct Piece<'a> {
     values: &'a [Vec<u8>],
 }
 
-/// Looks for a parameter in one reading of a field.
-pub(super) fn find(reading: &Reading, wanted: &str) -> Found {
+/// How often values are looked at to be taken over, and pieces to be put together in each way.
+const LOOKS: u64 = 2;
+/// What a parameter costs beside its octets, in octets.
+const PARAMETER: usize = 16;
+const LOOKS_AT_PIECES: u64 = 12;
+
+/// Looks for a parameter in one reading of a field; what the budget has no room for is not found.
+pub(super) fn find(reading: &Reading, wanted: &str, budget: &Budget<'_>) -> Found {
     let mut found = Found::default();
+    if !budget.take(reading.octets + PARAMETER * reading.parameters.len(), LOOKS) {
+        return found;
+    }
     let mut pieces = Vec::new();
     let mut plain: Option<&[u8]> = None;
     for parameter in &reading.parameters {
@@ -50,12 +73,14 @@ pub(super) fn find(reading: &Reading, wanted: &str) -> Found {
                 found.values.push(text);
             } else {
                 plain = plain.or(Some(value));
-                found.values.push(String::from_utf8_lossy(value).into_owned());
+                found.values.push(Text::plain(value));
             }
         }
-        found.others.extend(values.map(|value| String::from_utf8_lossy(value).into_owned()));
+        found.others.extend(values.map(|value| Text::plain(value)));
     }
-    found.pieces(&pieces, plain);
+    if !pieces.is_empty() && budget.take(reading.octets, LOOKS_AT_PIECES) {
+        found.pieces(&pieces, plain);
+    }
     found.defects.add_if(reading.is_broken && !found.values.is_empty(), Defect::BrokenParameter);
     found
 }
@@ -63,9 +88,6 @@ pub(super) fn find(reading: &Reading, wanted: &str) -> Found {
 impl Found {
     /// The pieces in their order, in the order in which they stand, as far as none is missing, and behind the plain form.
     fn pieces(&mut self, pieces: &[Piece<'_>], plain: Option<&[u8]>) {
-        if pieces.is_empty() {
-            return;
-        }
         self.defects.add_if(!self.values.is_empty(), Defect::DoubledParameter);
         let mut sorted: Vec<&Piece<'_>> = pieces.iter().collect();
         sorted.sort_by_key(|piece| piece.number);
@@ -89,13 +111,14 @@ impl Found {
         let as_written = self.joined(&as_written);
         // what a piece may be taken for beside its value makes its field a broken one
         if let Some(plain) = plain {
-            self.others.push(format!("{}{whole}", String::from_utf8_lossy(plain)));
+            let octets = [plain, &whole.octets].concat();
+            self.others.push(Text { octets, text: format!("{}{}", String::from_utf8_lossy(plain), whole.text) });
         }
         self.others.push(as_written);
         self.values.push(whole);
     }
 
-    fn joined(&mut self, pieces: &[&Piece<'_>]) -> String {
+    fn joined(&mut self, pieces: &[&Piece<'_>]) -> Text {
         let (text, is_good) = joined(pieces);
         self.defects.add_if(!is_good, Defect::UndecodableName);
         text
@@ -103,7 +126,7 @@ impl Found {
 }
 
 /// The text of pieces, and whether all of it can be decoded. The charset stands in front of the first one that has any (RFC 2231 §4.1).
-fn joined(pieces: &[&Piece<'_>]) -> (String, bool) {
+fn joined(pieces: &[&Piece<'_>]) -> (Text, bool) {
     let (mut octets, mut is_good, mut charset) = (Vec::new(), true, None);
     for piece in pieces {
         let Some(value) = piece.values.first() else { continue };
@@ -127,5 +150,5 @@ fn joined(pieces: &[&Piece<'_>]) -> (String, bool) {
         is_good &= is_whole;
     }
     let (text, is_known) = in_charset(charset.as_deref().unwrap_or_default(), &octets);
-    (text, is_good && is_known)
+    (Text { octets, text }, is_good && is_known)
 }

@@ -6,7 +6,7 @@ use super::defect::{Defect, Defects};
 use super::encoded_word::escaped;
 
 /// Characters of a name that are kept.
-const MAX_NAME: usize = 255;
+pub(super) const MAX_NAME: usize = 255;
 /// Characters that Windows allows in no name, so that programs drop them.
 const FORBIDDEN: &[char] = &['<', '>', ':', '"', '|', '?', '*'];
 

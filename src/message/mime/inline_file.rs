@@ -2,6 +2,8 @@
 
 use memchr::memmem;
 
+use super::budget::Budget;
+
 /// Files of one text that are told.
 const MAX_FILES: usize = 16;
 /// Octets of a line that are read.
@@ -16,27 +18,42 @@ pub(super) struct InlineFile {
     pub bytes: u64,
 }
 
-/// The files in a text, and whether there are more.
-pub(super) fn find(text: &[u8]) -> (Vec<InlineFile>, bool) {
-    let mut files = Vec::new();
+/// How often a text is looked at for files: for each kind, and the lines on which one may begin.
+const LOOKS: u64 = 3;
+/// What a line costs on which one may begin, in octets.
+const LINE: usize = 128;
+
+/// The files in a text, and whether there are more, or a line that is too long to be read whole.
+pub(super) fn find(text: &[u8], budget: &Budget<'_>) -> (Vec<InlineFile>, bool) {
+    let (mut files, mut are_cut) = (Vec::new(), false);
+    if !budget.take(text.len(), LOOKS) {
+        return (files, true);
+    }
     for (word, read) in [(b"begin".as_slice(), uuencoded as Read), (b"=ybegin ", yenc)] {
         for at in memmem::find_iter(text, word) {
             let starts_line = at == 0 || text.get(at - 1) == Some(&b'\n');
             let rest = text.get(at..).unwrap_or_default();
-            let Some(file) = starts_line.then(|| read(rest)).flatten() else { continue };
+            if !starts_line {
+                continue;
+            }
+            if !budget.take(LINE, 1) {
+                return (files, true);
+            }
+            let Some(file) = read(rest, budget) else { continue };
             if files.len() >= MAX_FILES {
                 return (files, true);
             }
+            are_cut |= rest.get(..MAX_LINE).is_some_and(|line| !line.contains(&b'\n'));
             files.push(file);
         }
     }
-    (files, false)
+    (files, are_cut)
 }
 
-type Read = fn(&[u8]) -> Option<InlineFile>;
+type Read = fn(&[u8], &Budget<'_>) -> Option<InlineFile>;
 
 /// `begin 644 name`, `begin-base64 644 name`; the mode may be missing where what follows looks like it.
-fn uuencoded(text: &[u8]) -> Option<InlineFile> {
+fn uuencoded(text: &[u8], budget: &Budget<'_>) -> Option<InlineFile> {
     let mut lines = text.split(|octet| *octet == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let first = lines.next()?;
     let first = String::from_utf8_lossy(first.get(..MAX_LINE).unwrap_or(first)).into_owned();
@@ -56,6 +73,8 @@ fn uuencoded(text: &[u8]) -> Option<InlineFile> {
     if name.is_empty() {
         return None;
     }
+    // a file may hold lines that begin others: each is read to its end
+    let data = data.take_while(|line| budget.take(line.len() + 1, 1));
     let bytes =
         data.map(|line| if is_base64 { line.len() as u64 / 4 * 3 } else { held(line).min(line.len() as u64) }).sum();
     Some(InlineFile { name: name.to_owned(), media_type: "application/x-uuencode", bytes })
@@ -74,7 +93,7 @@ fn is_line(line: &[u8]) -> bool {
 }
 
 /// `=ybegin line=128 size=123 name=...`
-fn yenc(text: &[u8]) -> Option<InlineFile> {
+fn yenc(text: &[u8], _: &Budget<'_>) -> Option<InlineFile> {
     let line = text.split(|octet| matches!(octet, b'\r' | b'\n')).next()?;
     let line = String::from_utf8_lossy(line.get(..MAX_LINE).unwrap_or(line)).into_owned();
     let (fields, name) = line.split_once(" name=")?;

@@ -3,10 +3,17 @@
 //! A name that one program shows and we do not know is a hole. So what the grammar leaves no doubt about is read once, and where a
 //! field is against it, or has what some programs don't know (comments, quoted pairs, folding in a value), it is read in each way.
 
+use std::borrow::Cow;
+
+use super::budget::Budget;
 use super::encoded_word;
 
 /// Parameters of one field that are read.
 const MAX_PARAMETERS: usize = 64;
+/// How often one reading looks at each octet of a field: for semicolons, comments, quotes, and for its values.
+const LOOKS: u64 = 16;
+/// What a parameter costs beside its octets, in octets.
+const PARAMETER: u64 = 64;
 /// Parameters that are looked for where a semicolon is missing.
 const SOUGHT: &[&[u8]] = &[b"filename", b"name", b"boundary"];
 
@@ -16,8 +23,12 @@ pub(super) struct Reading {
     /// What stands before the first semicolon, in lower case, without white space and comments.
     pub head: String,
     pub parameters: Vec<Parameter>,
+    /// Octets of the parameters, with all that their values may be taken for.
+    pub octets: usize,
     /// It is against the grammar.
     pub is_broken: bool,
+    /// There are more parameters than are read.
+    pub is_cut: bool,
 }
 
 /// A parameter.
@@ -36,23 +47,30 @@ struct Style {
     escapes: bool,
 }
 
-/// The ways to read a field; the first is that of the RFCs. There is at least one.
-pub(super) fn readings(value: &[u8]) -> Vec<Reading> {
+/// The ways to read a field; the first is that of the RFCs. There is at least one; those that the budget has no room for are missing.
+pub(super) fn readings(value: &[u8], budget: &Budget<'_>) -> Vec<Reading> {
+    let unread = || vec![Reading { is_cut: true, ..Reading::default() }];
+    if !budget.take(value.len(), LOOKS) {
+        return unread();
+    }
     let mut texts = vec![without_line_ends(value, false)];
     if folds_within(value) {
         texts.push(without_line_ends(value, true));
     }
     if memchr::memmem::find(value, b"=?").is_some() {
         let text = String::from_utf8_lossy(value);
-        texts.push(encoded_word::decoded(&text).0.into_owned().into_bytes());
+        texts.push(encoded_word::decoded(&text, budget).0.into_owned().into_bytes());
     }
     let mut readings: Vec<Reading> = Vec::new();
     for text in &texts {
         let both = |differ: bool| if differ { &[true, false][..] } else { &[true] };
         for &comments in both(has_comments(text)) {
             for &escapes in both(text.contains(&b'\\')) {
+                if !budget.take(text.len(), LOOKS) {
+                    return if readings.is_empty() { unread() } else { readings };
+                }
                 let reading = Reading::of(text, Style { comments, escapes });
-                if !readings.contains(&reading) {
+                if !budget.take(reading.parameters.len(), PARAMETER) || !readings.contains(&reading) {
                     readings.push(reading);
                 }
             }
@@ -90,9 +108,9 @@ fn without_line_ends(value: &[u8], and_space: bool) -> Vec<u8> {
 
 impl Reading {
     fn of(text: &[u8], style: Style) -> Reading {
-        let (segments, is_closed) = segments(text, style);
-        let mut reading = Reading { is_broken: !is_closed, ..Reading::default() };
-        let mut segments = segments.into_iter();
+        let Segments { list, is_closed, is_cut } = Segments::of(text, style);
+        let mut reading = Reading { is_broken: !is_closed || is_cut, is_cut, ..Reading::default() };
+        let mut segments = list.into_iter();
         let head = without_comments(segments.next().unwrap_or_default(), style);
         let end = sought(&head).unwrap_or(head.len());
         let (head, rest) = head.split_at_checked(end).unwrap_or((&head, &[]));
@@ -110,65 +128,86 @@ impl Reading {
 
     /// Takes `name=value`, and what follows it where a semicolon is missing.
     fn parameter(&mut self, segment: &[u8], style: Style) {
-        let mut segment = without_comments(segment, style);
+        let segment = without_comments(segment, style);
+        let (mut segment, mut is_chained) = (segment.as_ref(), false);
         while self.parameters.len() < MAX_PARAMETERS {
-            let Some(equals) = memchr::memchr(b'=', &segment) else {
+            let Some(equals) = memchr::memchr(b'=', segment) else {
                 // a semicolon at the end is everywhere and means nothing
                 self.is_broken |= !segment.trim_ascii().is_empty();
                 return;
             };
-            let (name, value) = segment.split_at_checked(equals).unwrap_or((&segment, &[]));
+            let (name, value) = segment.split_at_checked(equals).unwrap_or((segment, &[]));
             let name: String = name.iter().map(|octet| char::from(octet.to_ascii_lowercase())).collect();
             let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '*').to_owned();
             let value = value.get(1..).unwrap_or_default().trim_ascii();
-            let Value { values, open, is_broken } = Value::of(value, style);
+            let Value { values, next, is_broken } = Value::of(value, style, is_chained);
             self.is_broken |= is_broken;
-            let next = sought(open).and_then(|at| open.get(at..)).map(<[u8]>::to_vec);
+            self.octets += name.len() + values.iter().map(Vec::len).sum::<usize>();
             self.parameters.push(Parameter { name, values });
             match next {
-                Some(next) => segment = next,
+                Some(next) => (segment, is_chained) = (next, true),
                 None => return,
             }
             self.is_broken = true;
         }
-        self.is_broken = true;
+        let is_more = !segment.trim_ascii().is_empty();
+        self.is_broken |= is_more;
+        self.is_cut |= is_more;
     }
 }
 
 /// What a parameter is set to.
 struct Value<'a> {
     values: Vec<Vec<u8>>,
-    /// What is not within quotes.
-    open: &'a [u8],
+    /// Where the next parameter begins that no semicolon is in front of.
+    next: Option<&'a [u8]>,
     is_broken: bool,
 }
 
 impl<'a> Value<'a> {
-    fn of(value: &'a [u8], style: Style) -> Value<'a> {
-        let without_quotes = |text: &[u8]| text.iter().copied().filter(|octet| *octet != b'"').collect::<Vec<u8>>();
-        let Some(inner) = value.strip_prefix(b"\"") else {
-            let is_special =
-                |octet: &u8| !octet.is_ascii_graphic() && octet.is_ascii() || b"()<>@,;:\\\"/[]?=".contains(octet);
-            let is_broken = value.iter().any(is_special);
-            let mut values = vec![value.to_vec()];
-            if is_broken {
-                let token = value.split(|octet| octet.is_ascii_whitespace() || b",;\"".contains(octet)).next();
-                values.extend(token.map(<[u8]>::to_vec));
-                values.push(without_quotes(value));
+    /// What stands behind the equals sign. Where it is not within quotes it goes to the end for some readers, and to the next parameter
+    /// for others; but if it `is_chained`, behind another one without a semicolon, it ends there: its end is that of the first in any case,
+    /// and each of many would have all that follows.
+    fn of(value: &'a [u8], style: Style, is_chained: bool) -> Value<'a> {
+        let (inner, is_quoted) = value.strip_prefix(b"\"").map_or((value, false), |inner| (inner, true));
+        let (text, behind) = if is_quoted { quoted(inner, style) } else { (Vec::new(), None) };
+        let open = behind.unwrap_or(inner);
+        let (own, next) = match sought(open) {
+            Some(at) => (open.get(..at).unwrap_or(open).trim_ascii(), open.get(at..)),
+            None => (open, None),
+        };
+        let is_special =
+            |octet: &u8| !octet.is_ascii_graphic() && octet.is_ascii() || b"()<>@,;:\\\"/[]?=".contains(octet);
+        let is_broken = match behind {
+            Some(behind) => !behind.trim_ascii().is_empty(),
+            None => is_quoted || open.iter().any(is_special),
+        };
+        let mut values = if behind.is_some() { vec![text] } else { Vec::new() };
+        let whole = (!is_chained || next.is_none()).then_some(open);
+        let part = next.is_some().then_some(own);
+        for open in [whole, part].into_iter().flatten() {
+            if behind.is_some() {
+                let first = values.first().map(Vec::as_slice).unwrap_or_default();
+                let glued = [first, &without_quotes(open)].concat();
+                let rest = without_quotes(open);
+                values.extend(is_broken.then_some([glued, rest]).into_iter().flatten());
+            } else if is_quoted {
+                let (text, _) = quoted(open, style);
+                let first = text.split(|octet| *octet == b';').next().unwrap_or(&text).to_vec();
+                values.extend([text, first]);
+            } else {
+                values.push(open.to_vec());
+                let token = open.split(|octet| octet.is_ascii_whitespace() || b",;\"".contains(octet)).next();
+                let others = [token.unwrap_or_default().to_vec(), without_quotes(open)];
+                values.extend(is_broken.then_some(others).into_iter().flatten());
             }
-            return Value { values, open: value, is_broken };
-        };
-        let (text, rest) = quoted(inner, style);
-        let Some(rest) = rest else {
-            let first = text.split(|octet| *octet == b';').next().unwrap_or(&text).to_vec();
-            return Value { values: vec![text, first], open: value, is_broken: true };
-        };
-        if rest.trim_ascii().is_empty() {
-            return Value { values: vec![text], open: &[], is_broken: false };
         }
-        let glued = [text.as_slice(), &without_quotes(rest)].concat();
-        Value { values: vec![text, glued, without_quotes(rest)], open: rest, is_broken: true }
+        Value { values, next, is_broken }
     }
+}
+
+fn without_quotes(text: &[u8]) -> Vec<u8> {
+    text.iter().copied().filter(|octet| *octet != b'"').collect()
 }
 
 /// What stands before the closing quote, quoted pairs undone, and what follows it; `None` where none closes.
@@ -246,28 +285,45 @@ impl Iterator for Places<'_> {
     }
 }
 
-/// The pieces between semicolons, and whether all quotes and comments are closed. What is left open is cut at every semicolon too.
-fn segments(text: &[u8], style: Style) -> (Vec<&[u8]>, bool) {
-    let (mut segments, mut start) = (Vec::new(), 0);
-    let mut places = Places::of(text, style);
-    for (at, (octet, place)) in places.by_ref().enumerate() {
-        if octet == b';' && place == In::Plain && segments.len() < MAX_PARAMETERS {
-            segments.push(text.get(start..at).unwrap_or_default());
-            start = at + 1;
-        }
-    }
-    let rest = text.get(start..).unwrap_or_default();
-    segments.push(rest);
-    let is_closed = places.place == In::Plain;
-    if !is_closed {
-        segments.extend(rest.split(|octet| *octet == b';').skip(1).take(MAX_PARAMETERS));
-    }
-    (segments, is_closed)
+/// The pieces between semicolons.
+struct Segments<'a> {
+    list: Vec<&'a [u8]>,
+    /// All quotes and comments are closed. What is left open is cut at every semicolon too.
+    is_closed: bool,
+    /// There are more; the last one has them all.
+    is_cut: bool,
 }
 
-fn without_comments(text: &[u8], style: Style) -> Vec<u8> {
+impl<'a> Segments<'a> {
+    fn of(text: &'a [u8], style: Style) -> Self {
+        let (mut list, mut start, mut is_cut) = (Vec::new(), 0, false);
+        let mut places = Places::of(text, style);
+        for (at, (octet, place)) in places.by_ref().enumerate() {
+            if octet != b';' || place != In::Plain {
+                continue;
+            }
+            if list.len() >= MAX_PARAMETERS {
+                is_cut |= text.get(at..).is_some_and(|rest| !rest.iter().all(|octet| b"; \t".contains(octet)));
+                break;
+            }
+            list.push(text.get(start..at).unwrap_or_default());
+            start = at + 1;
+        }
+        let rest = text.get(start..).unwrap_or_default();
+        list.push(rest);
+        let is_closed = places.place == In::Plain;
+        if !is_closed {
+            let mut pieces = rest.split(|octet| *octet == b';').skip(1);
+            list.extend(pieces.by_ref().take(MAX_PARAMETERS));
+            is_cut |= pieces.next().is_some();
+        }
+        Segments { list, is_closed, is_cut }
+    }
+}
+
+fn without_comments(text: &[u8], style: Style) -> Cow<'_, [u8]> {
     if !style.comments || !text.contains(&b'(') {
-        return text.to_vec();
+        return Cow::Borrowed(text);
     }
     Places::of(text, style).filter(|(_, place)| !matches!(place, In::Comment(_))).map(|(octet, _)| octet).collect()
 }

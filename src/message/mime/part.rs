@@ -4,9 +4,10 @@ use mail_parser::HeaderValue;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::parsers::MessageStream;
 
+use super::budget::Budget;
 use super::defect::{Defect, Defects};
 use super::encoded_word;
-use super::extended;
+use super::extended::{self, Text};
 use super::names::{Field, Name, Names};
 use super::parameters;
 use crate::message::header::{FieldRef, Header, HeaderDefect};
@@ -17,11 +18,17 @@ const MAX_FIELD: usize = 4 * 1024;
 const MAX_FIELDS: usize = 8;
 /// Boundaries by which one multipart is taken apart.
 const MAX_BOUNDARIES: usize = 4;
+/// How often the header of a part is looked at: for its lines, for what is wrong with them, for each field that counts.
+const LOOKS: u64 = 8;
+/// What a part costs beside its octets, in octets.
+const PART: usize = 16;
+/// How often a field is looked at by mail-parser, and to be handed to it.
+const LOOKS_AT_FIELD: u64 = 16;
 /// Characters of a media type that are kept.
 const MAX_TYPE: usize = 128;
 
 /// What kind of part it is, as far as that decides what is in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Form {
     /// A text that a reader shows.
     Text,
@@ -49,7 +56,7 @@ pub(super) struct Part {
     /// Whether it says to be a multipart.
     pub is_multipart: bool,
     /// By which it may be taken apart, where it is a multipart: one, unless readers disagree.
-    pub boundaries: Vec<String>,
+    pub boundaries: Vec<Vec<u8>>,
     pub names: Vec<Name>,
     pub is_attachment: bool,
     pub encoding: Encoding,
@@ -59,22 +66,25 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Reads the header of a part; without a Content-Type it is `untyped`.
-    pub(super) fn read(header: &Header, untyped: Form) -> Part {
-        let mut is_cut = false;
+    /// Reads the header of a part; without a Content-Type it is `untyped`. `None` where the budget has no room for it.
+    pub(super) fn read(header: &Header, untyped: Form, budget: &Budget<'_>) -> Option<Part> {
+        if !budget.take(header.raw().len() + PART, LOOKS) {
+            return None;
+        }
+        let mut is_cut = header.defects().contains(&HeaderDefect::TooLarge);
         let mut defects = of_header(header);
-        let types = fields(header, "content-type", &mut is_cut, &mut defects);
-        let dispositions = fields(header, "content-disposition", &mut is_cut, &mut defects);
+        let types = fields(header, "content-type", &mut is_cut, &mut defects, budget);
+        let dispositions = fields(header, "content-disposition", &mut is_cut, &mut defects, budget);
         let encoding = Encoding::read(header, &mut defects);
         let heads = heads(&types, &mut defects);
         let is_multipart = heads.iter().any(|head| head.starts_with("multipart"));
-        let boundaries = if is_multipart { boundaries(&types, &mut defects) } else { Vec::new() };
+        let boundaries = if is_multipart { boundaries(&types, &mut is_cut, &mut defects, budget) } else { Vec::new() };
         // readers differ in which of several fields they take: the one that may hide the most is taken
         let multipart = heads.iter().find(|head| is_multipart && head.starts_with("multipart"));
         let message = || heads.iter().find(|head| of_typed(head).0 == Form::Message);
         let head = multipart.or_else(message).or(heads.last());
         let (form, media_type) = head.map_or_else(|| of_untyped(untyped), |head| of_typed(head));
-        let names = Names::of(header, &types, &dispositions);
+        let names = Names::of(header, &types, &dispositions, budget);
         defects.join(names.defects);
         // what is neither shown in its place nor known is a file (RFC 2183 §2.8)
         let is_inline = |field: &Field| field.readings.first().is_none_or(|reading| reading.head == "inline");
@@ -87,7 +97,7 @@ impl Part {
         defects.add_if(is_tnef(&media_type, &names.list), Defect::Tnef);
         let is_cut = is_cut || names.is_cut;
         let names = names.list;
-        Part { form, media_type, is_multipart, boundaries, names, is_attachment, encoding, defects, is_cut }
+        Some(Part { form, media_type, is_multipart, boundaries, names, is_attachment, encoding, defects, is_cut })
     }
 }
 
@@ -154,29 +164,36 @@ fn heads(types: &[Field], defects: &mut Defects) -> Vec<String> {
     heads
 }
 
-/// The boundaries that a multipart may have, each once.
-fn boundaries(types: &[Field], defects: &mut Defects) -> Vec<String> {
-    let mut boundaries: Vec<String> = Vec::new();
-    let mut add = |boundary: &str| {
-        let boundary = boundary.trim_end();
-        if boundary.is_empty() || boundaries.len() >= MAX_BOUNDARIES || boundaries.iter().any(|known| known == boundary)
-        {
+/// The boundaries that a multipart may have, each once: the octets as they stand, and where they are of a charset their text.
+fn boundaries(types: &[Field], is_cut: &mut bool, defects: &mut Defects, budget: &Budget<'_>) -> Vec<Vec<u8>> {
+    let mut boundaries: Vec<Vec<u8>> = Vec::new();
+    let mut add = |boundary: &[u8]| {
+        let boundary = boundary.trim_ascii_end();
+        if boundary.is_empty() || boundaries.iter().any(|known| known == boundary) {
             return false;
         }
-        boundaries.push(boundary.to_owned());
+        if boundaries.len() >= MAX_BOUNDARIES {
+            *is_cut = true;
+            return false;
+        }
+        boundaries.push(boundary.to_vec());
         true
     };
+    // a text in which an octet could not be read stands in no body
+    let is_whole = |text: &&str| !text.contains(char::REPLACEMENT_CHARACTER);
     for field in types {
         for (at, reading) in field.readings.iter().enumerate() {
-            let found = extended::find(reading, "boundary");
+            let found = extended::find(reading, "boundary", budget);
             let mut is_new = false;
-            for text in found.values.iter().chain(&found.others) {
-                is_new |= add(text);
+            for Text { octets, text } in found.values.iter().chain(&found.others) {
+                is_new |= add(octets);
+                is_new |= Some(text.as_str()).filter(is_whole).is_some_and(|text| add(text.as_bytes()));
             }
             defects.join(if at == 0 { found.defects } else { Defects::default() });
             defects.add_if(is_new && at > 0, Defect::BrokenParameter);
         }
-        if field.other.as_ref().and_then(|other| other.attribute("boundary")).is_some_and(&mut add) {
+        let other = field.other.as_ref().and_then(|other| other.attribute("boundary")).filter(is_whole);
+        if other.is_some_and(|other| add(other.as_bytes())) {
             defects.add(Defect::BrokenParameter);
         }
     }
@@ -185,7 +202,7 @@ fn boundaries(types: &[Field], defects: &mut Defects) -> Vec<String> {
 }
 
 /// The fields of a name, as far as they can be read: a type and its parameters (RFC 2045 §5.1, RFC 2183).
-fn fields(header: &Header, name: &str, is_cut: &mut bool, defects: &mut Defects) -> Vec<Field> {
+fn fields(header: &Header, name: &str, is_cut: &mut bool, defects: &mut Defects, budget: &Budget<'_>) -> Vec<Field> {
     let mut read = Vec::new();
     for field in header.named(name) {
         if read.len() >= MAX_FIELDS {
@@ -194,12 +211,17 @@ fn fields(header: &Header, name: &str, is_cut: &mut bool, defects: &mut Defects)
         }
         let value = field.value.get(..MAX_FIELD).unwrap_or(field.value);
         *is_cut |= value.len() < field.value.len();
+        if !budget.take(value.len(), LOOKS_AT_FIELD) {
+            break;
+        }
         let ended = [&joined(value), b"\r\n".as_slice()].concat();
         let other = match MessageStream::new(&ended).parse_content_type().into_owned() {
             HeaderValue::ContentType(found) => Some(found),
             _ => None,
         };
-        read.push(Field { readings: parameters::readings(value), other });
+        let readings = parameters::readings(value, budget);
+        *is_cut |= readings.iter().any(|reading| reading.is_cut);
+        read.push(Field { readings, other });
     }
     defects.add_if(read.len() > 1, Defect::DoubledField);
     read

@@ -35,17 +35,17 @@ struct Delimiter {
 }
 
 impl<'a> Sections<'a> {
-    pub(super) fn new(octets: &'a [u8], boundary: &str) -> Self {
+    pub(super) fn new(octets: &'a [u8], boundary: &[u8]) -> Self {
         Self::begun(octets, boundary, false)
     }
 
     /// With every line that begins like the delimiter, as readers have it that look no further.
-    pub(super) fn loose(octets: &'a [u8], boundary: &str) -> Self {
+    pub(super) fn loose(octets: &'a [u8], boundary: &[u8]) -> Self {
         Self::begun(octets, boundary, true)
     }
 
-    fn begun(octets: &'a [u8], boundary: &str, is_loose: bool) -> Self {
-        let delimiter = memmem::Finder::new(format!("--{boundary}").as_bytes()).into_owned();
+    fn begun(octets: &'a [u8], boundary: &[u8], is_loose: bool) -> Self {
+        let delimiter = memmem::Finder::new(&[b"--", boundary].concat()).into_owned();
         let mut sections = Sections { octets, delimiter, is_loose, next: None, seen: Seen::default() };
         let first = sections.delimiter(0);
         sections.next = sections.opening(first);
@@ -111,18 +111,17 @@ impl<'a> Iterator for Sections<'a> {
 }
 
 /// The boundary that readers guess which know none: that of the first line that looks like a delimiter.
-pub(super) fn guessed(octets: &[u8], known: &[String]) -> Option<String> {
-    let mut from = 0;
-    while let Some(at) = memmem::find(octets.get(from..)?, b"--").map(|at| from + at) {
-        from = at + 2;
+pub(super) fn guessed(octets: &[u8], known: &[Vec<u8>]) -> Option<Vec<u8>> {
+    for at in memmem::find_iter(octets, b"--") {
+        let from = at + 2;
         if at > 0 && octets.get(at - 1) != Some(&b'\n') {
             continue;
         }
         let line = octets.get(from..)?.split(|octet| *octet == b'\n').next().unwrap_or_default();
-        let text = std::str::from_utf8(line.get(..MAX_BOUNDARY + 4).unwrap_or(line)).unwrap_or_default().trim_end();
-        let text = text.strip_suffix("--").unwrap_or(text);
-        let is_drawn = text.bytes().all(|octet| octet == b'-');
-        if (1..=MAX_BOUNDARY).contains(&text.len()) && !text.starts_with(' ') && !is_drawn {
+        let text = line.get(..MAX_BOUNDARY + 4).unwrap_or(line).trim_ascii_end();
+        let text = text.strip_suffix(b"--").unwrap_or(text);
+        let is_drawn = text.iter().all(|octet| *octet == b'-');
+        if (1..=MAX_BOUNDARY).contains(&text.len()) && !text.starts_with(b" ") && !is_drawn {
             return (!known.iter().any(|known| known == text)).then(|| text.to_owned());
         }
     }

@@ -1,5 +1,8 @@
 //! The walk from part to part, and from what one reader sees to what another does.
 
+use std::collections::HashSet;
+
+use super::budget::Budget;
 use super::defect::{Defect, Defects};
 use super::inline_file;
 use super::names::Name;
@@ -10,42 +13,49 @@ use crate::message::header::Header;
 
 /// Octets of the header of one part that are read.
 const MAX_PART_HEADER: usize = 32 * 1024;
-/// How often each octet of a message is looked at for delimiters: once at each depth, and twice as often where readers disagree.
-const LOOKS: usize = 2 * MAX_DEPTH as usize + 2;
+/// How often a body is looked at for delimiters: for the delimiter, and lines that begin with it to their end.
+const LOOKS_FOR_DELIMITERS: u64 = 1;
+/// How often the header of a part is looked at to be found and taken apart into fields.
+const LOOKS_AT_HEADER: u64 = 4;
+/// How often what is encoded is looked at to be decoded.
+const LOOKS_TO_DECODE: u64 = 2;
 
-pub(super) struct Walk {
+/// Where a section lies: addresses in the octets that are walked through, and what it is where it does not say.
+type Place = (usize, usize, Form);
+
+pub(super) struct Walk<'a> {
     pub mime: Mime,
     defects: Defects,
-    /// Octets of encoded messages that may still be decoded: as many as the message has, however they nest.
+    budget: Budget<'a>,
+    /// Octets of encoded messages that may still be decoded: as many as the message has, however they nest, since they are held.
     to_decode: usize,
-    /// The same of encoded texts, which are searched for files.
-    to_search: usize,
-    /// Octets that may still be looked at for delimiters.
-    to_scan: usize,
-    /// Where the parts begin that were seen, as addresses in the octets that are walked through.
-    begun: Vec<usize>,
+    /// The sections that were seen, and where they begin.
+    seen: HashSet<Place>,
+    begun: HashSet<usize>,
 }
 
-impl Walk {
-    pub(super) fn new(octets: usize) -> Walk {
+impl<'a> Walk<'a> {
+    /// Through the body of a message, of so many octets.
+    pub(super) fn new(body: usize, budget: Budget<'a>) -> Walk<'a> {
         Walk {
             mime: Mime::default(),
             defects: Defects::default(),
-            to_decode: octets,
-            to_search: octets,
-            to_scan: octets.saturating_mul(LOOKS),
-            begun: Vec::new(),
+            budget,
+            to_decode: body,
+            seen: HashSet::new(),
+            begun: HashSet::new(),
         }
     }
 
-    /// What was found.
-    pub(super) fn told(mut self) -> Mime {
+    /// What was found, and how many octets were looked at for it, each as often as it was.
+    pub(super) fn told(mut self) -> (Mime, u64) {
+        self.mime.truncated |= self.budget.is_over();
         self.mime.defects = self.defects.words();
-        self.mime
+        (self.mime, self.budget.spent())
     }
 
     fn is_over(&self) -> bool {
-        self.mime.parts >= MAX_PARTS && self.mime.truncated
+        self.budget.is_over() || self.mime.parts >= MAX_PARTS && self.mime.truncated
     }
 
     /// A part, and what is in it. `untyped` is its form where it does not say (RFC 2046 §5.1.5).
@@ -56,7 +66,7 @@ impl Walk {
         }
         self.mime.parts += 1;
         self.mime.depth = self.mime.depth.max(depth);
-        let part = Part::read(header, untyped);
+        let Some(part) = Part::read(header, untyped, &self.budget) else { return };
         self.mime.truncated |= part.is_cut;
         self.defects.join(part.defects);
         if part.is_attachment {
@@ -85,29 +95,38 @@ impl Walk {
         if part.encoding != Encoding::Identity
             && let Some(decoded) = self.decoded(part, body)
         {
-            let begun = std::mem::take(&mut self.begun);
-            let found_more = self.by_boundaries(&part.boundaries, &decoded, depth, untyped);
-            self.begun = begun;
+            let found_more = self.aside(|walk| walk.by_boundaries(&part.boundaries, &decoded, depth, untyped));
             self.defects.add_if(!found && !found_more, Defect::AbsentBoundary);
         } else {
             self.defects.add_if(!found && !part.boundaries.is_empty(), Defect::AbsentBoundary);
         }
     }
 
-    fn by_boundaries(&mut self, boundaries: &[String], body: &[u8], depth: u64, untyped: Form) -> bool {
+    /// Does something with octets of their own, which are no more when it is done: what is seen there is forgotten.
+    fn aside<T>(&mut self, look: impl FnOnce(&mut Self) -> T) -> T {
+        let (seen, begun) = (std::mem::take(&mut self.seen), std::mem::take(&mut self.begun));
+        let found = look(self);
+        (self.seen, self.begun) = (seen, begun);
+        found
+    }
+
+    fn by_boundaries(&mut self, boundaries: &[Vec<u8>], body: &[u8], depth: u64, untyped: Form) -> bool {
         let mut found = false;
         for boundary in boundaries {
             found |= self.sections(body, boundary, depth, untyped);
         }
-        if !found && let Some(boundary) = guessed(body, boundaries) {
+        if !found
+            && self.budget.take(body.len(), LOOKS_FOR_DELIMITERS)
+            && let Some(boundary) = guessed(body, boundaries)
+        {
             self.sections(body, &boundary, depth, untyped);
         }
         found
     }
 
     /// What stands between delimiter lines; says whether there is any.
-    fn sections(&mut self, body: &[u8], boundary: &str, depth: u64, untyped: Form) -> bool {
-        if !self.may_scan(body) {
+    fn sections(&mut self, body: &[u8], boundary: &[u8], depth: u64, untyped: Form) -> bool {
+        if !self.budget.take(body.len(), LOOKS_FOR_DELIMITERS) {
             return false;
         }
         let mut sections = Sections::new(body, boundary);
@@ -120,7 +139,7 @@ impl Walk {
             }
         }
         self.defects.add_if(sections.seen.after_end, Defect::AfterEnd);
-        if sections.seen.tail && self.may_scan(body) {
+        if sections.seen.tail && self.budget.take(body.len(), LOOKS_FOR_DELIMITERS) {
             self.behind_tails(body, boundary, depth, untyped);
         }
         found
@@ -128,7 +147,7 @@ impl Walk {
 
     /// What readers see that take a line for a delimiter which only begins like it. Where those are the delimiters of a multipart
     /// within, what follows them was seen.
-    fn behind_tails(&mut self, body: &[u8], boundary: &str, depth: u64, untyped: Form) {
+    fn behind_tails(&mut self, body: &[u8], boundary: &[u8], depth: u64, untyped: Form) {
         for section in Sections::loose(body, boundary) {
             if section.trim_ascii().is_empty() || self.begun.contains(&section.as_ptr().addr()) {
                 continue;
@@ -141,17 +160,17 @@ impl Walk {
         }
     }
 
-    fn may_scan(&mut self, octets: &[u8]) -> bool {
-        let left = self.to_scan.checked_sub(octets.len());
-        self.mime.truncated |= left.is_none();
-        self.to_scan = left.unwrap_or(0);
-        left.is_some()
-    }
-
-    /// A part with its header on top.
+    /// A part with its header on top; one that several boundaries have between them is one.
     fn section(&mut self, octets: &[u8], depth: u64, untyped: Form) {
-        self.begun.push(octets.as_ptr().addr());
+        let begins = octets.as_ptr().addr();
+        self.begun.insert(begins);
+        if !self.seen.insert((begins, octets.len(), untyped)) {
+            return;
+        }
         let (header, body) = split(octets);
+        if !self.budget.take(octets.len() - body.len(), LOOKS_AT_HEADER) {
+            return;
+        }
         let read = header.get(..MAX_PART_HEADER).unwrap_or(header);
         self.mime.truncated |= read.len() < header.len();
         self.part(&Header::parse(read.to_vec()), body, depth, untyped);
@@ -165,9 +184,8 @@ impl Walk {
             return self.section(body.get(start(body)..).unwrap_or_default(), depth, Form::Text);
         }
         if let Some(decoded) = self.decoded(part, body) {
-            let begun = std::mem::take(&mut self.begun);
-            self.section(decoded.get(start(&decoded)..).unwrap_or_default(), depth, Form::Text);
-            self.begun = begun;
+            let octets = decoded.get(start(&decoded)..).unwrap_or_default();
+            self.aside(|walk| walk.section(octets, depth, Form::Text));
         }
     }
 
@@ -178,6 +196,9 @@ impl Walk {
             return None;
         };
         self.to_decode = left;
+        if !self.budget.take(body.len(), LOOKS_TO_DECODE) {
+            return None;
+        }
         let (decoded, is_good) = part.encoding.decode(body);
         self.defects.add_if(!is_good, Defect::BrokenEncoding);
         self.mime.truncated |= decoded.is_empty() && !body.trim_ascii().is_empty();
@@ -187,12 +208,11 @@ impl Walk {
     /// Files within a text.
     fn text(&mut self, part: &Part, body: &[u8], depth: u64) {
         let (files, are_more) = if part.encoding == Encoding::Identity {
-            inline_file::find(body)
-        } else if let Some(left) = self.to_search.checked_sub(body.len()) {
-            self.to_search = left;
+            inline_file::find(body, &self.budget)
+        } else if self.budget.take(body.len(), LOOKS_TO_DECODE) {
             let (decoded, is_good) = part.encoding.decode(body);
             self.defects.add_if(!is_good, Defect::BrokenEncoding);
-            inline_file::find(&decoded)
+            inline_file::find(&decoded, &self.budget)
         } else {
             (Vec::new(), true)
         };
@@ -207,6 +227,9 @@ impl Walk {
 
     /// A file, once for each name that it may be shown under.
     fn attachment(&mut self, part: &Part, body: &[u8], depth: u64) {
+        if part.encoding != Encoding::Identity && !self.budget.take(body.len(), 1) {
+            return;
+        }
         let bytes = part.encoding.decoded_bytes(body);
         if part.names.is_empty() {
             return self.tell(Name::default(), &part.media_type, bytes, depth);
