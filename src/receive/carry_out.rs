@@ -18,7 +18,7 @@ use super::judge::Judged;
 use super::memory::Share;
 
 /// Octets of headers, changed for some recipients each, that one transaction may hold.
-const MOST_CHANGED: usize = 32 * 1024 * 1024;
+const MOST_CHANGED: usize = 16 * 1024 * 1024;
 /// Octets of header to change, over all groups of recipients, beyond which other sessions would wait for it.
 const HEAVY: usize = 64 * 1024;
 

@@ -219,7 +219,7 @@ fn large_for(recipients: usize) -> (Site, Reply) {
     (site, reply)
 }
 
-/// 32 MiB of changed headers are what a transaction may hold: 167 of 200 kB.
+/// 16 MiB of changed headers are what a transaction may hold, half of what one network may: 83 of 200 kB.
 #[test]
 fn a_large_header_that_is_changed_for_each_of_many_recipients_is_deferred() {
     let (site, reply) = large_for(180);
