@@ -17,6 +17,7 @@ use crate::receive::{Inquiry, Receiver};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Capabilities, Notice, Question, Session, Step};
 
+use super::listener::Permit;
 use super::shutdown::Presence;
 use super::wire::Wire;
 
@@ -38,8 +39,14 @@ pub(super) struct Generation {
     pub session: Duration,
 }
 
-/// Serves a client to the end of its session. A panic ends this session and no other.
-pub(super) async fn serve(stream: TcpStream, client: SocketAddr, generation: Arc<Generation>, presence: Presence) {
+/// Serves a client to the end of its session, for which it holds its permit. A panic ends this session and no other.
+pub(super) async fn serve(
+    stream: TcpStream,
+    client: SocketAddr,
+    generation: Arc<Generation>,
+    presence: Presence,
+    _permit: Permit,
+) {
     let metrics = Arc::clone(&generation.receiver.metrics);
     let mut connection = Connection::new(stream, client, generation, presence);
     let ended = AssertUnwindSafe(connection.run()).catch_unwind().await;
@@ -111,8 +118,9 @@ impl Connection {
     async fn run(&mut self) -> io::Result<()> {
         self.reply(reply::greeting(&self.generation.capabilities.hostname));
         loop {
+            let of_message = self.session.in_data();
             let (taken, step) = self.session.next(self.input.get(self.start..).unwrap_or_default());
-            if let Some(verb) = verb_of(self.input.get(self.start..).unwrap_or_default(), taken) {
+            if !of_message && let Some(verb) = verb_of(self.input.get(self.start..).unwrap_or_default(), taken) {
                 self.verb = verb;
             }
             self.start += taken;
@@ -125,6 +133,7 @@ impl Connection {
                     }
                 }
                 Step::Notice(Notice::Helo { name, extended, .. }) => self.inquiry.helo(&name, extended),
+                Step::Notice(Notice::Chunk { .. }) => {}
                 Step::Notice(Notice::Abandoned) => self.inquiry.end_transaction(),
                 Step::Ask(question) => {
                     let answer = self.answer(question).await;
@@ -175,6 +184,7 @@ impl Connection {
                 self.verb = Verb::Data;
                 self.inquiry.data()
             }
+            Question::Chunks => self.inquiry.data(),
             Question::Message { defect } => {
                 self.verb = Verb::Message;
                 Box::pin(self.inquiry.message(defect)).await

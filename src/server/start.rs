@@ -156,10 +156,7 @@ fn accept(
                     lasting.metrics.connection(ConnectionOutcome::Accepted);
                     private.notice(client.ip(), &generation.receiver);
                     let presence = shutdown.enter();
-                    let serving = async move {
-                        let _permit = permit;
-                        connection::serve(stream, client, generation, presence).await;
-                    };
+                    let serving = connection::serve(stream, client, generation, presence, permit);
                     debug_assert!(size_of_val(&serving) <= CONNECTION, "{} octets", size_of_val(&serving));
                     tokio::spawn(serving);
                 }

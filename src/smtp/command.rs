@@ -27,6 +27,13 @@ pub enum Command<'a> {
     },
     /// DATA
     Data,
+    /// BDAT (RFC 3030 §2).
+    Bdat {
+        /// How many octets follow the line.
+        octets: u64,
+        /// Whether the message ends with them.
+        last: bool,
+    },
     /// RSET
     Rset,
     /// NOOP
@@ -74,6 +81,8 @@ pub enum CommandError {
     NotImplemented,
     /// The argument is wrong.
     Argument(&'static str),
+    /// BDAT without a number that can be read: how many octets follow, and are no commands, is not known.
+    Chunk,
     /// MAIL's path is missing or its brackets don't match.
     ReversePath(AddressError),
     /// RCPT's path is missing or its brackets don't match.
@@ -91,6 +100,7 @@ impl CommandError {
             CommandError::Foreign => reply::not_smtp(),
             CommandError::NotImplemented => reply::not_implemented(),
             CommandError::Argument(why) => reply::bad_argument(why),
+            CommandError::Chunk => reply::bad_argument("BDAT needs a number of octets, and LAST after it or nothing"),
             CommandError::ReversePath(error) => reply::bad_reverse_path(error),
             CommandError::ForwardPath(error) => reply::bad_forward_path(error),
             CommandError::UnknownParameter => reply::unknown_parameter(),
@@ -99,8 +109,7 @@ impl CommandError {
 }
 
 /// Commands of SMTP and its extensions that an MX has no use for.
-const NOT_IMPLEMENTED: [&str; 11] =
-    ["EXPN", "BDAT", "AUTH", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "BURL", "XCLIENT"];
+const NOT_IMPLEMENTED: [&str; 10] = ["EXPN", "AUTH", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "BURL", "XCLIENT"];
 
 /// Request methods of HTTP (RFC 9110 §9), and HTTP/2's preface: a browser that was led here must not go on.
 const FOREIGN: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI"];
@@ -126,6 +135,7 @@ impl<'a> Command<'a> {
             _ if is("MAIL") => mail(argument),
             _ if is("RCPT") => rcpt(argument),
             _ if is("DATA") => alone(Command::Data),
+            _ if is("BDAT") => bdat(argument),
             _ if is("RSET") => alone(Command::Rset),
             _ if is("QUIT") => alone(Command::Quit),
             _ if is("STARTTLS") => alone(Command::StartTls),
@@ -181,6 +191,18 @@ fn rcpt(argument: &[u8]) -> Result<Command<'_>, CommandError> {
         rest = parameter.rest;
     }
     found.map(|()| Command::Rcpt { path })
+}
+
+/// `chunk-size [SP "LAST"]`. The number has to fit `u64`: leading zeros apart, twenty digits at most.
+fn bdat(argument: &[u8]) -> Result<Command<'_>, CommandError> {
+    let (digits, end) = split_at_space(argument);
+    let digits = Some(digits).filter(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit));
+    let octets = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).ok_or(CommandError::Chunk)?;
+    match end {
+        b"" => Ok(Command::Bdat { octets, last: false }),
+        _ if end.eq_ignore_ascii_case(b"LAST") => Ok(Command::Bdat { octets, last: true }),
+        _ => Err(CommandError::Chunk),
+    }
 }
 
 /// What follows `FROM:` or `TO:`.
@@ -256,6 +278,10 @@ impl MailParameters {
             let is = |word: &str| keyword.eq_ignore_ascii_case(word.as_bytes());
             match keyword {
                 _ if is("SIZE") => once(&mut parameters.size, size(value)?)?,
+                // a Maildir's lines can't hold it (RFC 3030 §3), so it is not offered
+                _ if is("BODY") && value.is_some_and(|value| value.eq_ignore_ascii_case(b"BINARYMIME")) => {
+                    unknown = true
+                }
                 _ if is("BODY") => once(&mut parameters.body, body(value)?)?,
                 _ if is("SMTPUTF8") && value.is_some() => return Err(CommandError::Argument("SMTPUTF8 has no value")),
                 _ if is("SMTPUTF8") && parameters.smtputf8 => return Err(TWICE),

@@ -4,6 +4,7 @@
 //! dialog can be replayed octet by octet.
 
 pub mod address;
+pub mod chunk;
 pub mod command;
 pub mod data;
 pub mod line;

@@ -14,6 +14,7 @@ mod bad_input;
 mod block_lists;
 mod canonicalization;
 mod cases;
+mod chunk;
 mod condition;
 mod config;
 mod conformance;

@@ -56,7 +56,7 @@ fn an_answer_that_does_not_fit_its_question_becomes_an_internal_error() {
                 Question::Recipient { .. } => "recipient",
                 Question::TooBig { .. } => "too big",
                 Question::TooManyRecipients { .. } => "too many",
-                Question::Data => "data",
+                Question::Data | Question::Chunks => "data",
                 Question::Message { .. } => "message",
             };
             if kind == question { wrong.clone() } else { accept(asked) }
@@ -283,9 +283,9 @@ fn the_catalogue_says_the_agreed_codes() {
 
 // Any input.
 
-/// Pieces of dialogs, and of what is none.
-fn fragments() -> impl Strategy<Value = Vec<u8>> {
-    let words = proptest::sample::select(vec![
+/// Pieces of dialogs, and of what is none; with BDAT among them or not.
+fn fragments(chunks: bool) -> impl Strategy<Value = Vec<u8>> {
+    let mut words = vec![
         "EHLO x\r\n",
         "HELO y\r\n",
         "MAIL FROM:<a@b.example>\r\n",
@@ -309,7 +309,11 @@ fn fragments() -> impl Strategy<Value = Vec<u8>> {
         " ",
         "GET / HTTP/1.1\r\n",
         "\u{16}",
-    ]);
+    ];
+    if chunks {
+        words.extend(["BDAT 4\r\n", "BDAT 7 LAST\r\n", "BDAT 0 LAST\r\n", "BDAT 2000\r\n", "BDAT\r\n"]);
+    }
+    let words = proptest::sample::select(words);
     let any = proptest::collection::vec(any::<u8>(), 1..6);
     let piece =
         prop_oneof![12 => words.prop_map(|word| word.as_bytes().to_vec()), 1 => any, 1 => Just(vec![b'x'; 650])];
@@ -320,7 +324,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn any_input_comes_to_the_same_however_it_is_cut(input in fragments(), seed: u64, opening: bool) {
+    fn any_input_comes_to_the_same_however_it_is_cut(input in fragments(true), seed: u64, opening: bool) {
         let opening = if opening { "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\n" } else { "" };
         let input = [opening.as_bytes(), &input].concat();
         let mut whole = Player::new(capabilities(), accept);
@@ -337,7 +341,7 @@ proptest! {
     }
 
     #[test]
-    fn a_message_is_asked_about_only_after_crlf_dot_crlf(input in fragments()) {
+    fn a_message_is_asked_about_only_after_crlf_dot_crlf(input in fragments(false)) {
         let input = [b"HELO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\n", &input[..]].concat();
         let mut player = Player::new(capabilities(), accept);
         for octet in &input {
@@ -353,11 +357,11 @@ proptest! {
     }
 
     #[test]
-    fn a_command_line_has_one_reply(lines in proptest::collection::vec("[ -~]{0,30}|EHLO [a-z]{1,5}|MAIL FROM:<[a-z]{0,3}>|RCPT TO:<[a-z]@[a-z]>|DATA|RSET", 0..40)) {
+    fn a_command_line_has_one_reply(lines in proptest::collection::vec("[ -~]{0,30}|EHLO [a-z]{1,5}|MAIL FROM:<[a-z]{0,3}>|RCPT TO:<[a-z]@[a-z]>|DATA|RSET|BDAT 0( LAST)?", 0..40)) {
         let limits = Limits { errors: u32::MAX, ..capabilities().limits };
         // DATA is refused, so that all lines are commands.
         let mut player = Player::new(Capabilities { limits, ..capabilities() }, |question| match question {
-            Question::Data => reply::internal_error(),
+            Question::Data | Question::Chunks => reply::internal_error(),
             other => accept(other),
         });
         for (index, line) in lines.iter().enumerate() {

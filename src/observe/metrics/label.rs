@@ -71,6 +71,8 @@ labels! {
         Rcpt = "rcpt",
         /// DATA
         Data = "data",
+        /// BDAT, but for the last of a message.
+        Bdat = "bdat",
         /// The end of data.
         Message = "message",
         /// RSET
@@ -194,6 +196,7 @@ impl Verb {
             "mail" => Verb::Mail,
             "rcpt" => Verb::Rcpt,
             "data" => Verb::Data,
+            "bdat" => Verb::Bdat,
             "rset" => Verb::Rset,
             "noop" => Verb::Noop,
             "vrfy" => Verb::Vrfy,

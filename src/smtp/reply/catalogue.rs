@@ -56,7 +56,7 @@ pub fn helo(hostname: &str, client: &str) -> Reply {
     Reply::plain(250, format!("{hostname} greets {}", cut(client)))
 }
 
-/// The answer to EHLO: what this server can do (RFC 5321 §4.1.1.1; RFC 2920, 1870, 6152, 6531, 2034, 3207, 9422).
+/// The answer to EHLO: what this server can do (RFC 5321 §4.1.1.1; RFC 2920, 1870, 6152, 6531, 2034, 3030, 3207, 9422).
 /// `starttls` says whether it is offered now.
 pub fn ehlo(capabilities: &Capabilities, client: &str, starttls: bool) -> Reply {
     let limits = &capabilities.limits;
@@ -65,7 +65,8 @@ pub fn ehlo(capabilities: &Capabilities, client: &str, starttls: bool) -> Reply 
         .and_line(format!("SIZE {}", limits.message))
         .and_line("8BITMIME")
         .and_line("SMTPUTF8")
-        .and_line("ENHANCEDSTATUSCODES");
+        .and_line("ENHANCEDSTATUSCODES")
+        .and_line("CHUNKING");
     let reply = if starttls { reply.and_line("STARTTLS") } else { reply };
     reply.and_line(format!("LIMITS RCPTMAX={}", limits.recipients))
 }
@@ -100,6 +101,11 @@ pub fn start_data() -> Reply {
     Reply::plain(354, "send the message, end it with a dot on a line of its own")
 }
 
+/// A chunk has come, and the message is not at its end (RFC 3030 §2); so many octets have come so far.
+pub fn chunk_ok(octets: u64) -> Reply {
+    Reply::new(250, (2, 0, 0), format!("{octets} octets received so far"))
+}
+
 /// The message is ours now (RFC 5321 §4.2.5).
 pub fn accepted(reference: &str) -> Reply {
     Reply::new(250, (2, 0, 0), format!("accepted, ref={reference}"))
@@ -122,7 +128,7 @@ pub fn not_verified() -> Reply {
 
 /// HELP (RFC 5321 §4.1.1.8).
 pub fn help() -> Reply {
-    Reply::new(214, (2, 0, 0), "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT STARTTLS, as in RFC 5321")
+    Reply::new(214, (2, 0, 0), "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT STARTTLS, as in RFC 5321")
 }
 
 /// QUIT (RFC 5321 §4.1.1.10).

@@ -77,7 +77,15 @@ pub enum Notice {
         /// Whether it was EHLO.
         extended: bool,
     },
-    /// The transaction ended before its message did: RSET, EHLO, HELO, QUIT, or a command flood within it.
+    /// BDAT: so many octets follow, and are a message's or forgotten.
+    Chunk {
+        /// How many.
+        octets: u64,
+        /// Whether the message ends with them.
+        last: bool,
+    },
+    /// The transaction ended before its message did: RSET, EHLO, HELO, QUIT, BDAT without recipients, or a
+    /// command flood within it.
     Abandoned,
 }
 
@@ -113,7 +121,10 @@ pub enum Question {
     /// DATA, with at least one recipient: may the message come? 354 (`reply::start_data`) lets it, a refusal leaves the
     /// transaction as it was.
     Data,
-    /// The end of data was seen: what becomes of the message? Whatever the reply, the transaction is over.
+    /// The first BDAT of a transaction, with at least one recipient: may the message come? 354 (`reply::start_data`), which is not
+    /// sent, lets it; a refusal is sent once the chunk has come, and the transaction is over.
+    Chunks,
+    /// The end of data was seen, or a defect in a chunk: what becomes of the message? Whatever the reply, the transaction is over.
     Message {
         /// What the framing found; then the reply should be `reply::data_defect`.
         defect: Option<DataDefect>,
