@@ -101,6 +101,10 @@ pub struct Smtp {
     pub trusted: Vec<IpNet>,
     /// Every 5yz becomes a 4yz.
     pub soft_reject: bool,
+    /// How long the greeting waits.
+    pub greet_pause: Duration,
+    /// How long the reply about an unknown recipient waits where there were many.
+    pub tarpit: Duration,
 }
 
 /// `[maildir]`
@@ -169,6 +173,12 @@ pub struct Limits {
     pub commands: u32,
     /// Transactions a session.
     pub transactions: u32,
+    /// Received fields of a message.
+    pub received: usize,
+    /// Unknown recipients of a session.
+    pub unknown_recipients: u32,
+    /// Unknown recipients of one IPv4 address or IPv6 /64 within an hour.
+    pub unknown_recipients_per_address: u32,
     /// Connections at a time.
     pub connections: usize,
     /// Connections at a time from one IPv4 address or IPv6 /64.
@@ -266,6 +276,9 @@ impl Config {
             "state.entries" => self.state.entries != newer.state.entries,
             "security.user" => self.security.user != newer.security.user,
             "security.group" => self.security.group != newer.security.group,
+            "limits.unknown_recipients_per_address" => {
+                self.limits.unknown_recipients_per_address != newer.limits.unknown_recipients_per_address
+            }
             "limits.connections" => self.limits.connections != newer.limits.connections,
             "limits.connections_per_address" => {
                 self.limits.connections_per_address != newer.limits.connections_per_address

@@ -108,6 +108,8 @@ pub(super) fn smtp(reader: &mut Reader, smtp: &Section<'_>) -> Smtp {
     Smtp {
         listen: values(listen),
         trusted: values(smtp.list(reader, "trusted", parse_network)),
+        greet_pause: Duration::from_secs(smtp.number(reader, "greet_pause")),
+        tarpit: Duration::from_secs(smtp.number(reader, "tarpit")),
         soft_reject: smtp.read(reader, "soft_reject", value::boolean).is_some_and(|placed| placed.value),
     }
 }
@@ -240,6 +242,9 @@ pub(super) fn limits(reader: &mut Reader, top: &Section<'_>) -> Limits {
         errors: small(number("errors")),
         commands: small(number("commands")),
         transactions: small(number("transactions")),
+        received: length(number("received")),
+        unknown_recipients: small(number("unknown_recipients")),
+        unknown_recipients_per_address: small(number("unknown_recipients_per_address")),
         connections: length(number("connections")),
         connections_per_address: length(number("connections_per_address")),
         session: Duration::from_secs(number("session")),

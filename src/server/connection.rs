@@ -1,5 +1,7 @@
 //! One connection: octets to the session, its questions to the inquiry, the answers back; every wait has a deadline.
 
+mod manners;
+
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -12,11 +14,12 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use crate::observe::metrics::Metrics;
-use crate::observe::metrics::label::{HandshakeOutcome, SessionTls, Verb};
+use crate::observe::metrics::label::{Abuse, HandshakeOutcome, SessionTls, Verb};
 use crate::receive::{Inquiry, Receiver};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Capabilities, Notice, Question, Session, Step};
 
+use super::harvest::Harvest;
 use super::listener::Permit;
 use super::shutdown::Presence;
 use super::wire::Wire;
@@ -37,6 +40,14 @@ pub(super) struct Generation {
     pub idle: Duration,
     /// How long a session may be.
     pub session: Duration,
+    /// How long the greeting waits.
+    pub greet_pause: Duration,
+    /// Unknown recipients of a session.
+    pub unknown_recipients: u32,
+    /// How long the reply about one waits where there were many.
+    pub tarpit: Duration,
+    /// Unknown recipients of each network; outlives a reload.
+    pub harvest: Arc<Harvest>,
 }
 
 /// Serves a client to the end of its session, for which it holds its permit. A panic ends this session and no other.
@@ -81,6 +92,8 @@ struct Connection {
     /// When the session has lasted long enough.
     ends: Instant,
     tls: SessionTls,
+    /// Recipients who are nobody here, since a message was taken.
+    strangers: u32,
 }
 
 /// What came of waiting for input.
@@ -106,6 +119,7 @@ impl Connection {
             verb: Verb::Connection,
             ends: Instant::now() + generation.session,
             tls: SessionTls::Clear,
+            strangers: 0,
             generation,
         }
     }
@@ -116,6 +130,9 @@ impl Connection {
 
     /// Greets, then goes on until one side ends it. `Ok` means that the goodbye was said.
     async fn run(&mut self) -> io::Result<()> {
+        if !Box::pin(self.pause_before_greeting()).await? {
+            return Ok(());
+        }
         self.reply(reply::greeting(&self.generation.capabilities.hostname));
         loop {
             let of_message = self.session.in_data();
@@ -132,7 +149,11 @@ impl Connection {
                         self.flush().await?;
                     }
                 }
+                Step::Notice(Notice::Helo { .. }) | Step::Ask(Question::Data) if self.was_sent_ahead() => {
+                    return self.refuse_sent_ahead().await;
+                }
                 Step::Notice(Notice::Helo { name, extended, .. }) => self.inquiry.helo(&name, extended),
+                Step::Notice(Notice::Abuse(abuse)) => self.count_abuse(abuse),
                 Step::Notice(Notice::Chunk { .. }) => {}
                 Step::Notice(Notice::Abandoned) => self.inquiry.end_transaction(),
                 Step::Ask(question) => {
@@ -170,7 +191,8 @@ impl Connection {
             }
             Question::Recipient { forward_path } => {
                 self.verb = Verb::Rcpt;
-                Box::pin(self.inquiry.recipient(forward_path)).await
+                let answer = Box::pin(self.inquiry.recipient(forward_path)).await;
+                if self.inquiry.was_nobody() { Box::pin(self.answer_about_nobody(answer)).await } else { answer }
             }
             Question::TooBig { reverse_path } => {
                 self.verb = Verb::Mail;
@@ -187,7 +209,11 @@ impl Connection {
             Question::Chunks => self.inquiry.data(),
             Question::Message { defect } => {
                 self.verb = Verb::Message;
-                Box::pin(self.inquiry.message(defect)).await
+                let answer = Box::pin(self.inquiry.message(defect)).await;
+                if answer.is_positive() {
+                    self.strangers = 0;
+                }
+                answer
             }
         }
     }
@@ -265,6 +291,7 @@ impl Connection {
         let injected = self.start < self.input.len();
         self.flush().await?;
         if injected {
+            self.metrics().protocol_abuse(Abuse::StartTls);
             tracing::info!("a client sent octets behind STARTTLS, the connection is closed");
             return Ok(false);
         }

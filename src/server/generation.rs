@@ -12,6 +12,7 @@ use crate::receive::{Policies, Receiver};
 use crate::smtp::session::Capabilities;
 
 use super::connection::Generation;
+use super::harvest::Harvest;
 
 /// What outlives a reload.
 pub(super) struct Lasting {
@@ -30,10 +31,25 @@ pub fn policies(policies: &crate::config::Policies) -> Policies {
 }
 
 /// What sessions that begin from now on share.
-pub(super) fn generation(config: &Config, receiver: Arc<Receiver>, acceptor: Option<TlsAcceptor>) -> Generation {
+pub(super) fn generation(
+    config: &Config,
+    receiver: Arc<Receiver>,
+    acceptor: Option<TlsAcceptor>,
+    harvest: Arc<Harvest>,
+) -> Generation {
     let limits = config.limits.of_session();
     let hostname = config.hostname.as_str().to_owned();
     let capabilities = Arc::new(Capabilities { hostname, starttls: acceptor.is_some(), limits });
     let (idle, session) = (config.limits.idle, config.limits.session);
-    Generation { receiver, capabilities, acceptor, idle, session }
+    Generation {
+        receiver,
+        capabilities,
+        acceptor,
+        idle,
+        session,
+        greet_pause: config.smtp.greet_pause,
+        unknown_recipients: config.limits.unknown_recipients,
+        tarpit: config.smtp.tarpit,
+        harvest,
+    }
 }

@@ -85,6 +85,8 @@ pub enum Denied {
     Busy,
     /// This address has its share.
     Share,
+    /// Its network has asked for too many unknown recipients.
+    Harvest,
 }
 
 impl Permits {

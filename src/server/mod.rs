@@ -10,6 +10,7 @@ mod connection;
 mod counts;
 mod dns;
 mod generation;
+pub mod harvest;
 mod list_files;
 mod listener;
 mod lists;

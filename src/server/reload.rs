@@ -90,6 +90,7 @@ impl Reload {
             authserv_id: config.authserv_id.clone(),
             trusted: config.smtp.trusted.clone(),
             soft_reject: config.smtp.soft_reject,
+            most_received: config.limits.received,
             directory: Arc::clone(&config.directory),
             state,
             authenticator: in_force.receiver.authenticator.with_block_lists(block_lists(&config)),
@@ -97,7 +98,8 @@ impl Reload {
         });
         was.metrics.soft_reject(config.smtp.soft_reject);
         was.policies.store(Arc::new(policies(&config.policies)));
-        self.lasting.generation.store(Arc::new(generation(&config, receiver, acceptor)));
+        let harvest = Arc::clone(&in_force.harvest);
+        self.lasting.generation.store(Arc::new(generation(&config, receiver, acceptor, harvest)));
         self.lasting.lists_due.notify_one();
         Ok(config)
     }

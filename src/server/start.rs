@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::deliver::{Writers, clean_tmp};
@@ -30,6 +31,7 @@ use super::connection;
 use super::counts;
 use super::dns;
 use super::generation::{Lasting, generation, policies};
+use super::harvest::Harvest;
 use super::listener::{self, Denied, Permits};
 use super::lists;
 use super::memory;
@@ -83,6 +85,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         authserv_id: config.authserv_id.clone(),
         trusted: config.smtp.trusted.clone(),
         soft_reject: config.smtp.soft_reject,
+        most_received: config.limits.received,
         directory: Arc::clone(&config.directory),
         policies: Arc::new(ArcSwap::from_pointee(policies)),
         authenticator: authenticator(&dns::asking(&config))
@@ -97,7 +100,8 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     counts::register(&metrics, &receiver, &writers, &journal, log.as_ref()).map_err(machine)?;
     counts::register_state(&metrics, &state).map_err(machine)?;
     metrics.soft_reject(config.smtp.soft_reject);
-    let generation = generation(&config, Arc::clone(&receiver), bound.acceptor);
+    let harvest = Arc::new(Harvest::new(config.limits.unknown_recipients_per_address));
+    let generation = generation(&config, Arc::clone(&receiver), bound.acceptor, harvest);
     let generation = Arc::new(ArcSwap::from_pointee(generation));
     counts::register_block_lists(&metrics, &generation).map_err(machine)?;
     let lasting = Arc::new(Lasting { receiver, metrics, generation, lists_due: Notify::new() });
@@ -151,6 +155,9 @@ fn accept(
         let (lasting, private) = (Arc::clone(lasting), Arc::clone(&private));
         tasks.push(tokio::spawn(listener::accept(listener, move |stream, client| {
             let generation = lasting.generation.load_full();
+            if generation.harvest.is_spent(client.ip(), Instant::now()) && !generation.receiver.trusts(client.ip()) {
+                return refuse(stream, Denied::Harvest, &lasting.metrics);
+            }
             match permits.take(client.ip()) {
                 Ok(permit) => {
                     lasting.metrics.connection(ConnectionOutcome::Accepted);
@@ -172,6 +179,7 @@ fn refuse(stream: TcpStream, denied: Denied, metrics: &Metrics) {
     let (reply, outcome) = match denied {
         Denied::Busy => (reply::busy(), ConnectionOutcome::Busy),
         Denied::Share => (reply::too_many_from_address(), ConnectionOutcome::Share),
+        Denied::Harvest => (reply::too_many_unknown(), ConnectionOutcome::Harvest),
     };
     metrics.connection(outcome);
     let mut line = Vec::new();

@@ -2,6 +2,7 @@
 
 use super::address::AddressError;
 use super::reply::{self, Reply};
+use super::session::Abuse;
 
 /// A command. Paths are not read yet: that takes SMTPUTF8 of the transaction, and the order of commands goes first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub struct MailParameters {
     pub body: Option<BodyType>,
     /// SMTPUTF8 (RFC 6531 §3.4).
     pub smtputf8: bool,
+    /// REQUIRETLS (RFC 8689 §3).
+    pub require_tls: bool,
 }
 
 /// BODY's value (RFC 6152 §3).
@@ -75,8 +78,8 @@ pub enum CommandError {
     BareLineEnd,
     /// No such command.
     Unknown,
-    /// A command of another protocol: HTTP.
-    Foreign,
+    /// A line of another protocol.
+    Foreign(Abuse),
     /// A command that exists, but not here.
     NotImplemented,
     /// The argument is wrong.
@@ -97,7 +100,7 @@ impl CommandError {
         match self {
             CommandError::BareLineEnd => reply::bare_line_end(),
             CommandError::Unknown => reply::unknown_command(),
-            CommandError::Foreign => reply::not_smtp(),
+            CommandError::Foreign(_) => reply::not_smtp(),
             CommandError::NotImplemented => reply::not_implemented(),
             CommandError::Argument(why) => reply::bad_argument(why),
             CommandError::Chunk => reply::bad_argument("BDAT needs a number of octets, and LAST after it or nothing"),
@@ -112,7 +115,7 @@ impl CommandError {
 const NOT_IMPLEMENTED: [&str; 10] = ["EXPN", "AUTH", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "BURL", "XCLIENT"];
 
 /// Request methods of HTTP (RFC 9110 §9), and HTTP/2's preface: a browser that was led here must not go on.
-const FOREIGN: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI"];
+const HTTP: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI"];
 
 /// The longest argument of EHLO in octets, as long as a domain may be.
 const NAME_MAX: usize = 255;
@@ -144,7 +147,8 @@ impl<'a> Command<'a> {
             _ if is("VRFY") && argument.is_empty() => Err(CommandError::Argument("VRFY needs a mailbox")),
             _ if is("VRFY") => Ok(Command::Vrfy),
             _ if NOT_IMPLEMENTED.into_iter().any(is) => Err(CommandError::NotImplemented),
-            _ if FOREIGN.into_iter().any(is) => Err(CommandError::Foreign),
+            _ if HTTP.into_iter().any(is) => Err(CommandError::Foreign(Abuse::Http)),
+            b"PROXY" => Err(CommandError::Foreign(Abuse::ProxyHeader)),
             _ => Err(CommandError::Unknown),
         }
     }
@@ -283,9 +287,8 @@ impl MailParameters {
                     unknown = true
                 }
                 _ if is("BODY") => once(&mut parameters.body, body(value)?)?,
-                _ if is("SMTPUTF8") && value.is_some() => return Err(CommandError::Argument("SMTPUTF8 has no value")),
-                _ if is("SMTPUTF8") && parameters.smtputf8 => return Err(TWICE),
-                _ if is("SMTPUTF8") => parameters.smtputf8 = true,
+                _ if is("SMTPUTF8") => flag(&mut parameters.smtputf8, value)?,
+                _ if is("REQUIRETLS") => flag(&mut parameters.require_tls, value)?,
                 _ => unknown = true,
             }
             text = rest;
@@ -295,6 +298,15 @@ impl MailParameters {
 }
 
 const TWICE: CommandError = CommandError::Argument("a parameter stands twice");
+
+/// A parameter without a value.
+fn flag(place: &mut bool, value: Option<&[u8]>) -> Result<(), CommandError> {
+    match (value, std::mem::replace(place, true)) {
+        (Some(_), _) => Err(CommandError::Argument("a parameter has a value that has none")),
+        (None, true) => Err(TWICE),
+        (None, false) => Ok(()),
+    }
+}
 
 fn once<T>(place: &mut Option<T>, value: T) -> Result<(), CommandError> {
     if place.replace(value).is_some() { Err(TWICE) } else { Ok(()) }

@@ -18,7 +18,7 @@ use super::data::Frame;
 use super::line::{Line, LineReader};
 use super::reply::{self, Reply};
 
-pub use exchange::{Capabilities, Limits, Notice, Question, Step};
+pub use exchange::{Abuse, Capabilities, Limits, Notice, Question, Step};
 use phase::{Envelope, Phase, Waiting};
 
 /// A session from the greeting, which the server sends, to its end.
@@ -137,9 +137,9 @@ impl Session {
             Line::Complete(line) => self.obey(phase, line),
             Line::TooLong => self.mistake(phase, reply::line_too_long()),
             // A client that ends lines so is no mail server, and what follows may be one message read as several.
-            Line::BareLf => self.close(phase, reply::bare_line_end()),
-            Line::Endless => self.close(phase, reply::too_many_errors()),
-            Line::TlsRecord => self.close(phase, reply::not_smtp()),
+            Line::BareLf => self.throw_out(phase, Abuse::BareLf, reply::bare_line_end()),
+            Line::Endless => self.throw_out(phase, Abuse::EndlessLine, reply::too_many_errors()),
+            Line::TlsRecord => self.throw_out(phase, Abuse::Tls, reply::not_smtp()),
         };
         (taken, self.steps.pop_front().unwrap_or(Step::NeedInput))
     }
@@ -151,7 +151,7 @@ impl Session {
         }
         match Command::parse(line) {
             Ok(command) => self.carry_out(phase, command),
-            Err(CommandError::Foreign) => self.close(phase, reply::not_smtp()),
+            Err(CommandError::Foreign(abuse)) => self.throw_out(phase, abuse, reply::not_smtp()),
             // what follows would be taken for commands
             Err(error @ CommandError::Chunk) => self.close(phase, error.reply()),
             Err(error) => self.mistake(phase, error.reply()),
@@ -199,7 +199,7 @@ impl Session {
         self.steps.push_back(Step::Notice(notice));
         let capabilities = &self.capabilities;
         let reply = if extended {
-            reply::ehlo(capabilities, name, capabilities.starttls && !self.tls)
+            reply::ehlo(capabilities, name, self.tls)
         } else {
             reply::helo(&capabilities.hostname, name)
         };
@@ -221,7 +221,11 @@ impl Session {
     }
 
     fn mail(&mut self, path: &[u8], parameters: MailParameters) -> Phase {
-        let MailParameters { size, body, smtputf8 } = parameters;
+        let MailParameters { size, body, smtputf8, require_tls } = parameters;
+        if require_tls && !self.tls {
+            // it was not offered (RFC 8689 §3)
+            return self.mistake(Phase::Identified, reply::unknown_parameter());
+        }
         let reverse_path = match ReversePath::parse(path, smtputf8) {
             Ok(reverse_path) => reverse_path,
             Err(error) => return self.mistake(Phase::Identified, reply::bad_reverse_path(error)),
@@ -275,6 +279,12 @@ impl Session {
         self.abandon(phase);
         self.steps.push_back(Step::Close(reply));
         Phase::Closed
+    }
+
+    fn throw_out(&mut self, phase: Phase, abuse: Abuse, reply: Reply) -> Phase {
+        let phase = self.abandon(phase);
+        self.steps.push_back(Step::Notice(Notice::Abuse(abuse)));
+        self.close(phase, reply)
     }
 
     /// Ends the transaction, if there is one, and says so.

@@ -254,6 +254,7 @@ fn keys_that_need_a_restart_are_told_and_others_are_not() {
         ("state.directory", "'/elsewhere'"),
         ("state.entries", "5000"),
         ("security.user", "'nobody'"),
+        ("limits.unknown_recipients_per_address", "7"),
         ("limits.connections", "7"),
         ("limits.connections_per_address", "7"),
     ];

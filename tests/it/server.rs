@@ -2,6 +2,7 @@
 
 mod connections;
 mod ending;
+mod manners;
 mod policies;
 mod reload;
 mod tls;

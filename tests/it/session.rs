@@ -152,7 +152,7 @@ fn a_reply_is_written_with_its_codes_and_crlf() {
     assert_eq!(wire(&Reply::new(550, (5, 7, 1), "no")), "550 5.7.1 no\r\n");
     assert_eq!(wire(&reply::greeting("mx.example.com")), "220 mx.example.com ESMTP Gatepost\r\n");
     assert_eq!(wire(&reply::start_data()).split(' ').next(), Some("354"));
-    let ehlo = wire(&reply::ehlo(&capabilities(), "c", true));
+    let ehlo = wire(&reply::ehlo(&capabilities(), "c", false));
     assert!(ehlo.starts_with("250-mx.example.com greets c\r\n250-PIPELINING\r\n"), "{ehlo}");
     assert!(ehlo.ends_with("\r\n250 LIMITS RCPTMAX=3\r\n"), "{ehlo}");
 }
@@ -230,6 +230,9 @@ fn the_catalogue_says_the_agreed_codes() {
         (reply::too_many_commands(), "421 4.7.0"),
         (reply::too_many_transactions(), "421 4.7.0"),
         (reply::not_smtp(), "421 4.7.0"),
+        (reply::sent_ahead(), "554 5.5.0"),
+        (reply::too_many_unknown(), "421 4.7.0"),
+        (reply::chunk_ok(5), "250 2.0.0"),
         (reply::start_tls(), "220 2.0.0"),
         (reply::tls_unavailable(), "454 4.7.0"),
         (reply::mail_ok(), "250 2.1.0"),

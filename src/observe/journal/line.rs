@@ -136,7 +136,7 @@ impl Bound {
 
     fn facts(&self, facts: &mut Facts) {
         let Facts {
-            client: Client { ip: _, port: _, name, trusted: _ },
+            client: Client { ip: _, port: _, name, trusted: _, early_talker: _ },
             clock: _,
             helo,
             esmtp: _,

@@ -32,6 +32,31 @@ labels! {
         Busy = "busy",
         /// Its address has its share already.
         Share = "share",
+        /// Its network has asked for too many unknown recipients.
+        Harvest = "harvest",
+    }
+}
+labels! {
+    /// What no honest client does.
+    Abuse {
+        /// It spoke before the greeting.
+        EarlyTalk = "early-talk",
+        /// It sent ahead where a reply must be waited for.
+        Pipelining = "pipelining",
+        /// It sent octets behind STARTTLS.
+        StartTls = "starttls",
+        /// It spoke HTTP.
+        Http = "http",
+        /// It began a TLS handshake on the plain port.
+        Tls = "tls",
+        /// It sent a PROXY header without being one of our proxies, or none where it is, or a bad one.
+        ProxyHeader = "proxy-header",
+        /// It ended a command with a bare LF.
+        BareLf = "bare-lf",
+        /// It sent a line without end.
+        EndlessLine = "endless-line",
+        /// It asked for too many unknown recipients.
+        Harvest = "harvest",
     }
 }
 labels! {

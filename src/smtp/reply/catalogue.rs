@@ -51,14 +51,24 @@ pub fn not_smtp() -> Reply {
     Reply::new(421, (4, 7, 0), "this port speaks SMTP")
 }
 
+/// The client has sent something behind a command whose reply it must wait for (RFC 2920 §3.1).
+pub fn sent_ahead() -> Reply {
+    Reply::new(554, (5, 5, 0), "you sent ahead where RFC 2920 has you wait for the reply")
+}
+
+/// The client, or its network, has asked for more recipients who are nobody here than it may.
+pub fn too_many_unknown() -> Reply {
+    Reply::new(421, (4, 7, 0), "too many unknown recipients, try again later")
+}
+
 /// The answer to HELO (RFC 5321 §4.1.1.1).
 pub fn helo(hostname: &str, client: &str) -> Reply {
     Reply::plain(250, format!("{hostname} greets {}", cut(client)))
 }
 
-/// The answer to EHLO: what this server can do (RFC 5321 §4.1.1.1; RFC 2920, 1870, 6152, 6531, 2034, 3030, 3207, 9422).
-/// `starttls` says whether it is offered now.
-pub fn ehlo(capabilities: &Capabilities, client: &str, starttls: bool) -> Reply {
+/// The answer to EHLO: what this server can do (RFC 5321 §4.1.1.1; RFC 2920, 1870, 6152, 6531, 2034, 3030, 3207, 8689, 9422).
+/// `tls` says whether it is under TLS: then REQUIRETLS is offered, else STARTTLS.
+pub fn ehlo(capabilities: &Capabilities, client: &str, tls: bool) -> Reply {
     let limits = &capabilities.limits;
     let reply = helo(&capabilities.hostname, client)
         .and_line("PIPELINING")
@@ -67,7 +77,11 @@ pub fn ehlo(capabilities: &Capabilities, client: &str, starttls: bool) -> Reply 
         .and_line("SMTPUTF8")
         .and_line("ENHANCEDSTATUSCODES")
         .and_line("CHUNKING");
-    let reply = if starttls { reply.and_line("STARTTLS") } else { reply };
+    let reply = match (tls, capabilities.starttls) {
+        (true, _) => reply.and_line("REQUIRETLS"),
+        (false, true) => reply.and_line("STARTTLS"),
+        (false, false) => reply,
+    };
     reply.and_line(format!("LIMITS RCPTMAX={}", limits.recipients))
 }
 

@@ -84,9 +84,26 @@ pub enum Notice {
         /// Whether the message ends with them.
         last: bool,
     },
+    /// The session is closed for this.
+    Abuse(Abuse),
     /// The transaction ended before its message did: RSET, EHLO, HELO, QUIT, BDAT without recipients, or a
     /// command flood within it.
     Abandoned,
+}
+
+/// What no mail server does: it ends the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Abuse {
+    /// A request of HTTP.
+    Http,
+    /// A TLS handshake where a command should be.
+    Tls,
+    /// A header of the PROXY protocol from somebody who may not say for whom it speaks.
+    ProxyHeader,
+    /// A command that a bare LF ends.
+    BareLf,
+    /// A line of more than a megabyte.
+    EndlessLine,
 }
 
 /// What the session cannot know by itself.

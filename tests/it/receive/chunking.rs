@@ -42,8 +42,9 @@ fn a_whole_session_of_chunks_in_one_write_is_answered_in_order() {
     let unknown = "MAIL FROM:<a@sender.example>\r\nRCPT TO:<x@local.example>\r\n";
     let chunk = format!("BDAT {}\r\n{text}", text.len());
     let quit = "BDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\n";
-    client.send(format!("EHLO c.example\r\n{open}{chunk}BDAT 0 LAST\r\n{unknown}{quit}{open}{chunk}RSET\r\nQUIT\r\n"));
-    let expected = [250, 250, 250, 250, 250, 250, 550, 554, 554, 250, 250, 250, 250, 221];
+    client.expect("EHLO c.example", "250");
+    client.send(format!("{open}{chunk}BDAT 0 LAST\r\n{unknown}{quit}{open}{chunk}RSET\r\nQUIT\r\n"));
+    let expected = [250, 250, 250, 250, 250, 550, 554, 554, 250, 250, 250, 250, 221];
     let codes: Vec<u16> = expected.iter().map(|_| client.reply().code).collect();
     assert_eq!(codes, expected);
     client.expect_end();
