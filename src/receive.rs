@@ -169,6 +169,16 @@ impl Inquiry {
         self.moment = Some(moment);
     }
 
+    /// Another client is at the other end than it seemed (XCLIENT): all that was known is forgotten but TLS. It has not greeted us.
+    pub fn introduced(&mut self, ip: Option<IpAddr>, port: Option<u16>) {
+        self.end_transaction();
+        let was = &self.session;
+        let client = SocketAddr::new(ip.unwrap_or(was.client.ip), port.unwrap_or(was.client.port));
+        let (tls, moment) = (was.tls.clone(), self.moment.clone());
+        *self = Inquiry::connect(Arc::clone(&self.receiver), client);
+        (self.session.tls, self.moment) = (tls, moment);
+    }
+
     /// The client's address.
     pub fn client(&self) -> IpAddr {
         self.session.client.ip

@@ -139,6 +139,8 @@ pub static TABLE: &[Key] = &[
     key("smtp.postmaster", Kind::Mailbox, Means("the first domain's own postmaster"), "Where mail to <postmaster> without a domain goes; must be a mailbox here.").rfc("RFC 5321 §4.5.1"),
     key("smtp.trusted", Kind::Networks, Default("[]"), "Networks of our own (relays, scanners, cron): not checked for SPF, reverse name, reverse MX and HELO, and not looked up in block lists."),
     key("smtp.soft_reject", Kind::Boolean, Default("false"), "Every permanent refusal becomes a temporary one: for the first days."),
+    key("smtp.proxy_from", Kind::Networks, Default("[]"), "Networks of load balancers that begin every connection with a PROXY header (version 1 or 2): the client is whom it names."),
+    key("smtp.xclient_from", Kind::Networks, Default("[]"), "Networks of hosts that may say by XCLIENT for which client they speak: filters of our own, tests."),
     key("smtp.greet_pause", Kind::Duration, Default(r#""0s""#), "How long the greeting waits for clients that do not: who speaks before it is the fact client.early_talker. 0s: nobody waits.").bounds(0, 60).rfc("RFC 5321 §3.1"),
     key("smtp.tarpit", Kind::Duration, Default(r#""2s""#), "How long the reply waits, each time, once a session has asked for half of limits.unknown_recipients.").bounds(0, 60),
     key("smtp.tls.certificate", Kind::Path, Means("STARTTLS is not offered"), "The certificate chain, PEM.").rfc("RFC 3207"),
@@ -195,8 +197,6 @@ pub static TABLE: &[Key] = &[
 /// Keys that the design names and this version does not have, with what to do instead.
 pub static LATER: &[(&str, &str)] = &[
     ("domains.*.mailbox.*.quota", "set quotas in the IMAP server for now"),
-    ("smtp.proxy_from", "let clients connect directly for now"),
-    ("smtp.xclient_from", "let clients connect directly for now"),
     ("log", "set GATEPOST_LOG in the environment for now"),
     ("scan", "leave it out for now"),
 ];

@@ -99,6 +99,10 @@ pub struct Smtp {
     pub listen: Vec<SocketAddr>,
     /// Networks of our own.
     pub trusted: Vec<IpNet>,
+    /// Whose connections begin with a PROXY header.
+    pub proxy_from: Vec<IpNet>,
+    /// Who may say XCLIENT.
+    pub xclient_from: Vec<IpNet>,
     /// Every 5yz becomes a 4yz.
     pub soft_reject: bool,
     /// How long the greeting waits.

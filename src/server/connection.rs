@@ -3,12 +3,13 @@
 mod manners;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::FutureExt;
+use ipnet::IpNet;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -20,8 +21,10 @@ use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Capabilities, Notice, Question, Session, Step};
 
 use super::harvest::Harvest;
-use super::listener::Permit;
+use super::listener::{Denied, Permit};
+use super::proxy;
 use super::shutdown::Presence;
+use super::start::refuse;
 use super::wire::Wire;
 
 /// Octets that are read at once.
@@ -40,6 +43,10 @@ pub(super) struct Generation {
     pub idle: Duration,
     /// How long a session may be.
     pub session: Duration,
+    /// Whose connections begin with a PROXY header.
+    pub proxy_from: Vec<IpNet>,
+    /// Who may say XCLIENT.
+    pub xclient_from: Vec<IpNet>,
     /// How long the greeting waits.
     pub greet_pause: Duration,
     /// Unknown recipients of a session.
@@ -50,16 +57,41 @@ pub(super) struct Generation {
     pub harvest: Arc<Harvest>,
 }
 
+impl Generation {
+    /// Whether it is a proxy, which says for whom it speaks.
+    pub fn is_proxy(&self, ip: IpAddr) -> bool {
+        self.proxy_from.iter().any(|network| network.contains(&ip))
+    }
+
+    /// Whether a client's network has asked for too many unknown recipients.
+    pub fn turns_away(&self, ip: IpAddr) -> bool {
+        !self.receiver.trusts(ip) && self.harvest.is_spent(ip, Instant::now())
+    }
+}
+
 /// Serves a client to the end of its session, for which it holds its permit. A panic ends this session and no other.
 pub(super) async fn serve(
-    stream: TcpStream,
-    client: SocketAddr,
+    mut stream: TcpStream,
+    mut client: SocketAddr,
     generation: Arc<Generation>,
     presence: Presence,
-    _permit: Permit,
+    mut permit: Permit,
 ) {
     let metrics = Arc::clone(&generation.receiver.metrics);
+    let mut ahead = Vec::new();
+    if generation.is_proxy(client.ip()) {
+        match Box::pin(introduce(&mut stream, client, &generation, &mut permit)).await {
+            Ok(introduced) => (client, ahead) = introduced,
+            Err(denied) => {
+                if let Some(denied) = denied {
+                    refuse(stream, denied, &metrics);
+                }
+                return metrics.connection_closed(SessionTls::Clear);
+            }
+        }
+    }
     let mut connection = Connection::new(stream, client, generation, presence);
+    connection.input = ahead;
     let ended = AssertUnwindSafe(connection.run()).catch_unwind().await;
     let tls = connection.tls;
     match ended {
@@ -74,6 +106,29 @@ pub(super) async fn serve(
         }
     }
     metrics.connection_closed(tls);
+}
+
+/// Hears from a proxy for whom it speaks, and whether that client may come in; what has come behind the header.
+///
+/// # Errors
+/// What to tell the client, if anything.
+async fn introduce(
+    stream: &mut TcpStream,
+    proxy: SocketAddr,
+    generation: &Generation,
+    permit: &mut Permit,
+) -> Result<(SocketAddr, Vec<u8>), Option<Denied>> {
+    let reading = AssertUnwindSafe(proxy::introduced(stream, proxy)).catch_unwind().await;
+    let Ok(Ok((client, ahead))) = reading else {
+        generation.receiver.metrics.protocol_abuse(Abuse::ProxyHeader);
+        tracing::warn!(proxy = %proxy.ip(), "a proxy of smtp.proxy_from sent no PROXY header that can be read, the connection is closed");
+        return Err(None);
+    };
+    if generation.turns_away(client.ip()) {
+        return Err(Some(Denied::Harvest));
+    }
+    permit.name(client.ip()).map_err(Some)?;
+    Ok((client, ahead))
 }
 
 struct Connection {
@@ -111,7 +166,7 @@ impl Connection {
         Connection {
             presence,
             wire: Some(Wire::Clear(stream)),
-            session: Session::new(Arc::clone(&generation.capabilities)),
+            session: session_for(client.ip(), &generation),
             inquiry: Inquiry::connect(Arc::clone(&generation.receiver), client),
             input: Vec::new(),
             start: 0,
@@ -153,6 +208,12 @@ impl Connection {
                     return self.refuse_sent_ahead().await;
                 }
                 Step::Notice(Notice::Helo { name, extended, .. }) => self.inquiry.helo(&name, extended),
+                Step::Notice(Notice::Introduced(introduced)) => {
+                    self.inquiry.introduced(introduced.ip, introduced.port);
+                    if let Some(helo) = introduced.helo {
+                        self.inquiry.helo(&helo, false);
+                    }
+                }
                 Step::Notice(Notice::Abuse(abuse)) => self.count_abuse(abuse),
                 Step::Notice(Notice::Chunk { .. }) => {}
                 Step::Notice(Notice::Abandoned) => self.inquiry.end_transaction(),
@@ -323,6 +384,14 @@ impl Connection {
             wire.close().await;
         }
     }
+}
+
+fn session_for(client: IpAddr, generation: &Generation) -> Session {
+    let mut session = Session::new(Arc::clone(&generation.capabilities));
+    if generation.xclient_from.iter().any(|network| network.contains(&client)) {
+        session.allow_xclient();
+    }
+    session
 }
 
 /// The command of a line that was just taken, for the metrics.

@@ -47,6 +47,8 @@ pub(super) fn generation(
         acceptor,
         idle,
         session,
+        proxy_from: config.smtp.proxy_from.clone(),
+        xclient_from: config.smtp.xclient_from.clone(),
         greet_pause: config.smtp.greet_pause,
         unknown_recipients: config.limits.unknown_recipients,
         tarpit: config.smtp.tarpit,

@@ -75,7 +75,8 @@ struct Open {
 #[derive(Debug)]
 pub struct Permit {
     permits: Arc<Permits>,
-    ip: IpAddr,
+    /// `None` as long as a proxy has not said for whom it speaks.
+    ip: Option<IpAddr>,
 }
 
 /// Why there is no permit.
@@ -100,18 +101,40 @@ impl Permits {
     /// # Errors
     /// Why there is none.
     pub fn take(self: &Arc<Self>, ip: IpAddr) -> Result<Permit, Denied> {
-        let ip = network(ip);
+        let mut permit = self.take_for_proxy()?;
+        permit.name(ip)?;
+        Ok(permit)
+    }
+
+    /// Takes a place for whom a proxy speaks, who is to be [named](Permit::name) next.
+    ///
+    /// # Errors
+    /// All are taken.
+    pub fn take_for_proxy(self: &Arc<Self>) -> Result<Permit, Denied> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.total >= self.total {
             return Err(Denied::Busy);
         }
+        open.total += 1;
+        Ok(Permit { permits: Arc::clone(self), ip: None })
+    }
+}
+
+impl Permit {
+    /// Says whose it is, once.
+    ///
+    /// # Errors
+    /// That address has its share.
+    pub fn name(&mut self, ip: IpAddr) -> Result<(), Denied> {
+        let ip = network(ip);
+        let mut open = self.permits.open.lock().unwrap_or_else(PoisonError::into_inner);
         let of_address = open.by_address.entry(ip).or_insert(0);
-        if *of_address >= self.per_address {
+        if *of_address >= self.permits.per_address {
             return Err(Denied::Share);
         }
         *of_address += 1;
-        open.total += 1;
-        Ok(Permit { permits: Arc::clone(self), ip })
+        self.ip = Some(ip);
+        Ok(())
     }
 }
 
@@ -119,10 +142,11 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut open = self.permits.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.total = open.total.saturating_sub(1);
-        if let Some(of_address) = open.by_address.get_mut(&self.ip) {
+        let Some(ip) = self.ip else { return };
+        if let Some(of_address) = open.by_address.get_mut(&ip) {
             *of_address = of_address.saturating_sub(1);
             if *of_address == 0 {
-                open.by_address.remove(&self.ip);
+                open.by_address.remove(&ip);
             }
         }
     }

@@ -17,6 +17,7 @@ mod lists;
 mod memory;
 mod private;
 mod privileges;
+pub mod proxy;
 mod reload;
 mod running;
 mod shutdown;

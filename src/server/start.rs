@@ -12,7 +12,6 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::deliver::{Writers, clean_tmp};
@@ -155,13 +154,17 @@ fn accept(
         let (lasting, private) = (Arc::clone(lasting), Arc::clone(&private));
         tasks.push(tokio::spawn(listener::accept(listener, move |stream, client| {
             let generation = lasting.generation.load_full();
-            if generation.harvest.is_spent(client.ip(), Instant::now()) && !generation.receiver.trusts(client.ip()) {
+            // for whom a proxy speaks is known later
+            let by_proxy = generation.is_proxy(client.ip());
+            if !by_proxy && generation.turns_away(client.ip()) {
                 return refuse(stream, Denied::Harvest, &lasting.metrics);
             }
-            match permits.take(client.ip()) {
+            match if by_proxy { permits.take_for_proxy() } else { permits.take(client.ip()) } {
                 Ok(permit) => {
                     lasting.metrics.connection(ConnectionOutcome::Accepted);
-                    private.notice(client.ip(), &generation.receiver);
+                    if !by_proxy {
+                        private.notice(client.ip(), &generation.receiver);
+                    }
                     let presence = shutdown.enter();
                     let serving = connection::serve(stream, client, generation, presence, permit);
                     debug_assert!(size_of_val(&serving) <= CONNECTION, "{} octets", size_of_val(&serving));
@@ -175,7 +178,7 @@ fn accept(
 }
 
 /// Over the limit: 421 at once, not silence. Nothing is waited for: the socket's buffer takes one line, or the client gets none.
-fn refuse(stream: TcpStream, denied: Denied, metrics: &Metrics) {
+pub(super) fn refuse(stream: TcpStream, denied: Denied, metrics: &Metrics) {
     let (reply, outcome) = match denied {
         Denied::Busy => (reply::busy(), ConnectionOutcome::Busy),
         Denied::Share => (reply::too_many_from_address(), ConnectionOutcome::Share),

@@ -47,6 +47,11 @@ pub enum Command<'a> {
     Quit,
     /// STARTTLS
     StartTls,
+    /// XCLIENT, its attributes not read yet.
+    Xclient {
+        /// What follows the verb.
+        attributes: &'a [u8],
+    },
 }
 
 /// The parameters of MAIL.
@@ -112,7 +117,7 @@ impl CommandError {
 }
 
 /// Commands of SMTP and its extensions that an MX has no use for.
-const NOT_IMPLEMENTED: [&str; 10] = ["EXPN", "AUTH", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "BURL", "XCLIENT"];
+const NOT_IMPLEMENTED: [&str; 9] = ["EXPN", "AUTH", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "BURL"];
 
 /// Request methods of HTTP (RFC 9110 §9), and HTTP/2's preface: a browser that was led here must not go on.
 const HTTP: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI"];
@@ -142,6 +147,7 @@ impl<'a> Command<'a> {
             _ if is("RSET") => alone(Command::Rset),
             _ if is("QUIT") => alone(Command::Quit),
             _ if is("STARTTLS") => alone(Command::StartTls),
+            _ if is("XCLIENT") => Ok(Command::Xclient { attributes: argument }),
             _ if is("NOOP") => Ok(Command::Noop),
             _ if is("HELP") => Ok(Command::Help),
             _ if is("VRFY") && argument.is_empty() => Err(CommandError::Argument("VRFY needs a mailbox")),

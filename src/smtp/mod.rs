@@ -10,3 +10,4 @@ pub mod data;
 pub mod line;
 pub mod reply;
 pub mod session;
+pub mod xclient;

@@ -17,6 +17,7 @@ use super::command::{Command, CommandError, MailParameters};
 use super::data::Frame;
 use super::line::{Line, LineReader};
 use super::reply::{self, Reply};
+use super::xclient::Introduced;
 
 pub use exchange::{Abuse, Capabilities, Limits, Notice, Question, Step};
 use phase::{Envelope, Phase, Waiting};
@@ -32,6 +33,8 @@ pub struct Session {
     steps: VecDeque<Step<'static>>,
     counts: Counts,
     tls: bool,
+    /// Whether the client may say for whom it speaks.
+    xclient: bool,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +55,13 @@ impl Session {
             steps: VecDeque::new(),
             counts: Counts::default(),
             tls: false,
+            xclient: false,
         }
+    }
+
+    /// Offers and takes XCLIENT: the client is in `smtp.xclient_from`.
+    pub fn allow_xclient(&mut self) {
+        self.xclient = true;
     }
 
     /// How many octets of `input` were consumed, and what to do. To be called again, with the rest, until it says
@@ -174,6 +183,7 @@ impl Session {
                 self.steps.push_back(Step::Notice(Notice::Chunk { octets, last }));
                 self.bdat(phase, octets, last)
             }
+            (phase, Command::Xclient { attributes }) => self.introduce(phase, attributes),
             (Phase::Greeted, _) => self.mistake(Phase::Greeted, reply::bad_order("EHLO or HELO first")),
             (phase, Command::StartTls) => self.start_tls(phase),
             (Phase::Identified | Phase::Refused(_), Command::Mail { path, parameters }) => self.mail(path, parameters),
@@ -199,11 +209,28 @@ impl Session {
         self.steps.push_back(Step::Notice(notice));
         let capabilities = &self.capabilities;
         let reply = if extended {
-            reply::ehlo(capabilities, name, self.tls)
+            reply::ehlo(capabilities, name, self.tls, self.xclient)
         } else {
             reply::helo(&capabilities.hostname, name)
         };
         self.reply(Phase::Identified, reply)
+    }
+
+    fn introduce(&mut self, phase: Phase, attributes: &[u8]) -> Phase {
+        if !self.xclient {
+            return self.mistake(phase, reply::not_implemented());
+        }
+        if phase.in_transaction() {
+            return self.mistake(phase, reply::bad_order("not within a transaction"));
+        }
+        match Introduced::parse(attributes) {
+            Err(why) => self.mistake(phase, reply::bad_argument(why)),
+            Ok(introduced) => {
+                self.steps.push_back(Step::Notice(Notice::Introduced(introduced)));
+                let greeting = reply::greeting(&self.capabilities.hostname);
+                self.reply(Phase::Greeted, greeting)
+            }
+        }
     }
 
     fn start_tls(&mut self, phase: Phase) -> Phase {

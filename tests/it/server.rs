@@ -4,6 +4,7 @@ mod connections;
 mod ending;
 mod manners;
 mod policies;
+mod proxy;
 mod reload;
 mod tls;
 mod trouble;

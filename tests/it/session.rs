@@ -152,7 +152,7 @@ fn a_reply_is_written_with_its_codes_and_crlf() {
     assert_eq!(wire(&Reply::new(550, (5, 7, 1), "no")), "550 5.7.1 no\r\n");
     assert_eq!(wire(&reply::greeting("mx.example.com")), "220 mx.example.com ESMTP Gatepost\r\n");
     assert_eq!(wire(&reply::start_data()).split(' ').next(), Some("354"));
-    let ehlo = wire(&reply::ehlo(&capabilities(), "c", false));
+    let ehlo = wire(&reply::ehlo(&capabilities(), "c", false, false));
     assert!(ehlo.starts_with("250-mx.example.com greets c\r\n250-PIPELINING\r\n"), "{ehlo}");
     assert!(ehlo.ends_with("\r\n250 LIMITS RCPTMAX=3\r\n"), "{ehlo}");
 }

@@ -18,21 +18,9 @@ impl Connection {
             return Ok(true);
         }
         let ends = Instant::now() + pause;
-        let Connection { wire: Some(wire), input, presence, .. } = self else { return Ok(false) };
-        let octets = async {
-            wire.readable().await?;
-            input.reserve(CHUNK);
-            wire.read(input).await
-        };
-        let early = tokio::select! {
-            () = presence.going() => false,
-            read = timeout_at(ends, octets) => match read {
-                Err(_) => false,
-                Ok(Ok(0)) => return Ok(false),
-                Ok(Ok(_)) => true,
-                Ok(Err(error)) => return Err(error),
-            },
-        };
+        // what came behind a PROXY header came too early, too
+        let spoke = if self.input.is_empty() { self.speaks_before(ends).await? } else { Some(true) };
+        let Some(early) = spoke else { return Ok(false) };
         if early {
             self.metrics().protocol_abuse(Abuse::EarlyTalk);
             self.inquiry.talked_early();
@@ -43,6 +31,25 @@ impl Connection {
             }
         }
         Ok(true)
+    }
+
+    /// Whether the client says something until then; `None` where it leaves.
+    async fn speaks_before(&mut self, ends: Instant) -> io::Result<Option<bool>> {
+        let Connection { wire: Some(wire), input, presence, .. } = self else { return Ok(None) };
+        let octets = async {
+            wire.readable().await?;
+            input.reserve(CHUNK);
+            wire.read(input).await
+        };
+        tokio::select! {
+            () = presence.going() => Ok(Some(false)),
+            read = timeout_at(ends, octets) => match read {
+                Err(_) => Ok(Some(false)),
+                Ok(Ok(0)) => Ok(None),
+                Ok(Ok(_)) => Ok(Some(true)),
+                Ok(Err(error)) => Err(error),
+            },
+        }
     }
 
     /// Whether the client has sent something behind a command whose reply it had to wait for (RFC 2920 §3.1).

@@ -5,6 +5,7 @@ use super::Reply;
 use crate::smtp::address::AddressError;
 use crate::smtp::data::DataDefect;
 use crate::smtp::session::Capabilities;
+use crate::smtp::xclient::ATTRIBUTES;
 
 /// The greeting (RFC 5321 §4.2, §3.1).
 pub fn greeting(hostname: &str) -> Reply {
@@ -67,8 +68,9 @@ pub fn helo(hostname: &str, client: &str) -> Reply {
 }
 
 /// The answer to EHLO: what this server can do (RFC 5321 §4.1.1.1; RFC 2920, 1870, 6152, 6531, 2034, 3030, 3207, 8689, 9422).
-/// `tls` says whether it is under TLS: then REQUIRETLS is offered, else STARTTLS.
-pub fn ehlo(capabilities: &Capabilities, client: &str, tls: bool) -> Reply {
+/// `tls` says whether it is under TLS: then REQUIRETLS is offered, else STARTTLS; `xclient` whether it may use
+/// XCLIENT.
+pub fn ehlo(capabilities: &Capabilities, client: &str, tls: bool, xclient: bool) -> Reply {
     let limits = &capabilities.limits;
     let reply = helo(&capabilities.hostname, client)
         .and_line("PIPELINING")
@@ -82,6 +84,7 @@ pub fn ehlo(capabilities: &Capabilities, client: &str, tls: bool) -> Reply {
         (false, true) => reply.and_line("STARTTLS"),
         (false, false) => reply,
     };
+    let reply = if xclient { reply.and_line(format!("XCLIENT {ATTRIBUTES}")) } else { reply };
     reply.and_line(format!("LIMITS RCPTMAX={}", limits.recipients))
 }
 

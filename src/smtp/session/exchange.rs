@@ -4,6 +4,7 @@ use crate::smtp::address::{ForwardPath, ReversePath};
 use crate::smtp::command::BodyType;
 use crate::smtp::data::DataDefect;
 use crate::smtp::reply::Reply;
+use crate::smtp::xclient::Introduced;
 
 /// The bounds of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +78,8 @@ pub enum Notice {
         /// Whether it was EHLO.
         extended: bool,
     },
+    /// XCLIENT: the client is another; the session begins again.
+    Introduced(Introduced),
     /// BDAT: so many octets follow, and are a message's or forgotten.
     Chunk {
         /// How many.

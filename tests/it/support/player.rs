@@ -144,6 +144,9 @@ impl<'a> Player<'a> {
 fn notice_text(notice: &Notice) -> String {
     match notice {
         Notice::Abandoned => "abandoned".to_owned(),
+        Notice::Introduced(client) => {
+            format!("client {:?} {:?} {:?}", client.ip, client.port, client.helo)
+        }
         Notice::Abuse(abuse) => format!("abuse {abuse:?}"),
         Notice::Chunk { octets, last } => format!("BDAT {octets}{}", if *last { " LAST" } else { "" }),
         Notice::Helo { name, extended } => {
