@@ -195,6 +195,9 @@ impl Session {
             (Phase::Recipients { envelope, accepted }, Command::Data) => {
                 self.ask(Waiting::Data { envelope, accepted }, Question::Data)
             }
+            (phase @ Phase::Mail(Envelope { refused: true, .. }), Command::Data) => {
+                self.reply(phase, reply::no_recipients())
+            }
             (phase @ Phase::Mail(_), Command::Data) => self.mistake(phase, reply::no_recipients()),
             (phase @ Phase::Chunks(_), Command::Rcpt { .. } | Command::Data) => {
                 self.mistake(phase, reply::bad_order("BDAT has begun a message, end it or RSET"))
@@ -264,7 +267,10 @@ impl Session {
         if size.is_some_and(|size| size > self.capabilities.limits.message) {
             return self.ask(Waiting::TooBig, Question::TooBig { reverse_path });
         }
-        self.ask(Waiting::Mail(Envelope { smtputf8 }), Question::Mail { reverse_path, size, body, smtputf8 })
+        self.ask(
+            Waiting::Mail(Envelope { smtputf8, refused: false }),
+            Question::Mail { reverse_path, size, body, smtputf8 },
+        )
     }
 
     fn recipient(&mut self, envelope: Envelope, accepted: usize, path: &[u8]) -> Phase {

@@ -51,6 +51,7 @@ mod search;
 mod server;
 mod session;
 mod spf;
+mod splits;
 mod state;
 mod trace;
 mod whole;

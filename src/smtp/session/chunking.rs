@@ -3,7 +3,7 @@
 
 use super::Session;
 use super::exchange::{Notice, Question, Step};
-use super::phase::{Chunk, Phase, Refusing, Then, Waiting};
+use super::phase::{Chunk, Envelope, Phase, Refusing, Then, Waiting};
 use crate::smtp::chunk::Chunks;
 use crate::smtp::data::DataDefect;
 use crate::smtp::reply::{self, Reply};
@@ -18,9 +18,12 @@ impl Session {
             Phase::Recipients { .. } => refuse_message(octets, last, DataDefect::TooBig),
             Phase::Chunks(chunks) if chunks.has_room_for(octets) => Phase::Chunk(Chunk { chunks, left: octets, last }),
             Phase::Chunks(_) => refuse_message(octets, last, DataDefect::TooBig),
-            Phase::Mail(_) => {
+            Phase::Mail(Envelope { refused, .. }) => {
                 // the rest of the message may be on its way: a recipient who is named only now must not get that alone
                 self.steps.push_back(Step::Notice(Notice::Abandoned));
+                if refused {
+                    return refuse_again(octets, reply::no_recipients(), last);
+                }
                 self.refuse_chunk(octets, reply::no_recipients(), last)
             }
             Phase::Refused(refusal) => refuse_again(octets, *refusal, last),

@@ -94,6 +94,8 @@ pub(super) enum Waiting {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Envelope {
     pub smtputf8: bool,
+    /// A recipient was refused: DATA may have been sent ahead of that reply (RFC 2920 §3.1), and is no mistake.
+    pub refused: bool,
 }
 
 impl Phase {
@@ -150,7 +152,10 @@ impl Waiting {
             Waiting::Mail(envelope) if positive => Phase::Mail(envelope),
             Waiting::Mail(_) | Waiting::TooBig | Waiting::Message => Phase::Identified,
             Waiting::TooMany { envelope, accepted } => Phase::collecting(envelope, accepted),
-            Waiting::Recipient { envelope, accepted } => Phase::collecting(envelope, accepted + usize::from(positive)),
+            Waiting::Recipient { envelope, accepted } => {
+                let envelope = Envelope { refused: envelope.refused || !positive, ..envelope };
+                Phase::collecting(envelope, accepted + usize::from(positive))
+            }
             Waiting::Data { .. } if positive => Phase::Data(Framer::new(message_limit)),
             Waiting::Data { envelope, accepted } => Phase::collecting(envelope, accepted),
             Waiting::Chunk { octets, last } if positive => {
