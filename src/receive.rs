@@ -45,7 +45,7 @@ use crate::message::reference::reference;
 use crate::observe::journal::Journal;
 use crate::observe::metrics::Metrics;
 use crate::policy::Grounds;
-use crate::recipients::{Directory, Resolution};
+use crate::recipients::{Directory, Local, MailboxName, Resolution, fold};
 use crate::smtp::address::{ForwardPath, ReversePath};
 use crate::smtp::data::DataDefect;
 use crate::smtp::reply::{self, Reply};
@@ -67,8 +67,6 @@ pub use reading::read_time_zone;
 pub use transaction::Policies;
 use transaction::Transaction;
 
-/// More Received fields than this are a loop (RFC 5321 §6.3).
-const MOST_RECEIVED: usize = 100;
 /// Copies that recipients of one transaction may lead to: more are asked to come again. One alias may have more.
 const MOST_COPIES: usize = 1000;
 /// Author domains that lists are asked about; a message of several is refused by the shipped policies, whatever they are.
@@ -85,6 +83,8 @@ pub struct Receiver {
     pub trusted: Vec<IpNet>,
     /// Every 5yz becomes 4yz.
     pub soft_reject: bool,
+    /// More Received fields than this are a loop (RFC 5321 §6.3).
+    pub most_received: usize,
     /// Whom we accept mail for.
     pub directory: Arc<Directory>,
     /// Outlives a reload: a transaction takes the newest at MAIL.
@@ -134,6 +134,8 @@ pub struct Inquiry {
     transaction: Option<Box<Transaction>>,
     /// A check about the client panicked: what it would have found is missing for the whole session, whose messages get a 451.
     panicked: bool,
+    /// The last recipient was nobody here.
+    nobody: bool,
     /// When a rehearsal takes place; `None`: now.
     moment: Option<Zoned>,
     /// The record of the last transaction of a rehearsal. Boxed: in a session there is none.
@@ -161,6 +163,7 @@ impl Inquiry {
             helo_lookups: Lookups::default(),
             transaction: None,
             panicked: false,
+            nobody: false,
             moment: None,
             last: None,
         }
@@ -169,6 +172,36 @@ impl Inquiry {
     /// A rehearsal takes place at this moment: the time of day is what clocks show in its zone, and signatures are judged by it.
     pub fn at(&mut self, moment: Zoned) {
         self.moment = Some(moment);
+    }
+
+    /// Another client is at the other end than it seemed (XCLIENT): all that was known is forgotten but TLS. It has not greeted us.
+    pub fn introduced(&mut self, ip: Option<IpAddr>, port: Option<u16>) {
+        self.end_transaction();
+        let was = &self.session;
+        let client = SocketAddr::new(ip.unwrap_or(was.client.ip), port.unwrap_or(was.client.port));
+        let (tls, moment) = (was.tls.clone(), self.moment.clone());
+        *self = Inquiry::connect(Arc::clone(&self.receiver), client);
+        (self.session.tls, self.moment) = (tls, moment);
+    }
+
+    /// The client's address.
+    pub fn client(&self) -> IpAddr {
+        self.session.client.ip
+    }
+
+    /// Whether the client is of our own networks.
+    pub fn is_trusted(&self) -> bool {
+        self.session.client.trusted
+    }
+
+    /// The client spoke before it was greeted.
+    pub fn talked_early(&mut self) {
+        self.session.client.early_talker = true;
+    }
+
+    /// Whether the recipient who was asked for last is nobody here: of no domain of ours, or no mailbox.
+    pub fn was_nobody(&self) -> bool {
+        self.nobody
     }
 
     /// The session is under TLS now: what the client said before is forgotten (RFC 3207 §4.2).
@@ -250,18 +283,20 @@ impl Inquiry {
     pub async fn recipient(&mut self, path: ForwardPath) -> Reply {
         let watch = Watch::start();
         self.count_transaction().await;
-        let local = match self.receiver.directory.resolve(&path) {
-            Resolution::Local(local) => local,
-            Resolution::Relay => {
-                return self.refuse_recipient(&path, None, by_protocol(Stage::Rcpt, reply::relaying()));
-            }
-            Resolution::Unknown => {
-                return self.refuse_recipient(&path, None, by_protocol(Stage::Rcpt, reply::no_such_mailbox()));
-            }
-            Resolution::Trouble => {
-                return self.refuse_recipient(&path, None, by_protocol(Stage::Rcpt, reply::lookup_trouble()));
-            }
+        let resolution = self.receiver.directory.resolve(&path);
+        self.nobody = matches!(resolution, Resolution::Relay | Resolution::Unknown);
+        // Who is nobody here is looked at like everyone else: neither the answer of a client that rules refuse, nor the time that
+        // it takes, tells which names there are.
+        let (local, exists) = match resolution {
+            Resolution::Local(local) => (local, true),
+            Resolution::Unknown => match nobody(&path) {
+                Some(local) => (local, false),
+                None => return self.refuse_by_protocol(&path, reply::no_such_mailbox()),
+            },
+            Resolution::Relay => return self.refuse_by_protocol(&path, reply::relaying()),
+            Resolution::Trouble => return self.refuse_by_protocol(&path, reply::lookup_trouble()),
         };
+        let told = exists.then_some(&local);
         let Some(transaction) = &self.transaction else { return reply::internal_error() };
         let policy = transaction.policies.of(&local.mailboxes);
         let mut needs = FactSet::default();
@@ -272,7 +307,7 @@ impl Inquiry {
         let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
         if transaction.panicked {
             // rules would take what is missing for what was found
-            return self.refuse_recipient(&path, Some(&local), by_protocol(Stage::Rcpt, reply::internal_error()));
+            return self.refuse_recipient(&path, told, by_protocol(Stage::Rcpt, reply::internal_error()));
         }
         transaction.facts.rcpt = reading::forward_path(&path, &local, transaction.accepted.len());
         self.recall_recipient(&policy).await;
@@ -282,7 +317,8 @@ impl Inquiry {
         self.receiver.metrics.stage(Stage::Rcpt, watch.read());
         let Some(transaction) = &self.transaction else { return reply::internal_error() };
         match judged {
-            Err(refusal) => self.refuse_recipient(&path, Some(&local), *refusal),
+            Err(refusal) => self.refuse_recipient(&path, told, *refusal),
+            Ok(_) if !exists => self.refuse_by_protocol(&path, reply::no_such_mailbox()),
             Ok(standing) if !transaction.goes_with(&standing) => {
                 self.refuse_recipient(&path, Some(&local), by_protocol(Stage::Rcpt, reply::differs_send_again()))
             }
@@ -406,6 +442,14 @@ impl Inquiry {
         end.deliver = watch.read();
         end
     }
+}
+
+/// Who a forward-path would be if there were such a mailbox.
+fn nobody(path: &ForwardPath) -> Option<Local> {
+    let mailbox = path.mailbox()?;
+    let domain = mailbox.host.domain()?.clone();
+    let name = MailboxName { domain: domain.clone(), name: fold(&mailbox.local) };
+    Some(Local { mailboxes: vec![name], domain, role: Default::default() })
 }
 
 /// A ref for a transaction that begins now.

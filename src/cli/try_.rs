@@ -140,6 +140,7 @@ fn receiver(config: &Config) -> Result<Receiver, String> {
         authserv_id: config.authserv_id.clone(),
         trusted: config.smtp.trusted.clone(),
         soft_reject: config.smtp.soft_reject,
+        most_received: config.limits.received,
         directory: Arc::clone(&config.directory),
         policies: Arc::new(ArcSwap::from_pointee(policies(&config.policies))),
         authenticator: authenticator(&asking(config))

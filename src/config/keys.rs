@@ -142,6 +142,10 @@ pub static TABLE: &[Key] = &[
     key("smtp.postmaster", Kind::Mailbox, Means("the first domain's own postmaster"), "Where mail to <postmaster> without a domain goes; must be a mailbox here.").rfc("RFC 5321 §4.5.1"),
     key("smtp.trusted", Kind::Networks, Default("[]"), "Networks of our own (relays, scanners, cron): not checked for SPF, reverse name, reverse MX and HELO, and not looked up in block lists."),
     key("smtp.soft_reject", Kind::Boolean, Default("false"), "Every permanent refusal becomes a temporary one: for the first days."),
+    key("smtp.proxy_from", Kind::Networks, Default("[]"), "Networks of load balancers that begin every connection with a PROXY header (version 1 or 2): the client is whom it names."),
+    key("smtp.xclient_from", Kind::Networks, Default("[]"), "Networks of hosts that may say by XCLIENT for which client they speak: filters of our own, tests."),
+    key("smtp.greet_pause", Kind::Duration, Default(r#""0s""#), "How long the greeting waits for clients that do not: who speaks before it is the fact client.early_talker. 0s: nobody waits.").bounds(0, 60).rfc("RFC 5321 §3.1"),
+    key("smtp.tarpit", Kind::Duration, Default(r#""2s""#), "How long the reply waits, each time, once a session has asked for half of limits.unknown_recipients.").bounds(0, 60),
     key("smtp.tls.certificate", Kind::Path, Means("STARTTLS is not offered"), "The certificate chain, PEM.").rfc("RFC 3207"),
     key("smtp.tls.key", Kind::Path, Means("STARTTLS is not offered"), "Its private key, PEM."),
     key("smtp.tls.more", Kind::Certificates, Default("[]"), "More certificates, chosen by the name that the client asks for (SNI).").rfc("RFC 6066 §3"),
@@ -191,6 +195,9 @@ pub static TABLE: &[Key] = &[
     key("limits.errors", Kind::Count, Default("10"), "Wrong commands a session, then it is closed.").bounds(1, 10_000).rfc("RFC 5321 §7.8"),
     key("limits.commands", Kind::Count, Default("100000"), "Commands a session, then it is closed.").bounds(200, 10_000_000).rfc("RFC 5321 §7.8"),
     key("limits.transactions", Kind::Count, Default("10000"), "Transactions a session, then it is closed.").bounds(1, 1_000_000).rfc("RFC 5321 §7.8"),
+    key("limits.received", Kind::Count, Default("100"), "Received fields of a message: more are a loop, 554 5.4.6.").bounds(100, 1_000).rfc("RFC 5321 §6.3"),
+    key("limits.unknown_recipients", Kind::Count, Default("20"), "Recipients that are nobody here that a session may ask for without sending a message that is taken, then it is closed.").bounds(1, 10_000).rfc("RFC 5321 §7.3"),
+    key("limits.unknown_recipients_per_address", Kind::Count, Default("500"), "The same of all sessions of one IPv4 address or IPv6 /64 within an hour, then it is turned away for a while.").bounds(1, 1_000_000).restart(),
     key("limits.connections", Kind::Count, Default("1000"), "Connections at a time.").bounds(1, 100_000),
     key("limits.connections_per_address", Kind::Count, Default("50"), "Connections at a time from one address.").bounds(1, 100_000),
     key("limits.connections_per_network", Kind::Count, Default("200"), "Connections at a time from one IPv4 /24 or IPv6 /64.").bounds(1, 100_000),
@@ -206,8 +213,6 @@ pub static TABLE: &[Key] = &[
 /// Keys that the design names and this version does not have, with what to do instead.
 pub static LATER: &[(&str, &str)] = &[
     ("domains.*.mailbox.*.quota", "set quotas in the IMAP server for now"),
-    ("smtp.proxy_from", "let clients connect directly for now"),
-    ("smtp.xclient_from", "let clients connect directly for now"),
     ("log", "set GATEPOST_LOG in the environment for now"),
     ("scan", "leave it out for now"),
 ];

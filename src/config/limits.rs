@@ -29,6 +29,12 @@ pub struct Limits {
     pub commands: u32,
     /// Transactions a session.
     pub transactions: u32,
+    /// Received fields of a message.
+    pub received: usize,
+    /// Unknown recipients of a session.
+    pub unknown_recipients: u32,
+    /// Unknown recipients of one IPv4 address or IPv6 /64 within an hour.
+    pub unknown_recipients_per_address: u32,
     /// Connections at a time.
     pub connections: usize,
     /// Connections at a time from one address.
@@ -82,6 +88,9 @@ pub(super) fn read(reader: &mut Reader, top: &Section<'_>) -> Limits {
         errors: small(number("errors")),
         commands: small(number("commands")),
         transactions: small(number("transactions")),
+        received: length(number("received")),
+        unknown_recipients: small(number("unknown_recipients")),
+        unknown_recipients_per_address: small(number("unknown_recipients_per_address")),
         connections: length(number("connections")),
         connections_per_address: length(number("connections_per_address")),
         connections_per_network: length(number("connections_per_network")),

@@ -103,8 +103,16 @@ pub struct Smtp {
     pub listen: Vec<SocketAddr>,
     /// Networks of our own.
     pub trusted: Vec<IpNet>,
+    /// Whose connections begin with a PROXY header.
+    pub proxy_from: Vec<IpNet>,
+    /// Who may say XCLIENT.
+    pub xclient_from: Vec<IpNet>,
     /// Every 5yz becomes a 4yz.
     pub soft_reject: bool,
+    /// How long the greeting waits.
+    pub greet_pause: Duration,
+    /// How long the reply about an unknown recipient waits where there were many.
+    pub tarpit: Duration,
 }
 
 /// `[maildir]`
@@ -240,6 +248,9 @@ impl Config {
             "security.landlock" => self.security.landlock != newer.security.landlock,
             "security.seccomp" => self.security.seccomp != newer.security.seccomp,
             "security.handover" => self.security.handover != newer.security.handover,
+            "limits.unknown_recipients_per_address" => {
+                self.limits.unknown_recipients_per_address != newer.limits.unknown_recipients_per_address
+            }
             _ => false,
         };
         keys::TABLE.iter().filter(|key| key.restart && differs(key.path)).map(|key| key.path).collect()

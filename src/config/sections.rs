@@ -124,6 +124,10 @@ pub(super) fn smtp(reader: &mut Reader, smtp: &Section<'_>) -> Smtp {
     Smtp {
         listen: values(listen),
         trusted: values(smtp.list(reader, "trusted", parse_network)),
+        proxy_from: values(smtp.list(reader, "proxy_from", parse_network)),
+        xclient_from: values(smtp.list(reader, "xclient_from", parse_network)),
+        greet_pause: Duration::from_secs(smtp.number(reader, "greet_pause")),
+        tarpit: Duration::from_secs(smtp.number(reader, "tarpit")),
         soft_reject: smtp.read(reader, "soft_reject", value::boolean).is_some_and(|placed| placed.value),
     }
 }

@@ -96,6 +96,9 @@ pub struct Client {
     pub name: String,
     /// Whether it is in `smtp.trusted`.
     pub trusted: bool,
+    /// Whether it spoke before the greeting; looked for where `smtp.greet_pause` is not 0.
+    #[serde(default)]
+    pub early_talker: bool,
 }
 
 /// What the argument of EHLO or HELO is worth (RFC 5321 §4.1.1.1, §4.1.4).
@@ -353,7 +356,7 @@ impl Facts {
     /// The facts of a connection of which only the address is known.
     pub fn new(ip: IpAddr, port: u16, trusted: bool) -> Self {
         Facts {
-            client: Client { ip: ip.to_canonical(), port, name: String::new(), trusted },
+            client: Client { ip: ip.to_canonical(), port, name: String::new(), trusted, early_talker: false },
             clock: None,
             helo: String::new(),
             esmtp: false,

@@ -368,6 +368,8 @@ pub static TABLE: &[Fact] = &[
         |f| Value::text(&f.client.name)),
     fact("client.trusted", Type::Bool, CONNECT, "", "the client is in smtp.trusted; SPF, iprev, reverse MX, HELO and block lists are not looked up then",
         |f| Value::Bool(f.client.trusted)),
+    fact("client.early_talker", Type::Bool, CONNECT, "RFC 5321 §3.1", "the client spoke before it was greeted; looked for where smtp.greet_pause is not 0",
+        |f| Value::Bool(f.client.early_talker)),
     from_to(0, 23, fact("clock.hour", Type::Int, CONNECT, "", "the hour of the day when the transaction began, 0 to 23 in the host's time zone",
         |f| clock(f, |clock| clock.hour))),
     from_to(0, 59, fact("clock.minute", Type::Int, CONNECT, "", "the minute of that hour, 0 to 59",

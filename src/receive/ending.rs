@@ -13,13 +13,13 @@ use crate::smtp::address::{ForwardPath, ReversePath};
 use crate::smtp::data::DataDefect;
 use crate::smtp::reply::{self, Reply};
 
+use super::Inquiry;
 use super::account::{self, End};
 use super::carry_out::{self, Acknowledged, Carrier, Trace, Trouble};
 use super::failing;
 use super::incoming::Arrived;
 use super::judge::{self, Judged};
 use super::transaction::{Accepted, Recalled, Refusal, Standing, Transaction};
-use super::{Inquiry, MOST_RECEIVED};
 
 /// Characters of an address that the record keeps.
 const ADDRESS: usize = 320;
@@ -58,6 +58,11 @@ impl Inquiry {
 
     /// RCPT was refused by a bound of the session.
     pub fn refused_recipient(&mut self, path: &ForwardPath, refusal: Reply) -> Reply {
+        self.refuse_by_protocol(path, refusal)
+    }
+
+    /// A recipient is refused, and no rule has done it.
+    pub(super) fn refuse_by_protocol(&mut self, path: &ForwardPath, refusal: Reply) -> Reply {
         self.refuse_recipient(path, None, by_protocol(Stage::Rcpt, refusal))
     }
 
@@ -119,7 +124,8 @@ impl Inquiry {
         if self.receiver.limits.refuse(header) {
             return Err(reply::header_too_big().into());
         }
-        if header.named("received").take(MOST_RECEIVED + 1).count() > MOST_RECEIVED {
+        let most = self.receiver.most_received;
+        if header.named("received").take(most.saturating_add(1)).count() > most {
             return Err(reply::loop_detected().into());
         }
         Ok(arrived)

@@ -1,5 +1,7 @@
 //! One connection: octets to the session, its questions to the inquiry, the answers back; every wait has a deadline.
 
+mod manners;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
@@ -7,18 +9,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::FutureExt;
+use ipnet::IpNet;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::observe::metrics::Metrics;
-use crate::observe::metrics::label::{HandshakeOutcome, SessionTls, Verb};
+use crate::observe::metrics::label::{Abuse, HandshakeOutcome, SessionTls, Verb};
 use crate::receive::{Inquiry, Receiver};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Capabilities, Notice, Question, Session, Step};
 
 use super::behaved::Behaved;
 use super::certificates::Certificates;
+use super::generation::Lasting;
+use super::harvest::Harvest;
 use super::patience::{Patience, Waits};
+use super::permits::{Denied, Permit};
+use super::proxy;
 use super::shutdown::Presence;
 use super::wire::Wire;
 
@@ -39,6 +46,18 @@ pub(super) struct Generation {
     pub waits: Waits,
     /// How long a session may be.
     pub session: Duration,
+    /// Whose connections begin with a PROXY header.
+    pub proxy_from: Vec<IpNet>,
+    /// Who may say XCLIENT.
+    pub xclient_from: Vec<IpNet>,
+    /// How long the greeting waits.
+    pub greet_pause: Duration,
+    /// Unknown recipients of a session.
+    pub unknown_recipients: u32,
+    /// How long the reply about one waits where there were many.
+    pub tarpit: Duration,
+    /// Unknown recipients of each network; outlives a reload.
+    pub harvest: Arc<Harvest>,
 }
 
 /// How a client has behaved.
@@ -64,17 +83,43 @@ impl Conduct {
     }
 }
 
-/// Serves a client to the end of its session. A panic ends this session and no other.
+impl Generation {
+    /// Whether it is a proxy, which says for whom it speaks.
+    pub fn is_proxy(&self, ip: IpAddr) -> bool {
+        self.proxy_from.iter().any(|network| network.contains(&ip))
+    }
+
+    /// Whether a client's network has asked for too many unknown recipients.
+    pub fn turns_away(&self, ip: IpAddr) -> bool {
+        !self.receiver.trusts(ip) && self.harvest.is_spent(ip, Instant::now())
+    }
+}
+
+/// Serves a client to the end of its session, for which it holds its permit. A panic ends this session and no other.
 pub(super) async fn serve(
-    stream: TcpStream,
-    client: SocketAddr,
+    mut stream: TcpStream,
+    mut client: SocketAddr,
     generation: Arc<Generation>,
     presence: Presence,
-    patience: Patience,
-    behaved: &Behaved,
+    mut permit: Permit,
+    lasting: Arc<Lasting>,
 ) {
-    let metrics = Arc::clone(&generation.receiver.metrics);
+    let metrics = &lasting.metrics;
+    let mut ahead = Vec::new();
+    if generation.is_proxy(client.ip()) {
+        match Box::pin(introduce(&mut stream, client, &generation, &mut permit, &lasting.behaved)).await {
+            Ok(introduced) => (client, ahead) = introduced,
+            Err(denied) => {
+                if let Some((client, denied)) = denied {
+                    lasting.turned_away.refuse(stream, client, denied, &generation.receiver);
+                }
+                return metrics.connection_closed(SessionTls::Clear);
+            }
+        }
+    }
+    let patience = Patience::new(generation.waits, lasting.permits.stress(), lasting.behaved.knows(client.ip()));
     let mut connection = Connection::new(stream, client, generation, presence, patience);
+    connection.input = ahead;
     let ended = AssertUnwindSafe(connection.run()).catch_unwind().await;
     let tls = connection.tls;
     match ended {
@@ -88,8 +133,32 @@ pub(super) async fn serve(
             metrics.panic();
         }
     }
-    connection.conduct.tell(behaved, client.ip());
+    connection.conduct.tell(&lasting.behaved, client.ip());
     metrics.connection_closed(tls);
+}
+
+/// Hears from a proxy for whom it speaks, and whether that client may come in; what has come behind the header.
+///
+/// # Errors
+/// Whom to tell what, if anybody anything.
+async fn introduce(
+    stream: &mut TcpStream,
+    proxy: SocketAddr,
+    generation: &Generation,
+    permit: &mut Permit,
+    behaved: &Behaved,
+) -> Result<(SocketAddr, Vec<u8>), Option<(SocketAddr, Denied)>> {
+    let reading = AssertUnwindSafe(proxy::introduced(stream, proxy)).catch_unwind().await;
+    let Ok(Ok((client, ahead))) = reading else {
+        generation.receiver.metrics.protocol_abuse(Abuse::ProxyHeader);
+        tracing::warn!(proxy = %proxy.ip(), "a proxy of smtp.proxy_from sent no PROXY header that can be read, the connection is closed");
+        return Err(None);
+    };
+    if generation.turns_away(client.ip()) {
+        return Err(Some((client, Denied::Harvest)));
+    }
+    permit.name(client.ip(), behaved.knows(client.ip())).map_err(|denied| Some((client, denied)))?;
+    Ok((client, ahead))
 }
 
 struct Connection {
@@ -110,6 +179,8 @@ struct Connection {
     tls: SessionTls,
     patience: Patience,
     conduct: Conduct,
+    /// Recipients who are nobody here, since a message was taken.
+    strangers: u32,
 }
 
 /// What came of waiting for input.
@@ -137,7 +208,7 @@ impl Connection {
             conduct: Conduct::default(),
             presence,
             wire: Some(Wire::Clear(stream)),
-            session: Session::new(Arc::clone(&generation.capabilities)),
+            session: session_for(client.ip(), &generation),
             inquiry: Inquiry::connect(Arc::clone(&generation.receiver), client),
             input: Vec::new(),
             start: 0,
@@ -145,6 +216,7 @@ impl Connection {
             verb: Verb::Connection,
             ends: Instant::now() + generation.session,
             tls: SessionTls::Clear,
+            strangers: 0,
             generation,
         }
     }
@@ -155,10 +227,14 @@ impl Connection {
 
     /// Greets, then goes on until one side ends it. `Ok` means that the goodbye was said.
     async fn run(&mut self) -> io::Result<()> {
+        if !Box::pin(self.pause_before_greeting()).await? {
+            return Ok(());
+        }
         self.reply(reply::greeting(&self.generation.capabilities.hostname));
         loop {
+            let of_message = self.session.in_data();
             let (taken, step) = self.session.next(self.input.get(self.start..).unwrap_or_default());
-            if let Some(verb) = verb_of(self.input.get(self.start..).unwrap_or_default(), taken) {
+            if !of_message && let Some(verb) = verb_of(self.input.get(self.start..).unwrap_or_default(), taken) {
                 self.verb = verb;
             }
             self.start += taken;
@@ -170,7 +246,18 @@ impl Connection {
                         self.flush().await?;
                     }
                 }
+                Step::Notice(Notice::Helo { .. }) | Step::Ask(Question::Data) if self.was_sent_ahead() => {
+                    return self.refuse_sent_ahead().await;
+                }
                 Step::Notice(Notice::Helo { name, extended, .. }) => self.inquiry.helo(&name, extended),
+                Step::Notice(Notice::Introduced(introduced)) => {
+                    self.inquiry.introduced(introduced.ip, introduced.port);
+                    if let Some(helo) = introduced.helo {
+                        self.inquiry.helo(&helo, false);
+                    }
+                }
+                Step::Notice(Notice::Abuse(abuse)) => self.count_abuse(abuse),
+                Step::Notice(Notice::Chunk { .. }) => {}
                 Step::Notice(Notice::Abandoned) => self.inquiry.end_transaction(),
                 Step::Ask(question) => {
                     let answer = self.answer(question).await;
@@ -211,7 +298,8 @@ impl Connection {
             }
             Question::Recipient { forward_path } => {
                 self.verb = Verb::Rcpt;
-                Box::pin(self.inquiry.recipient(forward_path)).await
+                let answer = Box::pin(self.inquiry.recipient(forward_path)).await;
+                if self.inquiry.was_nobody() { Box::pin(self.answer_about_nobody(answer)).await } else { answer }
             }
             Question::TooBig { reverse_path } => {
                 self.verb = Verb::Mail;
@@ -225,9 +313,14 @@ impl Connection {
                 self.verb = Verb::Data;
                 self.inquiry.data()
             }
+            Question::Chunks => self.inquiry.data(),
             Question::Message { defect } => {
                 self.verb = Verb::Message;
-                Box::pin(self.inquiry.message(defect)).await
+                let answer = Box::pin(self.inquiry.message(defect)).await;
+                if answer.is_positive() {
+                    self.strangers = 0;
+                }
+                answer
             }
         }
     }
@@ -316,6 +409,7 @@ impl Connection {
         let injected = self.start < self.input.len();
         self.flush().await?;
         if injected {
+            self.metrics().protocol_abuse(Abuse::StartTls);
             tracing::info!("a client sent octets behind STARTTLS, the connection is closed");
             return Ok(false);
         }
@@ -347,6 +441,14 @@ impl Connection {
             wire.close().await;
         }
     }
+}
+
+fn session_for(client: IpAddr, generation: &Generation) -> Session {
+    let mut session = Session::new(Arc::clone(&generation.capabilities));
+    if generation.xclient_from.iter().any(|network| network.contains(&client)) {
+        session.allow_xclient();
+    }
+    session
 }
 
 /// The command of a line that was just taken, for the metrics.

@@ -13,6 +13,7 @@ use crate::smtp::session::Capabilities;
 use super::behaved::Behaved;
 use super::certificates::Certificates;
 use super::connection::Generation;
+use super::harvest::Harvest;
 use super::patience::Waits;
 use super::permits::Permits;
 use super::turned_away::TurnedAway;
@@ -57,11 +58,24 @@ pub(super) fn generation(
     config: &Config,
     receiver: Arc<Receiver>,
     certificates: Option<Arc<Certificates>>,
+    harvest: Arc<Harvest>,
 ) -> Generation {
-    let limits = config.limits.of_session();
     let hostname = config.hostname.as_str().to_owned();
+    let limits = config.limits.of_session();
     let capabilities = Arc::new(Capabilities { hostname, starttls: certificates.is_some(), limits });
     let limits = &config.limits;
     let waits = Waits { idle: limits.idle, stress_idle: limits.stress_idle, stress_rate: limits.stress_rate };
-    Generation { receiver, capabilities, certificates, waits, session: limits.session }
+    Generation {
+        receiver,
+        capabilities,
+        certificates,
+        waits,
+        session: limits.session,
+        proxy_from: config.smtp.proxy_from.clone(),
+        xclient_from: config.smtp.xclient_from.clone(),
+        greet_pause: config.smtp.greet_pause,
+        unknown_recipients: limits.unknown_recipients,
+        tarpit: config.smtp.tarpit,
+        harvest,
+    }
 }

@@ -30,9 +30,10 @@ impl Places {
         Places { total, per_address, per_network, stress }
     }
 
-    /// For clients of whose networks nothing good is known: half of what is left under stress is kept for the others.
-    fn of_strangers(&self) -> usize {
-        self.total.saturating_sub(self.total.saturating_sub(self.stress) / 2)
+    /// For clients of networks that have behaved all of them; half of what is left under stress is kept for these.
+    fn of(&self, has_behaved: bool) -> usize {
+        let kept = if has_behaved { 0 } else { self.total.saturating_sub(self.stress) / 2 };
+        self.total.saturating_sub(kept)
     }
 
     /// With fewer open, stress is over: a tenth below its beginning, so that it does not flicker.
@@ -41,7 +42,7 @@ impl Places {
     }
 
     /// As the configuration has it.
-    pub fn of(limits: &Limits) -> Places {
+    pub fn of_config(limits: &Limits) -> Places {
         Places::new(
             limits.connections,
             limits.connections_per_address,
@@ -71,7 +72,8 @@ struct Open {
 #[derive(Debug)]
 pub struct Permit {
     permits: Arc<Permits>,
-    ip: IpAddr,
+    /// `None` as long as a proxy has not said for whom it speaks.
+    ip: Option<IpAddr>,
 }
 
 /// Why there is no permit.
@@ -83,6 +85,8 @@ pub enum Denied {
     Share,
     /// This network has its share.
     Network,
+    /// Its network has asked for too many unknown recipients.
+    Harvest,
 }
 
 impl Permits {
@@ -134,24 +138,64 @@ impl Permits {
     pub fn take(self: &Arc<Self>, ip: IpAddr, has_behaved: bool) -> Result<Permit, Denied> {
         let ip = ip.to_canonical();
         let mut open = self.open();
-        if open.total >= if has_behaved { open.places.total } else { open.places.of_strangers() } {
+        if open.total >= open.places.of(has_behaved) {
             return Err(Denied::Busy);
         }
-        if held(&open.by_address, ip) >= open.places.per_address {
-            return Err(Denied::Share);
-        }
-        if held(&open.by_network, network(ip)) >= open.places.per_network {
-            return Err(Denied::Network);
-        }
-        *open.by_address.entry(ip).or_insert(0) += 1;
-        *open.by_network.entry(network(ip)).or_insert(0) += 1;
+        open.name(ip)?;
         open.total += 1;
         self.weigh(&open);
-        Ok(Permit { permits: Arc::clone(self), ip })
+        Ok(Permit { permits: Arc::clone(self), ip: Some(ip) })
+    }
+
+    /// Takes a place for whom a proxy speaks, who is to be [named](Permit::name) next.
+    ///
+    /// # Errors
+    /// All are taken.
+    pub fn take_for_proxy(self: &Arc<Self>) -> Result<Permit, Denied> {
+        let mut open = self.open();
+        if open.total >= open.places.total {
+            return Err(Denied::Busy);
+        }
+        open.total += 1;
+        self.weigh(&open);
+        Ok(Permit { permits: Arc::clone(self), ip: None })
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// Counts a connection for its address and network.
+    fn name(&mut self, ip: IpAddr) -> Result<(), Denied> {
+        if held(&self.by_address, ip) >= self.places.per_address {
+            return Err(Denied::Share);
+        }
+        if held(&self.by_network, network(ip)) >= self.places.per_network {
+            return Err(Denied::Network);
+        }
+        *self.by_address.entry(ip).or_insert(0) += 1;
+        *self.by_network.entry(network(ip)).or_insert(0) += 1;
+        Ok(())
+    }
+}
+
+impl Permit {
+    /// Says whose it is, once: of a network that has behaved or not.
+    ///
+    /// # Errors
+    /// Why there is no place for it.
+    pub fn name(&mut self, ip: IpAddr, has_behaved: bool) -> Result<(), Denied> {
+        let ip = ip.to_canonical();
+        let mut open = self.permits.open();
+        // its own place is counted
+        if open.total > open.places.of(has_behaved) {
+            return Err(Denied::Busy);
+        }
+        open.name(ip)?;
+        self.ip = Some(ip);
+        Ok(())
     }
 }
 
@@ -172,8 +216,10 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut open = self.permits.open();
         open.total = open.total.saturating_sub(1);
-        give_back(&mut open.by_address, self.ip);
-        give_back(&mut open.by_network, network(self.ip));
+        if let Some(ip) = self.ip {
+            give_back(&mut open.by_address, ip);
+            give_back(&mut open.by_network, network(ip));
+        }
         self.permits.weigh(&open);
     }
 }

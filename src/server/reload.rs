@@ -95,6 +95,7 @@ impl Reload {
             authserv_id: config.authserv_id.clone(),
             trusted: config.smtp.trusted.clone(),
             soft_reject: config.smtp.soft_reject,
+            most_received: config.limits.received,
             directory: Arc::clone(&config.directory),
             state,
             limits: message_limits(&config),
@@ -106,10 +107,11 @@ impl Reload {
         if let Carrier::Maildirs(writers) = &was.carrier {
             writers.space().floor(config.limits.free_disk, config.limits.free_inodes);
         }
-        self.lasting.permits.bound(Places::of(&config.limits));
+        self.lasting.permits.bound(Places::of_config(&config.limits));
         was.metrics.soft_reject(config.smtp.soft_reject);
         was.policies.store(Arc::new(policies(&config.policies)));
-        self.lasting.generation.store(Arc::new(generation(&config, receiver, certificates.map(Arc::new))));
+        let harvest = Arc::clone(&in_force.harvest);
+        self.lasting.generation.store(Arc::new(generation(&config, receiver, certificates.map(Arc::new), harvest)));
         self.lasting.say_expiry();
         self.lasting.lists_due.notify_one();
         Ok(config)

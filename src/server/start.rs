@@ -34,12 +34,12 @@ use super::counts;
 use super::dns;
 use super::generation::{self, Lasting, generation, message_limits, policies};
 use super::handover;
+use super::harvest::Harvest;
 use super::listener;
 use super::lists;
 use super::memory;
 use super::notify;
-use super::patience::Patience;
-use super::permits::{Permits, Places};
+use super::permits::{Denied, Permits, Places};
 use super::private::PrivateClients;
 use super::running::Running;
 use super::shutdown::Shutdown;
@@ -98,6 +98,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         authserv_id: config.authserv_id.clone(),
         trusted: config.smtp.trusted.clone(),
         soft_reject: config.smtp.soft_reject,
+        most_received: config.limits.received,
         directory: Arc::clone(&config.directory),
         policies: Arc::new(ArcSwap::from_pointee(policies)),
         authenticator: authenticator(&dns::asking(&config))
@@ -115,10 +116,11 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     metrics.soft_reject(config.smtp.soft_reject);
     bound.sandbox.layers().for_each(|(layer, is_on)| metrics.sandbox(layer, is_on));
     let landlocked = bound.sandbox.has(SandboxLayer::Landlock);
-    let generation = generation(&config, Arc::clone(&receiver), bound.certificates.map(Arc::new));
+    let harvest = Arc::new(Harvest::new(config.limits.unknown_recipients_per_address));
+    let generation = generation(&config, Arc::clone(&receiver), bound.certificates.map(Arc::new), harvest);
     let generation = Arc::new(ArcSwap::from_pointee(generation));
     counts::register_block_lists(&metrics, &generation).map_err(machine)?;
-    let permits = Permits::new(Places::of(&config.limits));
+    let permits = Permits::new(Places::of_config(&config.limits));
     counts::register_bounds(&metrics, &permits, &writers, &receiver).map_err(machine)?;
     let lasting = Arc::new(Lasting {
         receiver,
@@ -200,19 +202,23 @@ fn accept(
         let (lasting, private) = (Arc::clone(lasting), Arc::clone(&private));
         tasks.push(tokio::spawn(listener::accept(listener, move |stream, client| {
             let generation = lasting.generation.load_full();
-            let has_behaved = lasting.behaved.knows(client.ip());
-            match lasting.permits.take(client.ip(), has_behaved) {
+            // for whom a proxy speaks is known later
+            let by_proxy = generation.is_proxy(client.ip());
+            let permit = if by_proxy {
+                lasting.permits.take_for_proxy()
+            } else if generation.turns_away(client.ip()) {
+                Err(Denied::Harvest)
+            } else {
+                lasting.permits.take(client.ip(), lasting.behaved.knows(client.ip()))
+            };
+            match permit {
                 Ok(permit) => {
                     lasting.metrics.connection(ConnectionOutcome::Accepted);
-                    private.notice(client.ip(), &generation.receiver);
+                    if !by_proxy {
+                        private.notice(client.ip(), &generation.receiver);
+                    }
                     let presence = shutdown.enter();
-                    let patience = Patience::new(generation.waits, lasting.permits.stress(), has_behaved);
-                    let lasting = Arc::clone(&lasting);
-                    let serving = async move {
-                        let _permit = permit;
-                        let behaved = &lasting.behaved;
-                        connection::serve(stream, client, generation, presence, patience, behaved).await;
-                    };
+                    let serving = connection::serve(stream, client, generation, presence, permit, Arc::clone(&lasting));
                     debug_assert!(size_of_val(&serving) <= CONNECTION, "{} octets", size_of_val(&serving));
                     tokio::spawn(serving);
                 }

@@ -29,6 +29,7 @@ impl TurnedAway {
             Denied::Busy => (reply::busy(), ConnectionOutcome::Busy),
             Denied::Share => (reply::too_many_from_address(), ConnectionOutcome::Share),
             Denied::Network => (reply::too_many_from_network(), ConnectionOutcome::Network),
+            Denied::Harvest => (reply::too_many_unknown(), ConnectionOutcome::Harvest),
         };
         receiver.metrics.connection(outcome);
         let reply = if self.may_record() {

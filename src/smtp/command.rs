@@ -2,6 +2,7 @@
 
 use super::address::AddressError;
 use super::reply::{self, Reply};
+use super::session::Abuse;
 
 /// A command. Paths are not read yet: that takes SMTPUTF8 of the transaction, and the order of commands goes first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,13 @@ pub enum Command<'a> {
     },
     /// DATA
     Data,
+    /// BDAT (RFC 3030 §2).
+    Bdat {
+        /// How many octets follow the line.
+        octets: u64,
+        /// Whether the message ends with them.
+        last: bool,
+    },
     /// RSET
     Rset,
     /// NOOP
@@ -39,6 +47,11 @@ pub enum Command<'a> {
     Quit,
     /// STARTTLS
     StartTls,
+    /// XCLIENT, its attributes not read yet.
+    Xclient {
+        /// What follows the verb.
+        attributes: &'a [u8],
+    },
 }
 
 /// The parameters of MAIL.
@@ -50,6 +63,8 @@ pub struct MailParameters {
     pub body: Option<BodyType>,
     /// SMTPUTF8 (RFC 6531 §3.4).
     pub smtputf8: bool,
+    /// REQUIRETLS (RFC 8689 §3).
+    pub require_tls: bool,
 }
 
 /// BODY's value (RFC 6152 §3).
@@ -68,12 +83,14 @@ pub enum CommandError {
     BareLineEnd,
     /// No such command.
     Unknown,
-    /// A command of another protocol: HTTP.
-    Foreign,
+    /// A line of another protocol.
+    Foreign(Abuse),
     /// A command that exists, but not here.
     NotImplemented,
     /// The argument is wrong.
     Argument(&'static str),
+    /// BDAT without a number that can be read: how many octets follow, and are no commands, is not known.
+    Chunk,
     /// MAIL's path is missing or its brackets don't match.
     ReversePath(AddressError),
     /// RCPT's path is missing or its brackets don't match.
@@ -88,9 +105,10 @@ impl CommandError {
         match self {
             CommandError::BareLineEnd => reply::bare_line_end(),
             CommandError::Unknown => reply::unknown_command(),
-            CommandError::Foreign => reply::not_smtp(),
+            CommandError::Foreign(_) => reply::not_smtp(),
             CommandError::NotImplemented => reply::not_implemented(),
             CommandError::Argument(why) => reply::bad_argument(why),
+            CommandError::Chunk => reply::bad_argument("BDAT needs a number of octets, and LAST after it or nothing"),
             CommandError::ReversePath(error) => reply::bad_reverse_path(error),
             CommandError::ForwardPath(error) => reply::bad_forward_path(error),
             CommandError::UnknownParameter => reply::unknown_parameter(),
@@ -99,11 +117,10 @@ impl CommandError {
 }
 
 /// Commands of SMTP and its extensions that an MX has no use for.
-const NOT_IMPLEMENTED: [&str; 11] =
-    ["EXPN", "BDAT", "AUTH", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "BURL", "XCLIENT"];
+const NOT_IMPLEMENTED: [&str; 9] = ["EXPN", "AUTH", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "BURL"];
 
 /// Request methods of HTTP (RFC 9110 §9), and HTTP/2's preface: a browser that was led here must not go on.
-const FOREIGN: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI"];
+const HTTP: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI"];
 
 /// The longest argument of EHLO in octets, as long as a domain may be.
 const NAME_MAX: usize = 255;
@@ -126,15 +143,18 @@ impl<'a> Command<'a> {
             _ if is("MAIL") => mail(argument),
             _ if is("RCPT") => rcpt(argument),
             _ if is("DATA") => alone(Command::Data),
+            _ if is("BDAT") => bdat(argument),
             _ if is("RSET") => alone(Command::Rset),
             _ if is("QUIT") => alone(Command::Quit),
             _ if is("STARTTLS") => alone(Command::StartTls),
+            _ if is("XCLIENT") => Ok(Command::Xclient { attributes: argument }),
             _ if is("NOOP") => Ok(Command::Noop),
             _ if is("HELP") => Ok(Command::Help),
             _ if is("VRFY") && argument.is_empty() => Err(CommandError::Argument("VRFY needs a mailbox")),
             _ if is("VRFY") => Ok(Command::Vrfy),
             _ if NOT_IMPLEMENTED.into_iter().any(is) => Err(CommandError::NotImplemented),
-            _ if FOREIGN.into_iter().any(is) => Err(CommandError::Foreign),
+            _ if HTTP.into_iter().any(is) => Err(CommandError::Foreign(Abuse::Http)),
+            b"PROXY" => Err(CommandError::Foreign(Abuse::ProxyHeader)),
             _ => Err(CommandError::Unknown),
         }
     }
@@ -181,6 +201,18 @@ fn rcpt(argument: &[u8]) -> Result<Command<'_>, CommandError> {
         rest = parameter.rest;
     }
     found.map(|()| Command::Rcpt { path })
+}
+
+/// `chunk-size [SP "LAST"]`. The number has to fit `u64`: leading zeros apart, twenty digits at most.
+fn bdat(argument: &[u8]) -> Result<Command<'_>, CommandError> {
+    let (digits, end) = split_at_space(argument);
+    let digits = Some(digits).filter(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit));
+    let octets = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).ok_or(CommandError::Chunk)?;
+    match end {
+        b"" => Ok(Command::Bdat { octets, last: false }),
+        _ if end.eq_ignore_ascii_case(b"LAST") => Ok(Command::Bdat { octets, last: true }),
+        _ => Err(CommandError::Chunk),
+    }
 }
 
 /// What follows `FROM:` or `TO:`.
@@ -256,10 +288,13 @@ impl MailParameters {
             let is = |word: &str| keyword.eq_ignore_ascii_case(word.as_bytes());
             match keyword {
                 _ if is("SIZE") => once(&mut parameters.size, size(value)?)?,
+                // a Maildir's lines can't hold it (RFC 3030 §3), so it is not offered
+                _ if is("BODY") && value.is_some_and(|value| value.eq_ignore_ascii_case(b"BINARYMIME")) => {
+                    unknown = true
+                }
                 _ if is("BODY") => once(&mut parameters.body, body(value)?)?,
-                _ if is("SMTPUTF8") && value.is_some() => return Err(CommandError::Argument("SMTPUTF8 has no value")),
-                _ if is("SMTPUTF8") && parameters.smtputf8 => return Err(TWICE),
-                _ if is("SMTPUTF8") => parameters.smtputf8 = true,
+                _ if is("SMTPUTF8") => flag(&mut parameters.smtputf8, value)?,
+                _ if is("REQUIRETLS") => flag(&mut parameters.require_tls, value)?,
                 _ => unknown = true,
             }
             text = rest;
@@ -269,6 +304,15 @@ impl MailParameters {
 }
 
 const TWICE: CommandError = CommandError::Argument("a parameter stands twice");
+
+/// A parameter without a value.
+fn flag(place: &mut bool, value: Option<&[u8]>) -> Result<(), CommandError> {
+    match (value, std::mem::replace(place, true)) {
+        (Some(_), _) => Err(CommandError::Argument("a parameter has a value that has none")),
+        (None, true) => Err(TWICE),
+        (None, false) => Ok(()),
+    }
+}
 
 fn once<T>(place: &mut Option<T>, value: T) -> Result<(), CommandError> {
     if place.replace(value).is_some() { Err(TWICE) } else { Ok(()) }

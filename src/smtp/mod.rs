@@ -4,8 +4,10 @@
 //! dialog can be replayed octet by octet.
 
 pub mod address;
+pub mod chunk;
 pub mod command;
 pub mod data;
 pub mod line;
 pub mod reply;
 pub mod session;
+pub mod xclient;

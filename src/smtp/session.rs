@@ -4,7 +4,9 @@
 //! [`Question`], it takes no input until [`Session::answer`] has the reply. Each phase of a session is a variant that
 //! owns what the phase knows: what a transaction left behind cannot be seen by the next, because it is gone.
 
+mod chunking;
 mod exchange;
+mod phase;
 
 use std::collections::VecDeque;
 use std::mem;
@@ -12,11 +14,13 @@ use std::sync::Arc;
 
 use super::address::{ForwardPath, ReversePath};
 use super::command::{Command, CommandError, MailParameters};
-use super::data::{Frame, Framer};
+use super::data::Frame;
 use super::line::{Line, LineReader};
 use super::reply::{self, Reply};
+use super::xclient::Introduced;
 
-pub use exchange::{Capabilities, Limits, Notice, Question, Step};
+pub use exchange::{Abuse, Capabilities, Limits, Notice, Question, Step};
+use phase::{Envelope, Phase, Waiting};
 
 /// A session from the greeting, which the server sends, to its end.
 #[derive(Debug)]
@@ -24,11 +28,13 @@ pub struct Session {
     capabilities: Arc<Capabilities>,
     phase: Phase,
     lines: LineReader,
-    /// Steps that one command or answer led to and that are not fetched yet: three at most, since no input is taken
+    /// Steps that one command or answer led to and that are not fetched yet: four at most, since no input is taken
     /// before they are.
     steps: VecDeque<Step<'static>>,
     counts: Counts,
     tls: bool,
+    /// Whether the client may say for whom it speaks.
+    xclient: bool,
 }
 
 #[derive(Debug, Default)]
@@ -36,55 +42,6 @@ struct Counts {
     commands: u32,
     transactions: u32,
     errors: u32,
-}
-
-/// Where a session is.
-#[derive(Debug)]
-enum Phase {
-    /// The client has not yet said who it is.
-    Greeted,
-    /// It has; no transaction is open.
-    Identified,
-    /// MAIL was accepted.
-    Mail(Envelope),
-    /// At least one recipient was accepted.
-    Recipients { envelope: Envelope, accepted: usize },
-    /// The message comes in.
-    Data(Framer),
-    /// A question was asked.
-    Waiting(Waiting),
-    /// STARTTLS was agreed, the handshake is not over.
-    Securing,
-    /// Nothing is read any more.
-    Closed,
-}
-
-/// What was asked, and what is needed to go on from the answer.
-#[derive(Debug)]
-enum Waiting {
-    Mail(Envelope),
-    Recipient {
-        envelope: Envelope,
-        accepted: usize,
-    },
-    Data {
-        envelope: Envelope,
-        accepted: usize,
-    },
-    /// MAIL announced more octets than a message may have.
-    TooBig,
-    /// RCPT came after as many as there may be.
-    TooMany {
-        envelope: Envelope,
-        accepted: usize,
-    },
-    Message,
-}
-
-/// What the session itself keeps of a transaction.
-#[derive(Debug, Clone, Copy)]
-struct Envelope {
-    smtputf8: bool,
 }
 
 impl Session {
@@ -98,7 +55,13 @@ impl Session {
             steps: VecDeque::new(),
             counts: Counts::default(),
             tls: false,
+            xclient: false,
         }
+    }
+
+    /// Offers and takes XCLIENT: the client is in `smtp.xclient_from`.
+    pub fn allow_xclient(&mut self) {
+        self.xclient = true;
     }
 
     /// How many octets of `input` were consumed, and what to do. To be called again, with the rest, until it says
@@ -119,7 +82,17 @@ impl Session {
                     (taken, Step::Ask(Question::Message { defect }))
                 }
             },
-            Phase::Greeted | Phase::Identified | Phase::Mail(_) | Phase::Recipients { .. } => self.command(input),
+            Phase::Chunk(_) | Phase::Refusing(_) => match mem::replace(&mut self.phase, Phase::Closed) {
+                Phase::Chunk(chunk) => self.chunk(chunk, input),
+                Phase::Refusing(refusing) => self.refused_chunk(refusing, input),
+                _ => (input.len(), Step::NeedInput),
+            },
+            Phase::Greeted
+            | Phase::Identified
+            | Phase::Mail(_)
+            | Phase::Recipients { .. }
+            | Phase::Chunks(_)
+            | Phase::Refused(_) => self.command(input),
         }
     }
 
@@ -137,15 +110,14 @@ impl Session {
             self.steps.push_back(Step::Close(reply));
             return;
         }
-        // An answer of a kind that the question does not know would leave the client in another phase than us.
-        let fits = match waiting {
-            _ if !reply.is_positive() => true,
-            Waiting::TooBig | Waiting::TooMany { .. } => false,
-            _ => (reply.code() == 354) == matches!(waiting, Waiting::Data { .. }),
-        };
-        let reply = if fits { reply } else { reply::internal_error() };
-        self.phase = waiting.after(reply.is_positive(), self.capabilities.limits.message);
-        self.steps.push_back(Step::Reply(reply));
+        let reply = if waiting.takes(&reply) { reply } else { reply::internal_error() };
+        let of_chunk = matches!(waiting, Waiting::Chunk { .. });
+        self.phase = waiting.after(&reply, self.capabilities.limits.message);
+        match (of_chunk, reply.is_positive()) {
+            (false, _) => self.steps.push_back(Step::Reply(reply)),
+            (true, true) => {}
+            (true, false) => self.steps.push_back(Step::Notice(Notice::Abandoned)),
+        }
     }
 
     /// TLS is up: everything that the client said before is forgotten (RFC 3207 §4.2). What counts against it is not.
@@ -156,17 +128,14 @@ impl Session {
         self.tls = true;
     }
 
-    /// Whether the next octets are message data.
+    /// Whether the next octets are a message's, or a refused chunk's.
     pub fn in_data(&self) -> bool {
-        matches!(self.phase, Phase::Data(_))
+        self.phase.in_data()
     }
 
     /// Whether a transaction is open, or asked for.
     pub fn in_transaction(&self) -> bool {
-        match self.phase {
-            Phase::Mail(_) | Phase::Recipients { .. } | Phase::Data(_) | Phase::Waiting(_) => true,
-            Phase::Greeted | Phase::Identified | Phase::Securing | Phase::Closed => false,
-        }
+        self.phase.in_transaction()
     }
 
     fn command<'a>(&mut self, input: &'a [u8]) -> (usize, Step<'a>) {
@@ -177,9 +146,9 @@ impl Session {
             Line::Complete(line) => self.obey(phase, line),
             Line::TooLong => self.mistake(phase, reply::line_too_long()),
             // A client that ends lines so is no mail server, and what follows may be one message read as several.
-            Line::BareLf => self.close(phase, reply::bare_line_end()),
-            Line::Endless => self.close(phase, reply::too_many_errors()),
-            Line::TlsRecord => self.close(phase, reply::not_smtp()),
+            Line::BareLf => self.throw_out(phase, Abuse::BareLf, reply::bare_line_end()),
+            Line::Endless => self.throw_out(phase, Abuse::EndlessLine, reply::too_many_errors()),
+            Line::TlsRecord => self.throw_out(phase, Abuse::Tls, reply::not_smtp()),
         };
         (taken, self.steps.pop_front().unwrap_or(Step::NeedInput))
     }
@@ -191,7 +160,9 @@ impl Session {
         }
         match Command::parse(line) {
             Ok(command) => self.carry_out(phase, command),
-            Err(CommandError::Foreign) => self.close(phase, reply::not_smtp()),
+            Err(CommandError::Foreign(abuse)) => self.throw_out(phase, abuse, reply::not_smtp()),
+            // what follows would be taken for commands
+            Err(error @ CommandError::Chunk) => self.close(phase, error.reply()),
             Err(error) => self.mistake(phase, error.reply()),
         }
     }
@@ -208,9 +179,14 @@ impl Session {
                 self.reply(phase, reply::reset())
             }
             (phase, Command::Helo { name, extended }) => self.helo(phase, name, extended),
+            (phase, Command::Bdat { octets, last }) => {
+                self.steps.push_back(Step::Notice(Notice::Chunk { octets, last }));
+                self.bdat(phase, octets, last)
+            }
+            (phase, Command::Xclient { attributes }) => self.introduce(phase, attributes),
             (Phase::Greeted, _) => self.mistake(Phase::Greeted, reply::bad_order("EHLO or HELO first")),
             (phase, Command::StartTls) => self.start_tls(phase),
-            (Phase::Identified, Command::Mail { path, parameters }) => self.mail(path, parameters),
+            (Phase::Identified | Phase::Refused(_), Command::Mail { path, parameters }) => self.mail(path, parameters),
             (phase, Command::Mail { .. }) => self.mistake(phase, reply::bad_order("a transaction is open already")),
             (Phase::Mail(envelope), Command::Rcpt { path }) => self.recipient(envelope, 0, path),
             (Phase::Recipients { envelope, accepted }, Command::Rcpt { path }) => {
@@ -219,7 +195,13 @@ impl Session {
             (Phase::Recipients { envelope, accepted }, Command::Data) => {
                 self.ask(Waiting::Data { envelope, accepted }, Question::Data)
             }
+            (phase @ Phase::Mail(Envelope { refused: true, .. }), Command::Data) => {
+                self.reply(phase, reply::no_recipients())
+            }
             (phase @ Phase::Mail(_), Command::Data) => self.mistake(phase, reply::no_recipients()),
+            (phase @ Phase::Chunks(_), Command::Rcpt { .. } | Command::Data) => {
+                self.mistake(phase, reply::bad_order("BDAT has begun a message, end it or RSET"))
+            }
             (phase, Command::Rcpt { .. } | Command::Data) => self.mistake(phase, reply::bad_order("MAIL first")),
         }
     }
@@ -230,11 +212,28 @@ impl Session {
         self.steps.push_back(Step::Notice(notice));
         let capabilities = &self.capabilities;
         let reply = if extended {
-            reply::ehlo(capabilities, name, capabilities.starttls && !self.tls)
+            reply::ehlo(capabilities, name, self.tls, self.xclient)
         } else {
             reply::helo(&capabilities.hostname, name)
         };
         self.reply(Phase::Identified, reply)
+    }
+
+    fn introduce(&mut self, phase: Phase, attributes: &[u8]) -> Phase {
+        if !self.xclient {
+            return self.mistake(phase, reply::not_implemented());
+        }
+        if phase.in_transaction() {
+            return self.mistake(phase, reply::bad_order("not within a transaction"));
+        }
+        match Introduced::parse(attributes) {
+            Err(why) => self.mistake(phase, reply::bad_argument(why)),
+            Ok(introduced) => {
+                self.steps.push_back(Step::Notice(Notice::Introduced(introduced)));
+                let greeting = reply::greeting(&self.capabilities.hostname);
+                self.reply(Phase::Greeted, greeting)
+            }
+        }
     }
 
     fn start_tls(&mut self, phase: Phase) -> Phase {
@@ -244,7 +243,7 @@ impl Session {
         if !self.capabilities.starttls {
             return self.mistake(phase, reply::not_implemented());
         }
-        if !matches!(phase, Phase::Identified) {
+        if !matches!(phase, Phase::Identified | Phase::Refused(_)) {
             return self.mistake(phase, reply::bad_order("not within a transaction"));
         }
         self.steps.push_back(Step::StartTls(reply::start_tls()));
@@ -252,7 +251,11 @@ impl Session {
     }
 
     fn mail(&mut self, path: &[u8], parameters: MailParameters) -> Phase {
-        let MailParameters { size, body, smtputf8 } = parameters;
+        let MailParameters { size, body, smtputf8, require_tls } = parameters;
+        if require_tls && !self.tls {
+            // it was not offered (RFC 8689 §3)
+            return self.mistake(Phase::Identified, reply::unknown_parameter());
+        }
         let reverse_path = match ReversePath::parse(path, smtputf8) {
             Ok(reverse_path) => reverse_path,
             Err(error) => return self.mistake(Phase::Identified, reply::bad_reverse_path(error)),
@@ -264,7 +267,10 @@ impl Session {
         if size.is_some_and(|size| size > self.capabilities.limits.message) {
             return self.ask(Waiting::TooBig, Question::TooBig { reverse_path });
         }
-        self.ask(Waiting::Mail(Envelope { smtputf8 }), Question::Mail { reverse_path, size, body, smtputf8 })
+        self.ask(
+            Waiting::Mail(Envelope { smtputf8, refused: false }),
+            Question::Mail { reverse_path, size, body, smtputf8 },
+        )
     }
 
     fn recipient(&mut self, envelope: Envelope, accepted: usize, path: &[u8]) -> Phase {
@@ -290,11 +296,16 @@ impl Session {
 
     /// Answers a mistake in a command, or ends the session where there were too many.
     fn mistake(&mut self, phase: Phase, reply: Reply) -> Phase {
-        self.counts.errors = self.counts.errors.saturating_add(1);
-        if self.counts.errors > self.capabilities.limits.errors {
+        if self.counts_a_mistake_too_many() {
             return self.close(phase, reply::too_many_errors());
         }
         self.reply(phase, reply)
+    }
+
+    /// Counts a mistake; says whether it is one too many.
+    fn counts_a_mistake_too_many(&mut self) -> bool {
+        self.counts.errors = self.counts.errors.saturating_add(1);
+        self.counts.errors > self.capabilities.limits.errors
     }
 
     fn close(&mut self, phase: Phase, reply: Reply) -> Phase {
@@ -303,35 +314,18 @@ impl Session {
         Phase::Closed
     }
 
+    fn throw_out(&mut self, phase: Phase, abuse: Abuse, reply: Reply) -> Phase {
+        let phase = self.abandon(phase);
+        self.steps.push_back(Step::Notice(Notice::Abuse(abuse)));
+        self.close(phase, reply)
+    }
+
     /// Ends the transaction, if there is one, and says so.
     fn abandon(&mut self, phase: Phase) -> Phase {
-        match phase {
-            Phase::Mail(_) | Phase::Recipients { .. } | Phase::Data(_) | Phase::Waiting(_) => {
-                self.steps.push_back(Step::Notice(Notice::Abandoned));
-                Phase::Identified
-            }
-            Phase::Greeted | Phase::Identified | Phase::Securing | Phase::Closed => phase,
+        if phase.in_transaction() {
+            self.steps.push_back(Step::Notice(Notice::Abandoned));
+            return Phase::Identified;
         }
-    }
-}
-
-impl Phase {
-    /// A transaction with so many recipients.
-    fn collecting(envelope: Envelope, accepted: usize) -> Phase {
-        if accepted == 0 { Phase::Mail(envelope) } else { Phase::Recipients { envelope, accepted } }
-    }
-}
-
-impl Waiting {
-    /// The phase after the answer.
-    fn after(self, positive: bool, message_limit: u64) -> Phase {
-        match self {
-            Waiting::Mail(envelope) if positive => Phase::Mail(envelope),
-            Waiting::Mail(_) | Waiting::TooBig | Waiting::Message => Phase::Identified,
-            Waiting::TooMany { envelope, accepted } => Phase::collecting(envelope, accepted),
-            Waiting::Recipient { envelope, accepted } => Phase::collecting(envelope, accepted + usize::from(positive)),
-            Waiting::Data { .. } if positive => Phase::Data(Framer::new(message_limit)),
-            Waiting::Data { envelope, accepted } => Phase::collecting(envelope, accepted),
-        }
+        if matches!(phase, Phase::Refused(_)) { Phase::Identified } else { phase }
     }
 }

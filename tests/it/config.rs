@@ -274,6 +274,7 @@ fn keys_that_need_a_restart_are_told_and_others_are_not() {
         ("security.landlock", "'require'"),
         ("security.seccomp", "'off'"),
         ("security.handover", "'handover.sock'"),
+        ("limits.unknown_recipients_per_address", "7"),
     ];
     let old = parsed(&format!("{TOP}{DOMAIN}"));
     for (key, value) in cases {

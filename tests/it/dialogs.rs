@@ -16,6 +16,7 @@ struct Dialog {
     capabilities: Option<Capabilities>,
     /// What the client sends before it waits, and the transcript up to then.
     turns: Vec<(Vec<u8>, String)>,
+    xclient: bool,
     /// What a question (by its place among all) is answered, where it isn't accepted.
     answers: BTreeMap<usize, Reply>,
 }
@@ -45,6 +46,7 @@ impl Dialog {
                     writeln!(transcript, "{kind}: {value}").unwrap();
                 }
                 "A" => assert!(dialog.answers.insert(questions - 1, Reply::parse(value).unwrap()).is_none()),
+                "limit" if *value == "xclient=1" => dialog.xclient = true,
                 "limit" => set_limit(&mut capabilities, value),
                 _ => panic!("{line:?} is no line of a dialog"),
             }
@@ -56,10 +58,14 @@ impl Dialog {
 
     fn player(&self) -> Player<'_> {
         let mut asked = 0;
-        Player::new(self.capabilities.clone().unwrap(), move |question| {
+        let mut player = Player::new(self.capabilities.clone().unwrap(), move |question| {
             asked += 1;
             self.answers.get(&(asked - 1)).cloned().unwrap_or_else(|| accept(question))
-        })
+        });
+        if self.xclient {
+            player.session.allow_xclient();
+        }
+        player
     }
 }
 

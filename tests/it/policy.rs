@@ -167,6 +167,7 @@ fn rules(policy: &str) -> Vec<toml::Table> {
 #[test]
 fn the_shipped_policies_refuse_with_the_code_of_the_reason() {
     let codes = [
+        ("early-talker", "554 5.5.0 "),
         ("no-reverse-name", "550 5.7.25 "),
         ("reverse-name-trouble", "451 4.4.3 "),
         ("reverse-path-null-mx", "550 5.7.27 "),

@@ -1,5 +1,6 @@
 //! Whole sessions against the real server: what goes in over TCP, what is answered, stored, journalled and counted.
 
+mod chunking;
 mod content;
 mod evidence;
 mod facts;

@@ -56,7 +56,7 @@ fn an_answer_that_does_not_fit_its_question_becomes_an_internal_error() {
                 Question::Recipient { .. } => "recipient",
                 Question::TooBig { .. } => "too big",
                 Question::TooManyRecipients { .. } => "too many",
-                Question::Data => "data",
+                Question::Data | Question::Chunks => "data",
                 Question::Message { .. } => "message",
             };
             if kind == question { wrong.clone() } else { accept(asked) }
@@ -152,7 +152,7 @@ fn a_reply_is_written_with_its_codes_and_crlf() {
     assert_eq!(wire(&Reply::new(550, (5, 7, 1), "no")), "550 5.7.1 no\r\n");
     assert_eq!(wire(&reply::greeting("mx.example.com")), "220 mx.example.com ESMTP Gatepost\r\n");
     assert_eq!(wire(&reply::start_data()).split(' ').next(), Some("354"));
-    let ehlo = wire(&reply::ehlo(&capabilities(), "c", true));
+    let ehlo = wire(&reply::ehlo(&capabilities(), "c", false, false));
     assert!(ehlo.starts_with("250-mx.example.com greets c\r\n250-PIPELINING\r\n"), "{ehlo}");
     assert!(ehlo.ends_with("\r\n250 LIMITS RCPTMAX=3\r\n"), "{ehlo}");
 }
@@ -230,6 +230,9 @@ fn the_catalogue_says_the_agreed_codes() {
         (reply::too_many_commands(), "421 4.7.0"),
         (reply::too_many_transactions(), "421 4.7.0"),
         (reply::not_smtp(), "421 4.7.0"),
+        (reply::sent_ahead(), "554 5.5.0"),
+        (reply::too_many_unknown(), "421 4.7.0"),
+        (reply::chunk_ok(5), "250 2.0.0"),
         (reply::start_tls(), "220 2.0.0"),
         (reply::tls_unavailable(), "454 4.7.0"),
         (reply::mail_ok(), "250 2.1.0"),
@@ -283,9 +286,9 @@ fn the_catalogue_says_the_agreed_codes() {
 
 // Any input.
 
-/// Pieces of dialogs, and of what is none.
-fn fragments() -> impl Strategy<Value = Vec<u8>> {
-    let words = proptest::sample::select(vec![
+/// Pieces of dialogs, and of what is none; with BDAT among them or not.
+fn fragments(chunks: bool) -> impl Strategy<Value = Vec<u8>> {
+    let mut words = vec![
         "EHLO x\r\n",
         "HELO y\r\n",
         "MAIL FROM:<a@b.example>\r\n",
@@ -309,7 +312,11 @@ fn fragments() -> impl Strategy<Value = Vec<u8>> {
         " ",
         "GET / HTTP/1.1\r\n",
         "\u{16}",
-    ]);
+    ];
+    if chunks {
+        words.extend(["BDAT 4\r\n", "BDAT 7 LAST\r\n", "BDAT 0 LAST\r\n", "BDAT 2000\r\n", "BDAT\r\n"]);
+    }
+    let words = proptest::sample::select(words);
     let any = proptest::collection::vec(any::<u8>(), 1..6);
     let piece =
         prop_oneof![12 => words.prop_map(|word| word.as_bytes().to_vec()), 1 => any, 1 => Just(vec![b'x'; 650])];
@@ -320,7 +327,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn any_input_comes_to_the_same_however_it_is_cut(input in fragments(), seed: u64, opening: bool) {
+    fn any_input_comes_to_the_same_however_it_is_cut(input in fragments(true), seed: u64, opening: bool) {
         let opening = if opening { "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\n" } else { "" };
         let input = [opening.as_bytes(), &input].concat();
         let mut whole = Player::new(capabilities(), accept);
@@ -337,7 +344,7 @@ proptest! {
     }
 
     #[test]
-    fn a_message_is_asked_about_only_after_crlf_dot_crlf(input in fragments()) {
+    fn a_message_is_asked_about_only_after_crlf_dot_crlf(input in fragments(false)) {
         let input = [b"HELO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\n", &input[..]].concat();
         let mut player = Player::new(capabilities(), accept);
         for octet in &input {
@@ -353,11 +360,11 @@ proptest! {
     }
 
     #[test]
-    fn a_command_line_has_one_reply(lines in proptest::collection::vec("[ -~]{0,30}|EHLO [a-z]{1,5}|MAIL FROM:<[a-z]{0,3}>|RCPT TO:<[a-z]@[a-z]>|DATA|RSET", 0..40)) {
+    fn a_command_line_has_one_reply(lines in proptest::collection::vec("[ -~]{0,30}|EHLO [a-z]{1,5}|MAIL FROM:<[a-z]{0,3}>|RCPT TO:<[a-z]@[a-z]>|DATA|RSET|BDAT 0( LAST)?", 0..40)) {
         let limits = Limits { errors: u32::MAX, ..capabilities().limits };
         // DATA is refused, so that all lines are commands.
         let mut player = Player::new(Capabilities { limits, ..capabilities() }, |question| match question {
-            Question::Data => reply::internal_error(),
+            Question::Data | Question::Chunks => reply::internal_error(),
             other => accept(other),
         });
         for (index, line) in lines.iter().enumerate() {

@@ -81,6 +81,7 @@ fn receiver(case: &Case, bench: &Bench, dns: SocketAddr) -> Result<Receiver, Str
         hostname,
         trusted: config.map(|config| config.smtp.trusted.clone()).unwrap_or_default(),
         soft_reject: false,
+        most_received: config.map_or(100, |config| config.limits.received),
         directory: match config {
             Some(config) => Arc::clone(&config.directory),
             None => Arc::new(directory(&case.forward_paths, &bench.policy)?),

@@ -118,6 +118,9 @@ fn claims(record: &Record) -> Vec<Line> {
     if facts.client.trusted {
         client.push_str(", in smtp.trusted");
     }
+    if facts.client.early_talker {
+        client.push_str(", spoke before it was greeted");
+    }
     let mut lines = vec![line("client", client)];
     lines.push(match &facts.tls {
         Some(tls) if tls.group.is_empty() => {

@@ -162,6 +162,9 @@ fn from_client(facts: &Facts, read: &Read<'_>) -> Vec<Clause> {
     if facts.client.trusted && read.has("client.trusted") {
         clauses.push((Speaks::For, format!("the client {} is one of our own (smtp.trusted)", facts.client.ip)));
     }
+    if facts.client.early_talker && read.has("client.early_talker") {
+        clauses.push((Speaks::Against, format!("the client {} spoke before it was greeted", facts.client.ip)));
+    }
     if read.has("iprev") || read.has("client.name") {
         clauses.extend(reverse_name(facts));
     }

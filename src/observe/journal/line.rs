@@ -168,7 +168,7 @@ impl Bound<'_> {
 
     fn facts(&mut self, facts: &mut Facts) {
         let Facts {
-            client: Client { ip: _, port: _, name, trusted: _ },
+            client: Client { ip: _, port: _, name, trusted: _, early_talker: _ },
             clock: _,
             helo,
             esmtp: _,

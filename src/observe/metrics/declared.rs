@@ -130,6 +130,11 @@ pub const DECLARED: &[Declaration] = &[
     gauge("gatepost_message_memory_bytes", &[], "Octets of messages that are in memory now."),
     counter("gatepost_messages_total", &[], "Messages that came in whole, whatever was decided."),
     counter("gatepost_panics_total", &[], "Panics that were caught; each cost one message or session a 4yz."),
+    counter(
+        "gatepost_protocol_abuses_total",
+        &["kind"],
+        "What clients did that no mail server does, by what it was; all but early talk ends the session.",
+    ),
     counter("gatepost_reloads_total", &["outcome"], "Reloads of configuration and policy."),
     counter(
         "gatepost_list_reloads_total",

@@ -34,6 +34,8 @@ labels! {
         Share = "share",
         /// Its network has its share already.
         Network = "network",
+        /// Its network has asked for too many unknown recipients.
+        Harvest = "harvest",
     }
 }
 labels! {
@@ -49,6 +51,29 @@ labels! {
         Landlock = "landlock",
         /// Calls that a mail server never makes are denied.
         Seccomp = "seccomp",
+    }
+}
+labels! {
+    /// What no honest client does.
+    Abuse {
+        /// It spoke before the greeting.
+        EarlyTalk = "early-talk",
+        /// It sent ahead where a reply must be waited for.
+        Pipelining = "pipelining",
+        /// It sent octets behind STARTTLS.
+        StartTls = "starttls",
+        /// It spoke HTTP.
+        Http = "http",
+        /// It began a TLS handshake on the plain port.
+        Tls = "tls",
+        /// It sent a PROXY header without being one of our proxies, or none where it is, or a bad one.
+        ProxyHeader = "proxy-header",
+        /// It ended a command with a bare LF.
+        BareLf = "bare-lf",
+        /// It sent a line without end.
+        EndlessLine = "endless-line",
+        /// It asked for too many unknown recipients.
+        Harvest = "harvest",
     }
 }
 labels! {
@@ -88,6 +113,8 @@ labels! {
         Rcpt = "rcpt",
         /// DATA
         Data = "data",
+        /// BDAT, but for the last of a message.
+        Bdat = "bdat",
         /// The end of data.
         Message = "message",
         /// RSET
@@ -211,6 +238,7 @@ impl Verb {
             "mail" => Verb::Mail,
             "rcpt" => Verb::Rcpt,
             "data" => Verb::Data,
+            "bdat" => Verb::Bdat,
             "rset" => Verb::Rset,
             "noop" => Verb::Noop,
             "vrfy" => Verb::Vrfy,

@@ -28,7 +28,7 @@ use crate::facts::{Facts, Stage};
 use crate::observe::journal::Journal;
 use crate::observe::log::Log;
 use label::{
-    CODES, ConnectionOutcome, DeliverErrorKind, DirectorySync, DnsOutcome, GreylistKey, GreylistResult,
+    Abuse, CODES, ConnectionOutcome, DeliverErrorKind, DirectorySync, DnsOutcome, GreylistKey, GreylistResult,
     HandshakeOutcome, Method, ReloadOutcome, SandboxLayer, SessionTls, Verb, code_index,
 };
 
@@ -59,6 +59,7 @@ pub struct Metrics {
     message_bytes: IntCounter,
     messages: IntCounter,
     panics: IntCounter,
+    protocol_abuses: IntCounterVec,
     reloads: IntCounterVec,
     list_reloads: IntCounterVec,
     replies: Replies,
@@ -89,6 +90,7 @@ impl Metrics {
             message_bytes: counter(&registry, "gatepost_message_bytes_total")?,
             messages: counter(&registry, "gatepost_messages_total")?,
             panics: counter(&registry, "gatepost_panics_total")?,
+            protocol_abuses: counters(&registry, "gatepost_protocol_abuses_total")?,
             reloads: counters(&registry, "gatepost_reloads_total")?,
             list_reloads: counters(&registry, "gatepost_list_reloads_total")?,
             replies: Replies::new(counters(&registry, "gatepost_replies_total")?),
@@ -126,6 +128,7 @@ impl Metrics {
     fn show_zeros(&self) {
         let single = [
             (&self.connections_total, ConnectionOutcome::WORDS),
+            (&self.protocol_abuses, Abuse::WORDS),
             (&self.reloads, ReloadOutcome::WORDS),
             (&self.list_reloads, ReloadOutcome::WORDS),
             (&self.certificate_reloads, ReloadOutcome::WORDS),
@@ -174,6 +177,11 @@ impl Metrics {
     pub fn connection_closed(&self, tls: SessionTls) {
         self.connections.dec();
         increase(&self.sessions, &[tls.as_str()]);
+    }
+
+    /// A client did what no mail server does.
+    pub fn protocol_abuse(&self, abuse: Abuse) {
+        increase(&self.protocol_abuses, &[abuse.as_str()]);
     }
 
     /// A reply was sent.

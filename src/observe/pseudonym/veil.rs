@@ -284,7 +284,7 @@ impl Veil<'_> {
 
     fn facts(&mut self, facts: &mut Facts) {
         let Facts {
-            client: Client { ip, port, name, trusted: _ },
+            client: Client { ip, port, name, trusted: _, early_talker: _ },
             clock: _,
             helo,
             esmtp: _,

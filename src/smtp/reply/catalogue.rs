@@ -5,6 +5,7 @@ use super::Reply;
 use crate::smtp::address::AddressError;
 use crate::smtp::data::DataDefect;
 use crate::smtp::session::Capabilities;
+use crate::smtp::xclient::ATTRIBUTES;
 
 /// The greeting (RFC 5321 §4.2, §3.1).
 pub fn greeting(hostname: &str) -> Reply {
@@ -61,22 +62,39 @@ pub fn not_smtp() -> Reply {
     Reply::new(421, (4, 7, 0), "this port speaks SMTP")
 }
 
+/// The client has sent something behind a command whose reply it must wait for (RFC 2920 §3.1).
+pub fn sent_ahead() -> Reply {
+    Reply::new(554, (5, 5, 0), "you sent ahead where RFC 2920 has you wait for the reply")
+}
+
+/// The client, or its network, has asked for more recipients who are nobody here than it may.
+pub fn too_many_unknown() -> Reply {
+    Reply::new(421, (4, 7, 0), "too many unknown recipients, try again later")
+}
+
 /// The answer to HELO (RFC 5321 §4.1.1.1).
 pub fn helo(hostname: &str, client: &str) -> Reply {
     Reply::plain(250, format!("{hostname} greets {}", cut(client)))
 }
 
-/// The answer to EHLO: what this server can do (RFC 5321 §4.1.1.1; RFC 2920, 1870, 6152, 6531, 2034, 3207, 9422).
-/// `starttls` says whether it is offered now.
-pub fn ehlo(capabilities: &Capabilities, client: &str, starttls: bool) -> Reply {
+/// The answer to EHLO: what this server can do (RFC 5321 §4.1.1.1; RFC 2920, 1870, 6152, 6531, 2034, 3030, 3207, 8689, 9422).
+/// `tls` says whether it is under TLS: then REQUIRETLS is offered, else STARTTLS; `xclient` whether it may use
+/// XCLIENT.
+pub fn ehlo(capabilities: &Capabilities, client: &str, tls: bool, xclient: bool) -> Reply {
     let limits = &capabilities.limits;
     let reply = helo(&capabilities.hostname, client)
         .and_line("PIPELINING")
         .and_line(format!("SIZE {}", limits.message))
         .and_line("8BITMIME")
         .and_line("SMTPUTF8")
-        .and_line("ENHANCEDSTATUSCODES");
-    let reply = if starttls { reply.and_line("STARTTLS") } else { reply };
+        .and_line("ENHANCEDSTATUSCODES")
+        .and_line("CHUNKING");
+    let reply = match (tls, capabilities.starttls) {
+        (true, _) => reply.and_line("REQUIRETLS"),
+        (false, true) => reply.and_line("STARTTLS"),
+        (false, false) => reply,
+    };
+    let reply = if xclient { reply.and_line(format!("XCLIENT {ATTRIBUTES}")) } else { reply };
     reply.and_line(format!("LIMITS RCPTMAX={}", limits.recipients))
 }
 
@@ -110,6 +128,11 @@ pub fn start_data() -> Reply {
     Reply::plain(354, "send the message, end it with a dot on a line of its own")
 }
 
+/// A chunk has come, and the message is not at its end (RFC 3030 §2); so many octets have come so far.
+pub fn chunk_ok(octets: u64) -> Reply {
+    Reply::new(250, (2, 0, 0), format!("{octets} octets received so far"))
+}
+
 /// The message is ours now (RFC 5321 §4.2.5).
 pub fn accepted(reference: &str) -> Reply {
     Reply::new(250, (2, 0, 0), format!("accepted, ref={reference}"))
@@ -132,7 +155,7 @@ pub fn not_verified() -> Reply {
 
 /// HELP (RFC 5321 §4.1.1.8).
 pub fn help() -> Reply {
-    Reply::new(214, (2, 0, 0), "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT STARTTLS, as in RFC 5321")
+    Reply::new(214, (2, 0, 0), "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT STARTTLS, as in RFC 5321")
 }
 
 /// QUIT (RFC 5321 §4.1.1.10).

@@ -4,6 +4,7 @@ use crate::smtp::address::{ForwardPath, ReversePath};
 use crate::smtp::command::BodyType;
 use crate::smtp::data::DataDefect;
 use crate::smtp::reply::Reply;
+use crate::smtp::xclient::Introduced;
 
 /// The bounds of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,8 +78,35 @@ pub enum Notice {
         /// Whether it was EHLO.
         extended: bool,
     },
-    /// The transaction ended before its message did: RSET, EHLO, HELO, QUIT, or a command flood within it.
+    /// XCLIENT: the client is another; the session begins again.
+    Introduced(Introduced),
+    /// BDAT: so many octets follow, and are a message's or forgotten.
+    Chunk {
+        /// How many.
+        octets: u64,
+        /// Whether the message ends with them.
+        last: bool,
+    },
+    /// The session is closed for this.
+    Abuse(Abuse),
+    /// The transaction ended before its message did: RSET, EHLO, HELO, QUIT, BDAT without recipients, or a
+    /// command flood within it.
     Abandoned,
+}
+
+/// What no mail server does: it ends the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Abuse {
+    /// A request of HTTP.
+    Http,
+    /// A TLS handshake where a command should be.
+    Tls,
+    /// A header of the PROXY protocol from somebody who may not say for whom it speaks.
+    ProxyHeader,
+    /// A command that a bare LF ends.
+    BareLf,
+    /// A line of more than a megabyte.
+    EndlessLine,
 }
 
 /// What the session cannot know by itself.
@@ -113,7 +141,10 @@ pub enum Question {
     /// DATA, with at least one recipient: may the message come? 354 (`reply::start_data`) lets it, a refusal leaves the
     /// transaction as it was.
     Data,
-    /// The end of data was seen: what becomes of the message? Whatever the reply, the transaction is over.
+    /// The first BDAT of a transaction, with at least one recipient: may the message come? 354 (`reply::start_data`), which is not
+    /// sent, lets it; a refusal is sent once the chunk has come, and the transaction is over.
+    Chunks,
+    /// The end of data was seen, or a defect in a chunk: what becomes of the message? Whatever the reply, the transaction is over.
     Message {
         /// What the framing found; then the reply should be `reply::data_defect`.
         defect: Option<DataDefect>,

@@ -31,6 +31,7 @@ fn receiver(policy: &str, dns: &Dns) -> Arc<Receiver> {
         authserv_id: "mx.local.example".to_owned(),
         trusted: vec!["192.0.2.7/32".parse().unwrap()],
         soft_reject: false,
+        most_received: 100,
         directory: Config::built_in().unwrap().directory,
         policies: Arc::new(ArcSwap::from_pointee(Policies::uniform(Arc::new(policy)))),
         authenticator: authenticator(dns).unwrap(),

@@ -35,6 +35,7 @@ pub(super) fn receiver(policy: &str, dns: std::net::SocketAddr) -> Arc<Receiver>
         authserv_id: "mx.local.example".to_owned(),
         trusted: Vec::new(),
         soft_reject: false,
+        most_received: 100,
         directory: Config::built_in().unwrap().directory,
         policies: Arc::new(ArcSwap::from_pointee(Policies::uniform(Arc::new(policy)))),
         authenticator: authenticator(&asking(dns)).unwrap(),

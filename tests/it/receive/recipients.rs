@@ -137,7 +137,8 @@ fn a_source_route_is_read_past() {
 
 #[test]
 fn a_hundred_recipients_are_listed_and_the_rest_counted() {
-    let site = site();
+    let more = "[limits]\nunknown_recipients = 1000\n";
+    let site = Site::start(Setup { domains: DOMAINS, more, ..Setup::default() });
     let mut client = site.dial();
     client.expect("EHLO client.example", "250");
     client.expect("MAIL FROM:<a@sender.example>", "250");

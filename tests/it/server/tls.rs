@@ -217,16 +217,36 @@ fn commands_slipped_in_before_the_handshake_are_never_carried_out() {
     let mut count = 0;
     for injection in injections {
         count += 1;
-        let mut client = site.dial();
-        client.expect("EHLO client.example", "250");
-        client.send(injection);
-        client.reply().is("220 2.0.0");
-        let secured = client.secure(speaking(ANY_VERSION), "mx.local.example");
-        assert!(secured.is_err(), "the connection is closed: {injection:?}");
+        // at every split of the line, and behind it
+        for at in 0..="STARTTLS\r\n".len() + 1 {
+            let mut client = site.dial();
+            client.expect("EHLO client.example", "250");
+            let (head, tail) = injection.split_at(at);
+            client.send(head);
+            client.send(tail);
+            client.reply().is("220 2.0.0");
+            let secured = client.secure(speaking(ANY_VERSION), "mx.local.example");
+            assert!(secured.is_err(), "the connection is closed: {injection:?} cut at {at}");
+        }
     }
     assert!(count >= 3, "{count} cases");
     assert_eq!(site.all_files().len(), 0);
     secured(&site, ANY_VERSION).expect("EHLO client.example", "250");
+}
+
+#[test]
+fn an_end_within_data_or_a_chunk_under_tls_delivers_nothing() {
+    let site = site(Zone::new());
+    for (command, replies) in [("DATA", 1), ("BDAT 500 LAST", 0)] {
+        let mut client = secured(&site, ANY_VERSION);
+        client.begin("a@sender.example", &["alice@local.example"]);
+        client.send(format!("{command}\r\n"));
+        (0..replies).for_each(|_| assert_eq!(client.reply().code, 354));
+        client.send("From: <a@sender.example>\r\n\r\nhalf\r\n");
+        client.hang_up();
+    }
+    assert!(site.records(2).iter().all(|record| record.delivery.is_empty() && record.decision.reply.is_empty()));
+    assert_eq!(site.all_files().len(), 0);
 }
 
 #[test]

@@ -31,6 +31,28 @@ pub fn json(name: &str, file: &str) -> Option<Value> {
     Some(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
+/// RFC 4648 §4.
+pub fn decoded(text: &str) -> Vec<u8> {
+    let value = |c: u8| match c {
+        b'A'..=b'Z' => c - b'A',
+        b'a'..=b'z' => c - b'a' + 26,
+        b'0'..=b'9' => c - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        other => panic!("{other} is no base64"),
+    };
+    let (mut octets, mut bits, mut have) = (Vec::new(), 0u32, 0);
+    for c in text.bytes().filter(|&c| c != b'=') {
+        bits = bits << 6 | u32::from(value(c));
+        have += 6;
+        if have >= 8 {
+            have -= 8;
+            octets.push((bits >> have) as u8);
+        }
+    }
+    octets
+}
+
 /// The zone of one scenario of the SPF suites: [`zone`], where absent names that begin with `error.` time out.
 pub fn spf_zone(zonedata: &Value) -> Zone {
     zone(zonedata).failing_label("error", Fault::NoAnswer)

@@ -20,7 +20,7 @@ pub fn accept(question: &Question) -> Reply {
         Question::Recipient { .. } => reply::rcpt_ok(),
         Question::TooBig { .. } => reply::too_big(),
         Question::TooManyRecipients { .. } => reply::too_many_recipients(),
-        Question::Data => reply::start_data(),
+        Question::Data | Question::Chunks => reply::start_data(),
         Question::Message { defect: None } => reply::accepted("REF"),
         Question::Message { defect: Some(defect) } => reply::data_defect(*defect),
     }
@@ -77,7 +77,12 @@ impl<'a> Player<'a> {
                     self.content.extend_from_slice(content);
                 }
                 Step::Reply(reply) => self.said(reply),
-                Step::Notice(notice) => self.note("N", &notice_text(&notice)),
+                Step::Notice(notice) => {
+                    if notice == Notice::Abandoned {
+                        self.content.clear();
+                    }
+                    self.note("N", &notice_text(&notice));
+                }
                 Step::Ask(question) => self.asked(&question),
                 Step::StartTls(reply) => {
                     self.said(reply);
@@ -139,6 +144,11 @@ impl<'a> Player<'a> {
 fn notice_text(notice: &Notice) -> String {
     match notice {
         Notice::Abandoned => "abandoned".to_owned(),
+        Notice::Introduced(client) => {
+            format!("client {:?} {:?} {:?}", client.ip, client.port, client.helo)
+        }
+        Notice::Abuse(abuse) => format!("abuse {abuse:?}"),
+        Notice::Chunk { octets, last } => format!("BDAT {octets}{}", if *last { " LAST" } else { "" }),
         Notice::Helo { name, extended } => {
             let verb = if *extended { "EHLO" } else { "HELO" };
             format!("{verb} {name:?}")
@@ -157,6 +167,7 @@ fn question_text(question: &Question) -> String {
         Question::TooBig { reverse_path } => format!("too big <{reverse_path}>"),
         Question::TooManyRecipients { forward_path } => format!("too many <{forward_path}>"),
         Question::Data => "data".to_owned(),
+        Question::Chunks => "chunks".to_owned(),
         Question::Message { defect: None } => "message".to_owned(),
         Question::Message { defect: Some(defect) } => format!("message {defect:?}"),
     }

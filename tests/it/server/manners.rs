@@ -1,0 +1,197 @@
+//! What honest clients don't do: refused, counted by kind, closed.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use gatepost::server::harvest::Harvest;
+use tokio::time::Instant;
+
+use crate::support::dns::Zone;
+use crate::support::site::{Client, Setup, Site, message};
+
+const POSTMASTER: &str = "postmaster = \"alice@local.example\"\n";
+
+fn abuses(site: &Site, kind: &str) -> f64 {
+    site.metric("gatepost_protocol_abuses_total", &[&format!("kind=\"{kind}\"")])
+}
+
+#[test]
+fn who_speaks_before_the_greeting_is_noticed_and_rules_may_refuse_it() {
+    let policy = "description = \"no early talkers\"\n\
+        [[rule]]\nname = \"early\"\nat = \"connect\"\nwhen = \"client.early_talker\"\naction = \"reject\"\nreply = \"554 5.5.0 early\"\n\
+        [[test]]\nname = \"early\"\nat = \"connect\"\ngiven = { \"client.early_talker\" = true }\nexpect = { action = \"reject\" }\n";
+    let smtp = format!("{POSTMASTER}greet_pause = \"1s\"");
+    let site = Site::start(Setup { policy, smtp: &smtp, ..Setup::default() });
+    let mut early = Client::connect(site.smtp, Ipv4Addr::LOCALHOST);
+    early.send("EHLO early.example\r\n");
+    early.reply().is("220 ");
+    early.reply().is("250");
+    early.expect("MAIL FROM:<a@sender.example>", "250");
+    let reply = early.expect("RCPT TO:<alice@local.example>", "554 5.5.0 early");
+    early.expect("QUIT", "221");
+    let record = site.record(&reply);
+    assert!(record.facts.client.early_talker);
+    let mut patient = site.dial();
+    patient.begin("a@sender.example", &["alice@local.example"]);
+    let reply = patient.data(message("a@sender.example"));
+    assert!(!site.record(reply.is("250")).facts.client.early_talker);
+    // who leaves meanwhile is no trouble
+    Client::connect(site.smtp, Ipv4Addr::LOCALHOST).hang_up();
+    site.wait_for_metric("gatepost_connections", &[], 1.0);
+    assert_eq!(abuses(&site, "early-talk"), 1.0);
+}
+
+#[test]
+fn what_is_sent_behind_ehlo_helo_or_data_ends_the_session() {
+    let site = Site::open(Zone::new());
+    for ahead in ["EHLO c.example\r\nMAIL FROM:<a@sender.example>\r\n", "HELO c.example\r\nNOOP\r\n"] {
+        let mut client = site.dial();
+        client.send(ahead);
+        client.reply().is("554 5.5.0");
+        client.expect_end();
+    }
+    let mut client = site.dial();
+    client.begin("a@sender.example", &["alice@local.example"]);
+    client.send(format!("NOOP\r\nDATA\r\n{}.\r\n", message("a@sender.example")));
+    client.reply().is("250 2.0.0 ok");
+    client.reply().is("554 5.5.0");
+    client.expect_end();
+    assert_eq!(abuses(&site, "pipelining"), 3.0);
+    assert_eq!(site.all_files().len(), 0);
+    assert_eq!(site.records(1).len(), 1, "the transaction is told");
+}
+
+#[test]
+fn what_is_no_smtp_is_refused_counted_and_closed() {
+    let site = Site::open(Zone::new());
+    let v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01\x10\0\0\x19";
+    for (octets, codes, kind) in [
+        (&b"GET / HTTP/1.1\r\nHost: mx\r\n\r\n"[..], &["421 4.7.0"][..], "http"),
+        (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", &["421 4.7.0"], "tls"),
+        (b"EHLO c.example\n", &["500 5.5.2"], "bare-lf"),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 4000 25\r\n", &["421 4.7.0"], "proxy-header"),
+        (v2, &["500 5.5.1", "500 5.5.1", "500 5.5.1", "500 5.5.2"], "bare-lf"),
+    ] {
+        let before = abuses(&site, kind);
+        let mut client = site.dial();
+        client.send(octets);
+        for codes in codes {
+            client.reply().is(codes);
+        }
+        client.expect_end();
+        assert_eq!(abuses(&site, kind), before + 1.0, "{kind}");
+    }
+    assert_eq!(abuses(&site, "early-talk"), 0.0);
+    site.dial().expect("NOOP", "250");
+}
+
+#[test]
+fn a_session_that_asks_for_nobody_too_often_is_closed_and_a_message_that_is_taken_forgives() {
+    let smtp = format!("{POSTMASTER}tarpit = \"0s\"");
+    let more = "[limits]\nunknown_recipients = 4\nerrors = 3\n";
+    let site = Site::start(Setup { smtp: &smtp, more, ..Setup::default() });
+    let mut client = site.dial();
+    client.expect("EHLO client.example", "250");
+    for _ in 0..2 {
+        client.expect("MAIL FROM:<a@sender.example>", "250");
+        for n in 0..3 {
+            client.expect(&format!("RCPT TO:<nobody{n}@local.example>"), "550 5.1.1");
+        }
+        client.expect("RCPT TO:<a@elsewhere.example>", "550 5.7.1");
+        client.expect("RCPT TO:<alice@local.example>", "250");
+        client.data(message("a@sender.example")).is("250");
+    }
+    client.expect("MAIL FROM:<a@sender.example>", "250");
+    for n in 0..4 {
+        client.expect(&format!("RCPT TO:<nobody{n}@local.example>"), "550 5.1.1");
+    }
+    client.expect("RCPT TO:<alice@elsewhere.example>", "421 4.7.0 too many unknown recipients");
+    client.expect_end();
+    assert_eq!(abuses(&site, "harvest"), 1.0);
+}
+
+#[test]
+fn a_network_that_asks_for_nobody_too_often_is_turned_away_and_others_are_not() {
+    let smtp = format!("{POSTMASTER}tarpit = \"0s\"\ntrusted = [\"127.0.0.77\"]");
+    let more = "[limits]\nunknown_recipients_per_address = 3\n";
+    let site = Site::start(Setup { smtp: &smtp, more, ..Setup::default() });
+    let ask = |ip: [u8; 4], times: usize| {
+        let mut client = site.dial_from(ip);
+        client.expect("EHLO client.example", "250");
+        client.expect("MAIL FROM:<a@sender.example>", "250");
+        (0..times).map(|n| client.say(&format!("RCPT TO:<nobody{n}@local.example>")).code).collect::<Vec<_>>()
+    };
+    assert_eq!(ask([127, 0, 0, 5], 2), [550, 550]);
+    assert_eq!(ask([127, 0, 0, 5], 2), [550, 421]);
+    let mut late = Client::connect(site.smtp, Ipv4Addr::new(127, 0, 0, 5));
+    late.reply().is("421 4.7.0 too many unknown recipients");
+    late.expect_end();
+    assert_eq!(site.metric("gatepost_connections_total", &["outcome=\"harvest\""]), 1.0);
+    assert_eq!(ask([127, 0, 0, 6], 2), [550, 550]);
+    assert_eq!(ask([127, 0, 0, 77], 5), [550; 5], "our own hosts have no budget");
+}
+
+#[test]
+fn a_network_is_forgiven_evenly_within_an_hour() {
+    let harvest = Harvest::new(60);
+    let (client, start) = (IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), Instant::now());
+    let over = (0..200).filter(|_| harvest.note(client, start)).count();
+    assert_eq!(over, 140);
+    let after = |minutes: u64| start + Duration::from_secs(minutes * 60);
+    assert!(harvest.is_spent(client, after(0)) && !harvest.is_spent(client, after(1)));
+    assert!(!harvest.note(client, after(1)) && harvest.note(client, after(1)), "one a minute");
+    assert_eq!((0..100).filter(|_| harvest.note(client, after(1000))).count(), 40, "all of it after an hour");
+    assert!(!harvest.is_spent(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), after(1000)));
+}
+
+#[test]
+fn many_networks_do_not_push_out_the_worst_and_are_bounded() {
+    let (harvest, now) = (Harvest::new(10), Instant::now());
+    let of = |n: u32| IpAddr::V6(Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(n) << 64 | 1));
+    for n in std::iter::repeat_n(7, 20).chain(0..200_000) {
+        harvest.note(of(n), now);
+    }
+    assert!(harvest.len() <= 65_536 && !harvest.is_empty(), "{}", harvest.len());
+    assert!(harvest.is_spent(of(7), now));
+    // a /64 is one network
+    let IpAddr::V6(ip) = of(7) else { unreachable!() };
+    assert!(harvest.is_spent(IpAddr::V6(Ipv6Addr::from(u128::from(ip) | 0xffff)), now));
+}
+
+#[test]
+fn nobody_is_looked_at_like_somebody() {
+    // the client is refused by a rule for which DNS is asked: who is there and who is not has the same answer, and the same questions
+    let policy = "description = \"refuses clients without a name\"\n\
+        [[rule]]\nname = \"nameless\"\nat = \"connect\"\nwhen = \"iprev.result != 'pass'\"\naction = \"reject\"\n\
+        reply = \"550 5.7.25 no reverse name\"\n\
+        [[test]]\nname = \"nameless\"\nat = \"connect\"\ngiven = {}\nexpect = { action = \"reject\" }\n";
+    let asked = |rcpt: &str| {
+        let site = Site::judging(policy, Zone::new());
+        let mut client = site.dial();
+        client.expect("EHLO client.example", "250");
+        client.expect("MAIL FROM:<a@sender.example>", "250");
+        let reply = client.say(&format!("RCPT TO:<{rcpt}@local.example>"));
+        client.expect("RSET", "250");
+        let record = site.record(&reply);
+        let text = reply.text.split(" ref=").next().unwrap().to_owned();
+        let page = site.page("/metrics");
+        let stage = page.lines().find(|line| line.starts_with("gatepost_stage_seconds_count{stage=\"rcpt\"}"));
+        (text, record.decision.rule.clone(), record.facts.iprev.result, stage.unwrap().to_owned())
+    };
+    let (somebody, nobody) = (asked("alice"), asked("nobody"));
+    assert_eq!(somebody, nobody);
+    assert_eq!((somebody.0.as_str(), somebody.1.as_str()), ("550 5.7.25 no reverse name", "nameless"));
+    assert!(somebody.3.ends_with(" 1"), "the stage was gone through: {}", somebody.3);
+}
+
+#[test]
+fn vrfy_and_expn_tell_nothing() {
+    let site = Site::open(Zone::new());
+    let mut client = site.dial();
+    client.expect("EHLO client.example", "250");
+    let of_somebody = client.expect("VRFY alice@local.example", "252 2.5.0");
+    let of_nobody = client.expect("VRFY nobody@local.example", "252 2.5.0");
+    assert_eq!(of_somebody.text, of_nobody.text);
+    client.expect("EXPN alice", "502 5.5.1");
+    client.expect("EXPN nobody", "502 5.5.1");
+}
