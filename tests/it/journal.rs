@@ -10,7 +10,8 @@ use gatepost::facts::Facts;
 use gatepost::facts::record::{DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, Record, RuleRecord, Timings};
 use gatepost::facts::word::{Action, Outcome, Stage};
 use gatepost::observe::journal::{
-    Clock, Journal, LINE_OCTETS, Leap, QUEUE_LINES, STRING_CHARACTERS, find, normalise, remove_older, search,
+    Clock, Journal, LINE_OCTETS, Leap, QUEUE_LINES, STRING_CHARACTERS, find, make_private, normalise, remove_older,
+    search,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -129,6 +130,48 @@ fn each_record_goes_to_the_day_of_its_own_time() {
     );
     assert_eq!(lines(directory.path(), "2026-11-22").len(), 2);
     assert_eq!(lines(directory.path(), "2026-11-23").len(), 1);
+}
+
+#[test]
+fn a_directory_that_was_open_to_others_is_closed_or_told() {
+    type Put = fn(&Path);
+    // what else is there; the mode before and after; what is told
+    let ways: &[(&str, Put, u32, u32, &str)] = &[
+        ("alone", |_| {}, 0o755, 0o700, ""),
+        ("set-group-ID", |_| {}, 0o2770, 0o2700, ""),
+        (
+            "a month of the audit",
+            |directory| fs::write(directory.join("audit-2026-11.chain"), "").unwrap(),
+            0o750,
+            0o700,
+            "",
+        ),
+        ("private before", |directory| fs::write(directory.join("notes.txt"), "").unwrap(), 0o700, 0o700, ""),
+        (
+            "another's file",
+            |directory| fs::write(directory.join("notes.txt"), "").unwrap(),
+            0o755,
+            0o755,
+            "notes.txt in it",
+        ),
+        ("everybody's", |_| {}, 0o1777, 0o1777, "everybody's files"),
+    ];
+    for (what, put, before, after, told) in ways {
+        let directory = TempDir::new().unwrap();
+        write(&directory, [record("2026-11-22T10:00:00.000Z", 1)]);
+        put(directory.path());
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(*before)).unwrap();
+        write(&directory, [record("2026-11-22T10:00:00.000Z", 2)]);
+        let mode = fs::metadata(directory.path()).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode, *after, "{what}: {mode:o}");
+        assert_eq!(lines(directory.path(), "2026-11-22").len(), 2, "{what}");
+        let left = make_private(directory.path()).unwrap();
+        assert_eq!(left.is_some(), !told.is_empty(), "{what}");
+        if let Some(problem) = left {
+            assert!(problem.cause.contains(told) && problem.cause.contains(&format!("{before:04o}")), "{problem:?}");
+            assert!(problem.mend.contains(&format!("chmod 0700 {}", directory.path().display())), "{problem:?}");
+        }
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod line;
 mod lines;
 mod lock;
 mod newest;
+mod private;
 mod query;
 mod read;
 mod regular;
@@ -46,6 +47,7 @@ pub use erase::{Erased, Exported, erase, export};
 pub use keys::{Keys, Spellings};
 pub use line::{LINE_OCTETS, STRING_CHARACTERS};
 pub use newest::{Found, Newest};
+pub use private::make as make_private;
 pub use query::{Match, MessageId, Party, Query, Who};
 pub use read::{BLOCK, Block, Blocks, files_since, odd_since};
 pub use retention::{Clock, Leap, Removed, remove_older};
@@ -170,7 +172,7 @@ enum Refused {
 }
 
 impl Journal {
-    /// Opens the journal in `directory`, which is made (0700) if it is missing. To be called as the user that will write it. No line
+    /// Opens the journal in `directory`, which is made (0700) if it is missing, and closed to others if it is ours. To be called as the user that will write it. No line
     /// is written and no thread runs before [`Journal::start`]; lines that come earlier wait.
     ///
     /// # Errors
@@ -186,6 +188,7 @@ impl Journal {
     pub fn open_with(directory: &Path, settings: Settings) -> io::Result<Journal> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         day::try_to_write(directory)?;
+        private::make_or_warn(directory);
         if settings.pseudonymise {
             // lines under a key that is not kept could never be given out or erased
             Keys::check(directory).map_err(|problem| {

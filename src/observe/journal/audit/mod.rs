@@ -302,6 +302,11 @@ fn name(day: Date) -> String {
     format!("audit-{:04}-{:02}.chain", day.year(), day.month())
 }
 
+/// Whether a file of this name is the audit's.
+pub(super) fn is_ours(name: &str) -> bool {
+    name == HEAD || month_of(name).is_some()
+}
+
 /// The first day of a file's month; `None` for a file that is not the audit's.
 fn month_of(file: &str) -> Option<Date> {
     let month = file.strip_prefix("audit-")?.strip_suffix(".chain")?;
