@@ -164,7 +164,7 @@ fn accept(
         let (lasting, private) = (Arc::clone(lasting), Arc::clone(&private));
         tasks.push(tokio::spawn(listener::accept(listener, move |stream, client| {
             let generation = lasting.generation.load_full();
-            let has_behaved = lasting.behaved.knows(client.ip());
+            let has_behaved = lasting.behaved.knows(client.ip()) || generation.receiver.trusts(client.ip());
             match lasting.permits.take(client.ip(), has_behaved) {
                 Ok(permit) => {
                     lasting.metrics.connection(ConnectionOutcome::Accepted);
