@@ -107,7 +107,7 @@ pub(super) async fn serve(
     let metrics = &lasting.metrics;
     let mut ahead = Vec::new();
     if generation.is_proxy(client.ip()) {
-        match Box::pin(introduce(&mut stream, client, &generation, &mut permit, &lasting.behaved)).await {
+        match Box::pin(introduce(&mut stream, client, &generation, &mut permit, &lasting)).await {
             Ok(introduced) => (client, ahead) = introduced,
             Err(denied) => {
                 if let Some((client, denied)) = denied {
@@ -117,7 +117,8 @@ pub(super) async fn serve(
             }
         }
     }
-    let patience = Patience::new(generation.waits, lasting.permits.stress(), lasting.behaved.knows(client.ip()));
+    let is_preferred = lasting.prefers(client.ip(), &generation.receiver);
+    let patience = Patience::new(generation.waits, lasting.permits.stress(), is_preferred);
     let mut connection = Connection::new(stream, client, generation, presence, patience);
     connection.input = ahead;
     let ended = AssertUnwindSafe(connection.run()).catch_unwind().await;
@@ -146,7 +147,7 @@ async fn introduce(
     proxy: SocketAddr,
     generation: &Generation,
     permit: &mut Permit,
-    behaved: &Behaved,
+    lasting: &Lasting,
 ) -> Result<(SocketAddr, Vec<u8>), Option<(SocketAddr, Denied)>> {
     let reading = AssertUnwindSafe(proxy::introduced(stream, proxy)).catch_unwind().await;
     let Ok(Ok((client, ahead))) = reading else {
@@ -157,7 +158,9 @@ async fn introduce(
     if generation.turns_away(client.ip()) {
         return Err(Some((client, Denied::Harvest)));
     }
-    permit.name(client.ip(), behaved.knows(client.ip())).map_err(|denied| Some((client, denied)))?;
+    permit
+        .name(client.ip(), lasting.prefers(client.ip(), &generation.receiver))
+        .map_err(|denied| Some((client, denied)))?;
     Ok((client, ahead))
 }
 

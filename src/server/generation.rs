@@ -1,5 +1,6 @@
 //! What a configuration makes of the server: the generation that new sessions begin with, and what outlives it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -33,6 +34,13 @@ pub(super) struct Lasting {
     pub lists_due: Notify,
     /// Whether files elsewhere than at the start can't be read.
     pub landlocked: bool,
+}
+
+impl Lasting {
+    /// Whether a client is preferred under stress: its network has behaved, or is one of our own.
+    pub fn prefers(&self, ip: IpAddr, receiver: &Receiver) -> bool {
+        self.behaved.knows(ip) || receiver.trusts(ip)
+    }
 }
 
 /// Who judges whose mail.

@@ -209,7 +209,7 @@ fn accept(
             } else if generation.turns_away(client.ip()) {
                 Err(Denied::Harvest)
             } else {
-                lasting.permits.take(client.ip(), lasting.behaved.knows(client.ip()))
+                lasting.permits.take(client.ip(), lasting.prefers(client.ip(), &generation.receiver))
             };
             match permit {
                 Ok(permit) => {

@@ -9,6 +9,9 @@ use tokio::sync::watch;
 
 use crate::support::site::{Client, Setup, Site, message};
 
+/// With four connections there is stress.
+const STRESSED: &str = "[limits]\nconnections = 5\nstress_idle = \"1s\"\n";
+
 fn limited(limits: &str) -> Site {
     Site::start(Setup { more: limits, ..Setup::default() })
 }
@@ -120,13 +123,24 @@ fn a_handshake_or_a_reply_is_waited_for_less_under_stress() {
 
 #[test]
 fn silent_clients_go_when_stress_begins_and_those_who_have_behaved_stay() {
-    let site = limited("[limits]\nconnections = 5\nstress_idle = \"1s\"\n");
+    let site = limited(STRESSED);
     let mut good = site.dial_from([127, 0, 0, 9]);
     good.begin("a@sender.example", &["alice@local.example"]);
     good.data(message("a@sender.example")).is("250 2.0.0");
     good.expect("QUIT", "221");
     good.expect_end();
     site.wait_for_metric("gatepost_connections", &[], 0.0);
+    stays_under_stress(&site);
+}
+
+#[test]
+fn networks_of_our_own_are_preferred_too() {
+    let smtp = "postmaster = \"alice@local.example\"\ntrusted = [\"127.0.0.9\"]";
+    stays_under_stress(&Site::start(Setup { more: STRESSED, smtp, ..Setup::default() }));
+}
+
+/// 127.0.0.9 stays where silent clients of other addresses make stress, and have to go.
+fn stays_under_stress(site: &Site) {
     let mut good = site.dial_from([127, 0, 0, 9]);
     let mut silent: Vec<Client> = (1..=2).map(|last| site.dial_from([127, 0, 0, last])).collect();
     assert_eq!(site.metric("gatepost_stress", &[]), 0.0);
@@ -141,7 +155,7 @@ fn silent_clients_go_when_stress_begins_and_those_who_have_behaved_stay() {
 
 #[test]
 fn a_message_that_comes_too_slowly_is_given_up_under_stress() {
-    let site = limited("[limits]\nconnections = 5\nstress_idle = \"1s\"\n");
+    let site = limited(STRESSED);
     let mut slow = site.dial_from([127, 0, 0, 1]);
     slow.begin("a@sender.example", &["alice@local.example"]);
     slow.expect("DATA", "354");
