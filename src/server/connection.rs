@@ -1,9 +1,10 @@
 //! One connection: octets to the session, its questions to the inquiry, the answers back; every wait has a deadline.
 
+mod introduced;
 mod manners;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +22,11 @@ use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Capabilities, Notice, Question, Session, Step};
 
 use super::harvest::Harvest;
-use super::listener::{Denied, Permit};
-use super::proxy;
+use super::listener::Permit;
 use super::shutdown::Presence;
 use super::start::refuse;
 use super::wire::Wire;
+use introduced::{introduce, session_for};
 
 /// Octets that are read at once.
 const CHUNK: usize = 16 * 1024;
@@ -55,18 +56,6 @@ pub(super) struct Generation {
     pub tarpit: Duration,
     /// Unknown recipients of each network; outlives a reload.
     pub harvest: Arc<Harvest>,
-}
-
-impl Generation {
-    /// Whether it is a proxy, which says for whom it speaks.
-    pub fn is_proxy(&self, ip: IpAddr) -> bool {
-        self.proxy_from.iter().any(|network| network.contains(&ip))
-    }
-
-    /// Whether a client's network has asked for too many unknown recipients.
-    pub fn turns_away(&self, ip: IpAddr) -> bool {
-        !self.receiver.trusts(ip) && self.harvest.is_spent(ip, Instant::now())
-    }
 }
 
 /// Serves a client to the end of its session, for which it holds its permit. A panic ends this session and no other.
@@ -106,29 +95,6 @@ pub(super) async fn serve(
         }
     }
     metrics.connection_closed(tls);
-}
-
-/// Hears from a proxy for whom it speaks, and whether that client may come in; what has come behind the header.
-///
-/// # Errors
-/// What to tell the client, if anything.
-async fn introduce(
-    stream: &mut TcpStream,
-    proxy: SocketAddr,
-    generation: &Generation,
-    permit: &mut Permit,
-) -> Result<(SocketAddr, Vec<u8>), Option<Denied>> {
-    let reading = AssertUnwindSafe(proxy::introduced(stream, proxy)).catch_unwind().await;
-    let Ok(Ok((client, ahead))) = reading else {
-        generation.receiver.metrics.protocol_abuse(Abuse::ProxyHeader);
-        tracing::warn!(proxy = %proxy.ip(), "a proxy of smtp.proxy_from sent no PROXY header that can be read, the connection is closed");
-        return Err(None);
-    };
-    if generation.turns_away(client.ip()) {
-        return Err(Some(Denied::Harvest));
-    }
-    permit.name(client.ip()).map_err(Some)?;
-    Ok((client, ahead))
 }
 
 struct Connection {
@@ -384,14 +350,6 @@ impl Connection {
             wire.close().await;
         }
     }
-}
-
-fn session_for(client: IpAddr, generation: &Generation) -> Session {
-    let mut session = Session::new(Arc::clone(&generation.capabilities));
-    if generation.xclient_from.iter().any(|network| network.contains(&client)) {
-        session.allow_xclient();
-    }
-    session
 }
 
 /// The command of a line that was just taken, for the metrics.
