@@ -9,6 +9,7 @@
 //! connect and mail are judged when the first recipient is named, for only then is it known whose policy judges.
 
 mod account;
+mod asked;
 mod carry_out;
 mod ending;
 mod evidence;
@@ -45,7 +46,7 @@ use crate::message::reference::reference;
 use crate::observe::journal::Journal;
 use crate::observe::metrics::Metrics;
 use crate::policy::Grounds;
-use crate::recipients::{Directory, Local, MailboxName, Resolution, fold};
+use crate::recipients::Directory;
 use crate::smtp::address::{ForwardPath, ReversePath};
 use crate::smtp::data::DataDefect;
 use crate::smtp::reply::{self, Reply};
@@ -56,6 +57,7 @@ pub use crate::authenticate::resolver::{DnsName, Server as DnsServer, Transport 
 pub use crate::facts::{ListKind, Tls};
 pub use crate::state::{Settings as Remembering, State};
 use account::{End, Watch};
+use asked::Asked;
 pub use carry_out::Carrier;
 use ending::by_protocol;
 use evidence::{start_domain_lists, start_reverse_mx};
@@ -283,18 +285,14 @@ impl Inquiry {
     pub async fn recipient(&mut self, path: ForwardPath) -> Reply {
         let watch = Watch::start();
         self.count_transaction().await;
-        let resolution = self.receiver.directory.resolve(&path);
-        self.nobody = matches!(resolution, Resolution::Relay | Resolution::Unknown);
-        // Who is nobody here is looked at like everyone else: neither the answer of a client that rules refuse, nor the time that
-        // it takes, tells which names there are.
-        let (local, exists) = match resolution {
-            Resolution::Local(local) => (local, true),
-            Resolution::Unknown => match nobody(&path) {
-                Some(local) => (local, false),
-                None => return self.refuse_by_protocol(&path, reply::no_such_mailbox()),
-            },
-            Resolution::Relay => return self.refuse_by_protocol(&path, reply::relaying()),
-            Resolution::Trouble => return self.refuse_by_protocol(&path, reply::lookup_trouble()),
+        let asked = Asked::of(&path, &self.receiver.directory);
+        self.nobody = match &asked {
+            Ok(asked) => !asked.exists,
+            Err(refused) => refused.for_good,
+        };
+        let Asked { local, exists } = match asked {
+            Ok(asked) => asked,
+            Err(refused) => return self.refuse_by_protocol(&path, refused.reply),
         };
         let told = exists.then_some(&local);
         let Some(transaction) = &self.transaction else { return reply::internal_error() };
@@ -442,14 +440,6 @@ impl Inquiry {
         end.deliver = watch.read();
         end
     }
-}
-
-/// Who a forward-path would be if there were such a mailbox.
-fn nobody(path: &ForwardPath) -> Option<Local> {
-    let mailbox = path.mailbox()?;
-    let domain = mailbox.host.domain()?.clone();
-    let name = MailboxName { domain: domain.clone(), name: fold(&mailbox.local) };
-    Some(Local { mailboxes: vec![name], domain, role: Default::default() })
 }
 
 /// A ref for a transaction that begins now.

@@ -1,5 +1,6 @@
 //! One connection: octets to the session, its questions to the inquiry, the answers back; every wait has a deadline.
 
+mod introduced;
 mod manners;
 
 use std::io;
@@ -24,10 +25,10 @@ use super::certificates::Certificates;
 use super::generation::Lasting;
 use super::harvest::Harvest;
 use super::patience::{Patience, Waits};
-use super::permits::{Denied, Permit};
-use super::proxy;
+use super::permits::Permit;
 use super::shutdown::Presence;
 use super::wire::Wire;
+use introduced::{introduce, session_for};
 
 /// Octets that are read at once.
 const CHUNK: usize = 16 * 1024;
@@ -83,18 +84,6 @@ impl Conduct {
     }
 }
 
-impl Generation {
-    /// Whether it is a proxy, which says for whom it speaks.
-    pub fn is_proxy(&self, ip: IpAddr) -> bool {
-        self.proxy_from.iter().any(|network| network.contains(&ip))
-    }
-
-    /// Whether a client's network has asked for too many unknown recipients.
-    pub fn turns_away(&self, ip: IpAddr) -> bool {
-        !self.receiver.trusts(ip) && self.harvest.is_spent(ip, Instant::now())
-    }
-}
-
 /// Serves a client to the end of its session, for which it holds its permit. A panic ends this session and no other.
 pub(super) async fn serve(
     mut stream: TcpStream,
@@ -136,32 +125,6 @@ pub(super) async fn serve(
     }
     connection.conduct.tell(&lasting.behaved, client.ip());
     metrics.connection_closed(tls);
-}
-
-/// Hears from a proxy for whom it speaks, and whether that client may come in; what has come behind the header.
-///
-/// # Errors
-/// Whom to tell what, if anybody anything.
-async fn introduce(
-    stream: &mut TcpStream,
-    proxy: SocketAddr,
-    generation: &Generation,
-    permit: &mut Permit,
-    lasting: &Lasting,
-) -> Result<(SocketAddr, Vec<u8>), Option<(SocketAddr, Denied)>> {
-    let reading = AssertUnwindSafe(proxy::introduced(stream, proxy)).catch_unwind().await;
-    let Ok(Ok((client, ahead))) = reading else {
-        generation.receiver.metrics.protocol_abuse(Abuse::ProxyHeader);
-        tracing::warn!(proxy = %proxy.ip(), "a proxy of smtp.proxy_from sent no PROXY header that can be read, the connection is closed");
-        return Err(None);
-    };
-    if generation.turns_away(client.ip()) {
-        return Err(Some((client, Denied::Harvest)));
-    }
-    permit
-        .name(client.ip(), lasting.prefers(client.ip(), &generation.receiver))
-        .map_err(|denied| Some((client, denied)))?;
-    Ok((client, ahead))
 }
 
 struct Connection {
@@ -444,14 +407,6 @@ impl Connection {
             wire.close().await;
         }
     }
-}
-
-fn session_for(client: IpAddr, generation: &Generation) -> Session {
-    let mut session = Session::new(Arc::clone(&generation.capabilities));
-    if generation.xclient_from.iter().any(|network| network.contains(&client)) {
-        session.allow_xclient();
-    }
-    session
 }
 
 /// The command of a line that was just taken, for the metrics.

@@ -144,7 +144,7 @@ for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
     with smtplib.SMTP("127.0.0.1", port, local_hostname="client.sender.example", timeout=30) as client:
         client._host = "mx.receiver.example"
         client.ehlo()
-        for extension in ("pipelining", "size", "8bitmime", "smtputf8", "enhancedstatuscodes", "starttls"):
+        for extension in ("pipelining", "size", "8bitmime", "smtputf8", "enhancedstatuscodes", "chunking", "starttls"):
             assert client.has_extn(extension), extension
         client.starttls(context=context)
         client.ehlo()

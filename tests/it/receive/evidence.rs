@@ -37,6 +37,24 @@ fn zone(signer: &Signer) -> Zone {
         .a("mx.other.example", [127, 0, 0, 200])
 }
 
+#[test]
+fn a_reverse_path_of_u_labels_is_looked_up_as_a_labels() {
+    // RFC 6531 §3.7.1, RFC 5891 §4.4: DNS knows A-labels only
+    let name = "xn--bcher-kva.example";
+    let zone = Zone::new().mx(name, 10, "mail.xn--bcher-kva.example").a("mail.xn--bcher-kva.example", HONEST);
+    let site = Site::judging(OPEN, zone.txt(name, "v=spf1 mx -all"));
+    let mut client = site.dial_from(HONEST);
+    client.expect("EHLO client.example", "250");
+    client.expect("MAIL FROM:<j\u{f6}rg@B\u{dc}CHER.example> SMTPUTF8", "250");
+    client.expect("RCPT TO:<alice@local.example>", "250");
+    let reply = client.data(crlf("From: <j\u{f6}rg@b\u{fc}cher.example>\nSubject: x\n\nx\n".as_bytes()));
+    let facts = site.record(reply.is("250")).facts;
+    assert_eq!((facts.mail_from.domain.as_str(), facts.from.domain.as_str()), (name, name));
+    assert_eq!(facts.spf.mail_from.result, MethodResult::Pass);
+    assert_eq!(facts.reverse_mx.mail_from.result, ReverseMxResult::Pass);
+    assert_eq!(facts.reverse_mx.from.result, ReverseMxResult::Pass);
+}
+
 fn signed(signer: &Signer, message: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     format!("{}{message}", signer.sign(message.as_bytes(), now).unwrap())

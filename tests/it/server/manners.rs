@@ -111,6 +111,29 @@ fn a_session_that_asks_for_nobody_too_often_is_closed_and_a_message_that_is_take
 }
 
 #[test]
+fn the_tarpit_holds_back_the_reply_and_nothing_else() {
+    let smtp = format!("{POSTMASTER}tarpit = \"60s\"");
+    let mut site = Site::start(Setup { smtp: &smtp, more: "[limits]\nunknown_recipients = 3\n", ..Setup::default() });
+    let mut client = site.dial();
+    client.expect("EHLO client.example", "250");
+    client.expect("MAIL FROM:<a@sender.example>", "250");
+    client.expect("RCPT TO:<nobody1@local.example>", "550 5.1.1");
+    client.send("RCPT TO:<nobody2@local.example>\r\n");
+    // others are served meanwhile, and the second reply is not among those that were sent
+    for _ in 0..20 {
+        site.dial().expect("NOOP", "250");
+    }
+    assert_eq!(site.metric("gatepost_replies_total", &["verb=\"rcpt\"", "code=\"550\""]), 1.0);
+    // the end of the server does not wait for it
+    let talking = std::thread::spawn(move || {
+        client.reply().is("550 5.1.1");
+        client.expect("QUIT", "221");
+    });
+    site.stop();
+    talking.join().unwrap();
+}
+
+#[test]
 fn a_network_that_asks_for_nobody_too_often_is_turned_away_and_others_are_not() {
     let smtp = format!("{POSTMASTER}tarpit = \"0s\"\ntrusted = [\"127.0.0.77\"]");
     let more = "[limits]\nunknown_recipients_per_address = 3\n";
