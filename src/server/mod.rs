@@ -32,6 +32,7 @@ mod watch;
 mod wire;
 
 pub use bind::{Bound, StartError, bind, bind_what_is_missing};
+pub use certificates::expiry_warning;
 pub use dns::asking;
 pub use generation::policies;
 pub use inherited::Inherited;
