@@ -47,14 +47,14 @@ pub fn run(args: &Args) -> ExitCode {
     Exit::Fine.into()
 }
 
-/// Certificates and keys that this user can't read, as warnings: who serves may be another.
+/// Certificates and keys that this user can't read, as warnings: who serves may be another; and certificates that end soon.
 ///
 /// # Errors
 /// What was read is no certificate, or its key does not fit it.
 fn certificates(config: &Config) -> Result<Vec<String>, server::TlsError> {
     let Some(files) = &config.tls else { return Ok(Vec::new()) };
     match files.read(config) {
-        Ok(pairs) => server::acceptor(&pairs).map(|_| Vec::new()),
+        Ok(pairs) => server::acceptor(&pairs).map(|_| pairs.iter().filter_map(server::expiry_warning).collect()),
         Err(problems) => Ok(problems.iter().map(|problem| format!("{}: {}", problem.key, problem.cause)).collect()),
     }
 }

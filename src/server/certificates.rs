@@ -1,13 +1,14 @@
 //! The certificates in force: swapped when their files change, without a signal and without dropping a session, and their end told in
 //! time. What is bad leaves the old ones in force.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::{Config, ListFile, NOT_READABLE};
+use crate::config::{Config, ListFile, NOT_READABLE, Pem};
 use crate::observe::metrics::label::ReloadOutcome;
 use crate::problem::Problems;
 
@@ -59,8 +60,7 @@ impl Lasting {
         let first = generation.certificates.as_ref().and_then(|certificates| certificates.expires.as_ref());
         let Some((path, end)) = first else { return self.metrics.certificate_expiry(0) };
         self.metrics.certificate_expiry(*end);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        let left = end.saturating_sub(i64::try_from(now).unwrap_or(i64::MAX));
+        let left = seconds_left(*end);
         let certificate = path.display();
         if left <= 0 {
             tracing::error!(%certificate, "tls: this certificate has EXPIRED: careful senders no longer deliver; renew it");
@@ -78,6 +78,27 @@ pub(super) async fn warn(lasting: Arc<Lasting>) {
     }
 }
 
+/// Whether it lies where root could look at the start and we can not: nobody can tell whether it changes.
+fn is_hidden(path: &Path) -> bool {
+    path.metadata().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+}
+
+/// What there is to say of the end of a pair's certificate: it has come, or comes within two weeks.
+pub fn expiry_warning(pair: &Pem) -> Option<String> {
+    let left = seconds_left(tls::expiry(pair)?);
+    let certificate = pair.files.certificate.display();
+    match left {
+        ..=0 => Some(format!("{certificate}: this certificate has expired: careful senders no longer deliver")),
+        1..SOON => Some(format!("{certificate}: this certificate expires in {} days", left / 86_400)),
+        _ => None,
+    }
+}
+
+fn seconds_left(end: i64) -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    end.saturating_sub(i64::try_from(now).unwrap_or(i64::MAX))
+}
+
 /// The eye on the files.
 #[derive(Default)]
 pub(super) struct CertificateFiles {
@@ -89,7 +110,7 @@ impl CertificateFiles {
     /// nothing.
     pub async fn changed(&mut self, lasting: &Lasting) -> Vec<PathBuf> {
         let files = lasting.generation.load().certificates.as_ref().map(|in_force| in_force.files.clone());
-        self.watch.changed(files.unwrap_or_default()).await
+        self.watch.changed(files.unwrap_or_default(), |path| !is_hidden(path)).await
     }
 
     /// Reads all pairs again and has them shown from the next session on.

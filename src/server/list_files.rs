@@ -22,7 +22,7 @@ impl ListFiles {
     /// Waits until files differ from what is in force, and have been left alone since the last look. Dropping the future loses
     /// nothing.
     pub async fn changed(&mut self, in_force: &Policies) -> Vec<PathBuf> {
-        self.watch.changed(in_force.list_files().cloned().collect()).await
+        self.watch.changed(in_force.list_files().cloned().collect(), |_| true).await
     }
 
     /// Reads the lists in these files again and has them judge from the next transaction on. Lists that can't be taken leave the

@@ -40,6 +40,7 @@ mod wire;
 
 pub use behaved::Behaved;
 pub use bind::{Bound, StartError, bind, bind_what_is_missing};
+pub use certificates::expiry_warning;
 pub use dns::asking;
 pub use generation::policies;
 pub use inherited::Inherited;

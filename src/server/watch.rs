@@ -2,7 +2,7 @@
 //! that it works on every file system.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{ListFile, Stamp};
@@ -21,15 +21,18 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Waits until files differ from what is in force, and all have been left alone since the last look. Dropping the future loses
-    /// nothing.
-    pub async fn changed(&mut self, watched: Vec<ListFile>) -> Vec<PathBuf> {
+    /// nothing. Files that `sees` is false of have not changed, for nobody can tell.
+    pub async fn changed(&mut self, watched: Vec<ListFile>, sees: fn(&Path) -> bool) -> Vec<PathBuf> {
         if watched.is_empty() {
             return std::future::pending().await;
         }
         loop {
             tokio::time::sleep(PAUSE).await;
             let looked_at = watched.clone();
-            let look = move || looked_at.into_iter().map(|file| (Stamp::of(&file.path), file)).collect::<Vec<_>>();
+            let look = move || {
+                let seen = looked_at.into_iter().filter(|file| sees(&file.path));
+                seen.map(|file| (Stamp::of(&file.path), file)).collect::<Vec<_>>()
+            };
             let Ok(found) = tokio::task::spawn_blocking(look).await else { continue };
             let changed = self.settled(found);
             if !changed.is_empty() {

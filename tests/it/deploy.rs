@@ -147,3 +147,32 @@ fn the_readme_names_every_key_of_the_configuration_that_it_speaks_of() {
     let unknown: Vec<&str> = words.filter(|word| !keys.contains(word)).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 }
+
+/// What `systemd-analyze security` thinks of the unit: 0 is best, 100 worst; docs/upgrade.md names it.
+#[test]
+fn the_unit_is_well_confined_and_its_files_are_understood_by_systemd() {
+    let mut rate = Command::new("systemd-analyze");
+    rate.args(["security", "--offline=true", "--no-pager", "--threshold=16"]).arg(deploy().join("gatepost.service"));
+    let Ok(rated) = rate.output() else {
+        println!("left out: there is no systemd-analyze");
+        return;
+    };
+    let said = String::from_utf8_lossy(&rated.stdout).into_owned();
+    assert!(rated.status.success(), "{said}{}", String::from_utf8_lossy(&rated.stderr));
+    assert!(said.contains("Overall exposure level for gatepost.service"), "{said}");
+}
+
+/// The unit and its socket are made for each other, and the user of the unit is that of the example.
+#[test]
+fn the_unit_needs_no_root_and_takes_its_socket() {
+    let (unit, socket) = (include_str!("../../deploy/gatepost.service"), include_str!("../../deploy/gatepost.socket"));
+    let has = |text: &str, line: &str| text.lines().any(|found| found == line);
+    for line in ["Type=notify", "User=vmail", "Group=vmail", "CapabilityBoundingSet=", "Requires=gatepost.socket"] {
+        assert!(has(unit, line), "{line}");
+    }
+    for line in ["ListenStream=[::]:25", "FileDescriptorName=smtp"] {
+        assert!(has(socket, line), "{line}");
+    }
+    let security = EXAMPLE.parse::<toml::Table>().unwrap()["security"].clone();
+    assert_eq!((security["user"].as_str(), security["group"].as_str()), (Some("vmail"), Some("vmail")));
+}

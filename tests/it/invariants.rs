@@ -41,7 +41,8 @@ const MAY_START_THREADS: &[&str] =
     &["cli/", "deliver/writers.rs", "demo/", "observe/journal/", "observe/log/", "server/", "state/keeper.rs"];
 
 /// Where files may be made: mail in deliver/, the journal's days in observe/journal/, a demo's own directory in demo/, what is
-/// remembered in state/disk.rs, and by server/privileges.rs the directories that could not be made after the drop of privileges.
+/// remembered in state/disk.rs, and by server/privileges.rs the directories and the socket that could not be made after the drop of
+/// privileges.
 const MAY_WRITE_FILES: &[&str] = &["deliver/", "demo/", "observe/journal/", "server/privileges.rs", "state/disk.rs"];
 
 const LONGEST_FILE_LINES: usize = 600;

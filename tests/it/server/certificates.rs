@@ -1,8 +1,9 @@
 //! Certificates that are renewed while the real program runs.
 
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
 
-use crate::support::server::{Server, Setup, wait_for};
+use crate::support::server::{Server, Setup, mail_user, wait_for};
 use crate::support::site::Client;
 
 use super::tls::{ANY_VERSION, certificate, speaking};
@@ -97,6 +98,9 @@ fn the_end_of_a_certificate_is_a_metric_and_a_warning_in_time() {
         assert_eq!(expiry(), seconds, "{year}");
     }
     assert_eq!(server.log().matches("this certificate has EXPIRED").count(), 2, "{}", server.log());
+    let checked = server.gatepost(&["config", "check", "gatepost.toml"]).output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(checked.status.success() && said.contains("warning: cert.pem: this certificate has expired"), "{said}");
     let soon =
         jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().saturating_add(jiff::Span::new().days(5));
     let (cert, key) = ending((soon.year().into(), soon.month().cast_unsigned(), soon.day().cast_unsigned()));
@@ -104,4 +108,25 @@ fn the_end_of_a_certificate_is_a_metric_and_a_warning_in_time() {
     server.write("cert.pem", &cert);
     wait_for_log(&server, TAKEN, 4);
     wait_for_log(&server, "this certificate expires soon", 1);
+}
+
+/// Read by root at the start, as from /etc/letsencrypt: what can't be seen any more has not changed.
+#[test]
+fn files_that_only_root_can_look_at_are_no_change() {
+    if mail_user().is_none() {
+        println!("left out: only root can hide a file from the server");
+        return;
+    }
+    let server = Server::start(Setup { tls: true, ..Setup::default() });
+    let first = shown(&server);
+    let hidden = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(hidden.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let (cert, _, _) = certificate("mx.receiver.example");
+    std::fs::write(hidden.path().join("cert.pem"), cert).unwrap();
+    std::fs::remove_file(server.path("cert.pem")).unwrap();
+    std::os::unix::fs::symlink(hidden.path().join("cert.pem"), server.path("cert.pem")).unwrap();
+    // long enough for three looks
+    std::thread::sleep(std::time::Duration::from_secs(7));
+    assert!(!server.log().contains(REFUSED) && !server.log().contains(TAKEN), "{}", server.log());
+    assert!(shown(&server) == first);
 }
