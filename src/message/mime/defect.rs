@@ -39,7 +39,7 @@ defects! {
     ExtensionsDiffer = "extensions-differ",
     /// A multipart without a boundary (RFC 2046 §5.1.1).
     NoBoundary = "no-boundary",
-    /// A multipart whose boundary stands nowhere (RFC 2046 §5.1.1).
+    /// A multipart that is not empty, and whose boundary stands nowhere (RFC 2046 §5.1.1).
     AbsentBoundary = "absent-boundary",
     /// A delimiter line that goes on behind the boundary (RFC 2046 §5.1.1).
     DelimiterTail = "delimiter-tail",

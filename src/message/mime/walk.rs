@@ -98,7 +98,9 @@ impl<'a> Walk<'a> {
             let found_more = self.aside(|walk| walk.by_boundaries(&part.boundaries, &decoded, depth, untyped));
             self.defects.add_if(!found && !found_more, Defect::AbsentBoundary);
         } else {
-            self.defects.add_if(!found && !part.boundaries.is_empty(), Defect::AbsentBoundary);
+            // a message that is returned without its body hides nothing
+            let is_empty = part.boundaries.is_empty() || body.trim_ascii().is_empty();
+            self.defects.add_if(!found && !is_empty, Defect::AbsentBoundary);
         }
     }
 

@@ -194,6 +194,7 @@ fn a_structure_that_readers_see_differently_hides_no_part() {
     check(&message("multipart/mixed; boundary=\"\"", &one("b")), &["a.exe"], "no-boundary");
     check(&message("multipart/mixed; boundary=x", &one("b")), &["a.exe"], "absent-boundary");
     check(&message("multipart/mixed; boundary=x", "nothing\n"), &[], "absent-boundary");
+    check(&message("multipart/mixed; boundary=x", "\n \n"), &[], "");
     check(&message("multipart/mixed boundary=b", &one("b")), &["a.exe"], "broken-parameter broken-type");
     check(&message("multipart; boundary=b", &one("b")), &["a.exe"], "broken-type");
     check(&message("(x)multipart / mixed; boundary=b", &one("b")), &["a.exe"], "broken-type");
