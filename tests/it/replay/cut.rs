@@ -44,7 +44,7 @@ fn what_was_not_cut_is_known() {
     let line = line_of(stuffed());
     for when in ["mime.truncated", "mime.truncated && from.domain == 'sender.example'"] {
         let change = "change 1: quarantine (exe) -> accept ()";
-        check_lines(&rule("exe", "data", when, QUARANTINE), &[line.clone()], &[change]);
+        check_lines(&rule("exe", "data", when, QUARANTINE), std::slice::from_ref(&line), &[change]);
     }
     check_lines(&rule("exe", "data", "from.domain == 'sender.example'", QUARANTINE), &[line], &[]);
 }
