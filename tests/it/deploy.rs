@@ -5,7 +5,7 @@ use std::process::Command;
 
 use gatepost::config::keys::{Absent, TABLE};
 
-use crate::support::programs::succeed;
+use crate::support::programs::{command, run, succeed};
 
 const EXAMPLE: &str = include_str!("../../deploy/gatepost.toml");
 
@@ -151,12 +151,9 @@ fn the_readme_names_every_key_of_the_configuration_that_it_speaks_of() {
 /// What `systemd-analyze security` thinks of the unit: 0 is best, 100 worst; docs/upgrade.md names it.
 #[test]
 fn the_unit_is_well_confined_and_its_files_are_understood_by_systemd() {
-    let mut rate = Command::new("systemd-analyze");
+    let Some(mut rate) = command("systemd-analyze") else { return };
     rate.args(["security", "--offline=true", "--no-pager", "--threshold=16"]).arg(deploy().join("gatepost.service"));
-    let Ok(rated) = rate.output() else {
-        println!("left out: there is no systemd-analyze");
-        return;
-    };
+    let rated = run(&mut rate);
     let said = String::from_utf8_lossy(&rated.stdout).into_owned();
     assert!(rated.status.success(), "{said}{}", String::from_utf8_lossy(&rated.stderr));
     assert!(said.contains("Overall exposure level for gatepost.service"), "{said}");

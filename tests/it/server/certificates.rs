@@ -114,7 +114,7 @@ fn the_end_of_a_certificate_is_a_metric_and_a_warning_in_time() {
 #[test]
 fn files_that_only_root_can_look_at_are_no_change() {
     if mail_user().is_none() {
-        println!("left out: only root can hide a file from the server");
+        crate::support::programs::left_out("only root can hide a file from the server");
         return;
     }
     let server = Server::start(Setup { tls: true, ..Setup::default() });

@@ -106,7 +106,7 @@ fn a_new_process_that_fails_leaves_the_old_one_serving() {
 #[test]
 fn nobody_but_root_and_the_user_of_the_server_gets_the_sockets() {
     if mail_user().is_none() {
-        println!("left out: only root can become somebody else");
+        crate::support::programs::left_out("only root can become somebody else");
         return;
     }
     let server = Server::start_with(Setup::default(), &HANDOVER);

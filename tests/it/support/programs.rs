@@ -58,7 +58,13 @@ fn environment(program: &Path) -> Vec<(&'static str, String)> {
         directories.map(|path| path.display().to_string()).collect::<Vec<_>>().join(":")
     };
     if program.starts_with(&root) {
-        let libraries = ["usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib/postfix", "usr/lib/dovecot"];
+        let libraries = [
+            "usr/lib/*-linux-gnu*",
+            "lib/*-linux-gnu*",
+            "usr/lib/*-linux-gnu*/systemd",
+            "usr/lib/postfix",
+            "usr/lib/dovecot",
+        ];
         found.push(("LD_LIBRARY_PATH", existing(&libraries)));
     }
     let modules = existing(&["usr/share/perl5", "usr/share/perl/*", "usr/lib/*/perl5/*", "usr/lib/*/perl/*"]);
