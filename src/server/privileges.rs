@@ -1,10 +1,12 @@
 //! Becoming `[security] user`: after binding, before a byte is read from the network and before the first thread.
 
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, chown, lchown};
+use std::os::unix::fs::{FileTypeExt, fchown, lchown};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Uid, geteuid, setgid, setgroups, setuid};
 
@@ -87,7 +89,7 @@ pub fn listen_privately(path: &Path, account: Option<Account>) -> io::Result<Uni
 /// # Errors
 /// The system's own.
 pub fn make_directory(path: &Path, account: Account) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
     if path.symlink_metadata().is_ok() {
         return Ok(());
     }
@@ -95,5 +97,8 @@ pub fn make_directory(path: &Path, account: Account) -> io::Result<()> {
         std::fs::create_dir_all(parent)?;
     }
     std::fs::DirBuilder::new().mode(0o700).create(path)?;
-    chown(path, Some(account.uid.as_raw()), Some(account.gid.as_raw()))
+    // whoever may write in its parent could put a link in its place meanwhile
+    let made =
+        File::options().read(true).custom_flags(OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).bits()).open(path)?;
+    fchown(made, Some(account.uid.as_raw()), Some(account.gid.as_raw()))
 }

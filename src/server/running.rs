@@ -93,7 +93,7 @@ impl Running {
                     }
                     Asked::End => break,
                 },
-                Some(()) = self.taken_over.recv() => return self.stop_after_handover().await,
+                Some(()) = self.taken_over.recv() => return self.stop_after_handover(signals).await,
                 changed = list_files.changed(&self.config.policies) => {
                     if let Some(policies) = list_files.read_again(changed, &self.config, &self.lasting).await {
                         self.config.policies = policies;
@@ -136,15 +136,19 @@ impl Running {
         tracing::info!("ended");
     }
 
-    /// Ends in favour of another process that accepts mail already: sessions go on to their own end, for at most two minutes. Only
-    /// then is it as [`Running::stop`].
-    async fn stop_after_handover(self) {
+    /// Ends in favour of another process that accepts mail already: sessions go on to their own end, for at most two minutes, or
+    /// until a signal ends us. Only then is it as [`Running::stop`].
+    async fn stop_after_handover(self, mut signals: Signals) {
         tracing::info!("another process accepts mail now, this one finishes its sessions");
         self.tasks.iter().for_each(JoinHandle::abort);
         // the pages are the other's too: its answers must not mix with ours
         let _ = self.stop_http.send(());
         let _ = self.http_task.await;
-        self.shutdown.wait(HANDED_OVER).await;
+        let asked = async { while !matches!(signals.next().await, Asked::End) {} };
+        tokio::select! {
+            _ = self.shutdown.wait(HANDED_OVER) => {}
+            () = asked => tracing::info!("shutting down"),
+        }
         Ending { shutdown: self.shutdown, writers: self.writers, journal: self.journal, state: self.state }.run().await;
         tracing::info!("ended");
     }

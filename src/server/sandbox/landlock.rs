@@ -30,7 +30,8 @@ pub(super) fn restrict(allowed: &Allowed) -> Result<String, Refusal> {
     let hard = Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(AccessFs::Refer);
     if hard.and_then(Ruleset::create).is_err() {
         return Err(Refusal::Unavailable(
-            "this kernel has no Landlock, or one before version 2 (Linux 5.19)".to_owned(),
+            "this kernel has no Landlock, or one before version 2 (Linux 5.19), or a filter around us denies it"
+                .to_owned(),
         ));
     }
     let status = rules(allowed).and_then(RulesetCreated::restrict_self);

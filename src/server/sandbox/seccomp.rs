@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use nix::libc;
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    BpfProgram, Error, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     TargetArch, apply_filter,
 };
 
@@ -21,6 +21,11 @@ const DENIED: &[libc::c_long] = &[
     // programs
     libc::SYS_execve,
     libc::SYS_execveat,
+    // sockets that listen were made before
+    libc::SYS_listen,
+    // memory of others, which could be run
+    libc::SYS_shmget,
+    libc::SYS_shmat,
     // other processes
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
@@ -144,9 +149,19 @@ pub(super) fn restrict() -> Result<String, Refusal> {
     let count = denied.len();
     let denied = program(denied, libc::EPERM, architecture).map_err(|error| failed(&error))?;
     for filter in [&clone3, &denied] {
-        apply_filter(filter).map_err(|error| failed(&error))?;
+        apply_filter(filter).map_err(|error| match &error {
+            Error::Prctl(cause) | Error::Seccomp(cause) if is_denied(cause) => {
+                Refusal::Unavailable("this kernel has no seccomp, or a filter around us denies it".to_owned())
+            }
+            _ => failed(&error),
+        })?;
     }
     Ok(format!("{count} calls are denied"))
+}
+
+/// As a kernel without it says, or a filter of a container or of systemd.
+fn is_denied(cause: &std::io::Error) -> bool {
+    matches!(cause.raw_os_error(), Some(libc::EPERM | libc::ENOSYS | libc::EACCES))
 }
 
 fn denied() -> Result<Rules, seccompiler::BackendError> {
@@ -167,6 +182,16 @@ fn denied() -> Result<Rules, seccompiler::BackendError> {
     rules.insert(libc::SYS_mmap, vec![runs()?]);
     rules.insert(libc::SYS_mprotect, vec![runs()?]);
     rules.insert(libc::SYS_pkey_mprotect, vec![runs()?]);
+    // ways around Landlock's ports: it knows connect() of TCP alone
+    let fast_open = |argument| with(argument, libc::MSG_FASTOPEN, libc::MSG_FASTOPEN);
+    rules.insert(libc::SYS_sendto, vec![fast_open(3)?]);
+    rules.insert(libc::SYS_sendmsg, vec![fast_open(2)?]);
+    rules.insert(libc::SYS_sendmmsg, vec![fast_open(3)?]);
+    let protocol = |protocol| with(2, -1, protocol);
+    let family = |family| with(0, -1, family);
+    let others =
+        [protocol(libc::IPPROTO_MPTCP)?, family(libc::AF_VSOCK)?, family(libc::AF_PACKET)?, family(libc::AF_ALG)?];
+    rules.insert(libc::SYS_socket, others.into());
     Ok(rules)
 }
 
