@@ -133,6 +133,11 @@ impl Session {
         self.phase.in_data()
     }
 
+    /// Whether a message comes in: its octets, or what stands between two of its chunks, those of a refused one included.
+    pub fn in_message(&self) -> bool {
+        self.phase.in_message()
+    }
+
     /// Whether a transaction is open, or asked for.
     pub fn in_transaction(&self) -> bool {
         self.phase.in_transaction()
