@@ -215,7 +215,10 @@ impl Connection {
                 Step::Notice(Notice::Helo { .. }) | Step::Ask(Question::Data) if self.was_sent_ahead() => {
                     return self.refuse_sent_ahead().await;
                 }
-                Step::Notice(Notice::Helo { name, extended, .. }) => self.inquiry.helo(&name, extended),
+                Step::Notice(Notice::Helo { name, extended, .. }) => {
+                    self.patience.heard_name();
+                    self.inquiry.helo(&name, extended);
+                }
                 Step::Notice(Notice::Introduced(introduced)) => {
                     self.inquiry.introduced(introduced.ip, introduced.port);
                     if let Some(helo) = introduced.helo {
@@ -223,9 +226,10 @@ impl Connection {
                     }
                 }
                 Step::Notice(Notice::Abuse(abuse)) => self.count_abuse(abuse),
-                Step::Notice(Notice::Chunk { .. }) => {}
+                Step::Notice(Notice::Chunk { .. }) => self.patience.went_on(),
                 Step::Notice(Notice::Abandoned) => self.inquiry.end_transaction(),
                 Step::Ask(question) => {
+                    self.patience.went_on();
                     let answer = self.answer(question).await;
                     self.session.answer(answer);
                 }
@@ -301,7 +305,7 @@ impl Connection {
             // a client that always has octets ready would never be found silent
             return Ok(Input::Silence);
         }
-        let in_data = self.session.in_data();
+        let (in_data, in_message) = (self.session.in_data(), self.session.in_message());
         self.input.drain(..self.start);
         self.start = 0;
         if self.input.is_empty() && !in_transaction {
@@ -311,10 +315,10 @@ impl Connection {
         let Connection { wire, input, inquiry, presence, patience, .. } = self;
         let Some(wire) = wire else { return Ok(Input::End) };
         loop {
-            let deadline = patience.deadline(now, in_data);
-            if deadline.is_slow && deadline.at <= Instant::now() {
-                // a client that always has an octet ready would never be found slow
-                return Ok(Input::Slowness);
+            let deadline = patience.deadline(now, in_message);
+            if deadline.at <= Instant::now() {
+                // a client that always has an octet ready would never be found slow, nor silent
+                return Ok(if deadline.is_slow { Input::Slowness } else { Input::Silence });
             }
             let octets = async {
                 wire.readable().await?;
@@ -330,6 +334,9 @@ impl Connection {
                     Err(_) => Ok(Input::Silence),
                     Ok(Ok(0)) => Ok(Input::End),
                     Ok(Ok(octets)) => {
+                        if in_data {
+                            patience.went_on();
+                        }
                         patience.came(octets);
                         Ok(Input::More)
                     }
@@ -388,6 +395,7 @@ impl Connection {
                 }
                 self.wire = Some(wire);
                 self.session.secured();
+                self.patience.secured();
                 self.metrics().tls_handshake(HandshakeOutcome::Ok);
                 Ok(true)
             }

@@ -26,6 +26,12 @@ pub struct Patience {
     has_behaved: bool,
     /// When it was begun to measure the message's pace, and how many octets came since.
     pace: Option<(Instant, u64)>,
+    /// Whether the transaction went on since the last wait.
+    went_on: bool,
+    /// The wait before which the transaction went on last.
+    went_on_at: Option<Instant>,
+    /// Whether the client has said who it is: saying it again leads nowhere.
+    introduced: bool,
 }
 
 /// When a client is given up.
@@ -40,19 +46,26 @@ pub struct Deadline {
 impl Patience {
     /// With a client, of a network that has behaved or not.
     pub fn new(waits: Waits, stress: watch::Receiver<Option<Instant>>, has_behaved: bool) -> Self {
-        Patience { waits, stress, has_behaved, pace: None }
+        Patience { waits, stress, has_behaved, pace: None, went_on: true, went_on_at: None, introduced: false }
     }
 
-    /// When it is given up if it says nothing more, having been silent since then. The pace is measured in data only.
-    pub fn deadline(&mut self, silent_since: Instant, in_data: bool) -> Deadline {
+    /// When it is given up if it says nothing more, having been silent since then. Under stress the silence is measured from the
+    /// wait before which the transaction went on last: commands that lead nowhere, and parts of a line, would keep a place for ever.
+    /// The pace is measured within a message only.
+    pub fn deadline(&mut self, silent_since: Instant, in_message: bool) -> Deadline {
+        let went_on_at = match self.went_on_at {
+            Some(before) if !self.went_on => before,
+            _ => *self.went_on_at.insert(silent_since),
+        };
+        self.went_on = false;
         let idle = silent_since + self.waits.idle;
         let stress = if self.has_behaved { None } else { *self.stress.borrow_and_update() };
         let Some(began) = stress else {
             self.pace = None;
             return Deadline { at: idle, is_slow: false };
         };
-        let silent = idle.min(silent_since.max(began) + self.waits.stress_idle);
-        if !in_data {
+        let silent = idle.min(went_on_at.max(began) + self.waits.stress_idle);
+        if !in_message {
             self.pace = None;
             return Deadline { at: silent, is_slow: false };
         }
@@ -75,7 +88,24 @@ impl Patience {
         timeout(self.waits.stress_idle, wait).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Octets of a message came.
+    /// The transaction went on: the client asked for something that has its place in one, or octets of a message came.
+    pub fn went_on(&mut self) {
+        self.went_on = true;
+    }
+
+    /// The client said who it is.
+    pub fn heard_name(&mut self) {
+        self.went_on |= !self.introduced;
+        self.introduced = true;
+    }
+
+    /// TLS is up: the client says anew who it is.
+    pub fn secured(&mut self) {
+        self.went_on = true;
+        self.introduced = false;
+    }
+
+    /// Octets came: within a message they count for its pace, the lines of BDAT too.
     pub fn came(&mut self, octets: usize) {
         if let Some((_, so_far)) = &mut self.pace {
             *so_far = so_far.saturating_add(octets as u64);

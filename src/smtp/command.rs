@@ -89,7 +89,7 @@ pub enum CommandError {
     NotImplemented,
     /// The argument is wrong.
     Argument(&'static str),
-    /// BDAT without a number that can be read: how many octets follow, and are no commands, is not known.
+    /// BDAT in a line that can't be read: how many octets follow, and are no commands, is not known.
     Chunk,
     /// MAIL's path is missing or its brackets don't match.
     ReversePath(AddressError),
@@ -100,6 +100,22 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// What is wrong with a line that begins so and can't be obeyed, where none may be read after it: behind BDAT come octets that are no
+    /// commands, behind a line of another protocol what somebody else was made to send. The verb ends at any octet that is no letter:
+    /// what follows it may be malformed, or not there.
+    pub fn that_ends_the_session(line: &[u8]) -> Option<CommandError> {
+        let line = line.trim_ascii_start();
+        let end = line.iter().position(|octet| !octet.is_ascii_alphabetic());
+        let verb = line.get(..end.unwrap_or(line.len())).unwrap_or_default();
+        let is = |word: &str| verb.eq_ignore_ascii_case(word.as_bytes());
+        match verb {
+            _ if is("BDAT") => Some(CommandError::Chunk),
+            _ if HTTP.into_iter().any(is) => Some(CommandError::Foreign(Abuse::Http)),
+            b"PROXY" => Some(CommandError::Foreign(Abuse::ProxyHeader)),
+            _ => None,
+        }
+    }
+
     /// What the client is told.
     pub fn reply(self) -> Reply {
         match self {
@@ -131,8 +147,12 @@ impl<'a> Command<'a> {
     /// # Errors
     /// Why it is no command, with the reply for it.
     pub fn parse(line: &'a [u8]) -> Result<Command<'a>, CommandError> {
+        let ending = CommandError::that_ends_the_session(line);
+        if let Some(foreign @ CommandError::Foreign(_)) = ending {
+            return Err(foreign);
+        }
         if line.contains(&b'\r') || line.contains(&b'\n') {
-            return Err(CommandError::BareLineEnd);
+            return Err(ending.unwrap_or(CommandError::BareLineEnd));
         }
         let (verb, argument) = split_at_space(line.trim_ascii_end());
         let is = |word: &str| verb.eq_ignore_ascii_case(word.as_bytes());
@@ -153,9 +173,7 @@ impl<'a> Command<'a> {
             _ if is("VRFY") && argument.is_empty() => Err(CommandError::Argument("VRFY needs a mailbox")),
             _ if is("VRFY") => Ok(Command::Vrfy),
             _ if NOT_IMPLEMENTED.into_iter().any(is) => Err(CommandError::NotImplemented),
-            _ if HTTP.into_iter().any(is) => Err(CommandError::Foreign(Abuse::Http)),
-            b"PROXY" => Err(CommandError::Foreign(Abuse::ProxyHeader)),
-            _ => Err(CommandError::Unknown),
+            _ => Err(ending.unwrap_or(CommandError::Unknown)),
         }
     }
 }

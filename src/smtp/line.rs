@@ -12,8 +12,8 @@ pub enum Line<'a> {
     Partial,
     /// A line without its CRLF; it may hold a bare CR.
     Complete(&'a [u8]),
-    /// No CRLF within the limit; told once, the rest of the line is skipped.
-    TooLong,
+    /// No CRLF within the limit, how the line begins; told once, the rest of it is skipped.
+    TooLong(&'a [u8]),
     /// A line of which even the rest that was skipped would not end.
     Endless,
     /// An LF without a CR before it.
@@ -69,7 +69,7 @@ impl LineReader {
             None if window.len() < self.limit => (0, Line::Partial),
             None => {
                 self.skipping = Some(Skip { octets: 0, after_cr: window.last() == Some(&b'\r') });
-                (window.len(), Line::TooLong)
+                (window.len(), Line::TooLong(window))
             }
         }
     }

@@ -133,6 +133,11 @@ impl Session {
         self.phase.in_data()
     }
 
+    /// Whether a message comes in: its octets, or what stands between two of its chunks, those of a refused one included.
+    pub fn in_message(&self) -> bool {
+        self.phase.in_message()
+    }
+
     /// Whether a transaction is open, or asked for.
     pub fn in_transaction(&self) -> bool {
         self.phase.in_transaction()
@@ -144,7 +149,10 @@ impl Session {
         self.phase = match line {
             Line::Partial => phase,
             Line::Complete(line) => self.obey(phase, line),
-            Line::TooLong => self.mistake(phase, reply::line_too_long()),
+            Line::TooLong(head) => match CommandError::that_ends_the_session(head) {
+                Some(error) => self.refuse(phase, error),
+                None => self.mistake(phase, reply::line_too_long()),
+            },
             // A client that ends lines so is no mail server, and what follows may be one message read as several.
             Line::BareLf => self.throw_out(phase, Abuse::BareLf, reply::bare_line_end()),
             Line::Endless => self.throw_out(phase, Abuse::EndlessLine, reply::too_many_errors()),
@@ -160,10 +168,16 @@ impl Session {
         }
         match Command::parse(line) {
             Ok(command) => self.carry_out(phase, command),
-            Err(CommandError::Foreign(abuse)) => self.throw_out(phase, abuse, reply::not_smtp()),
+            Err(error) => self.refuse(phase, error),
+        }
+    }
+
+    fn refuse(&mut self, phase: Phase, error: CommandError) -> Phase {
+        match error {
+            CommandError::Foreign(abuse) => self.throw_out(phase, abuse, error.reply()),
             // what follows would be taken for commands
-            Err(error @ CommandError::Chunk) => self.close(phase, error.reply()),
-            Err(error) => self.mistake(phase, error.reply()),
+            CommandError::Chunk => self.close(phase, error.reply()),
+            _ => self.mistake(phase, error.reply()),
         }
     }
 

@@ -89,6 +89,45 @@ fn a_line_without_end_is_given_up() {
 }
 
 #[test]
+fn a_line_that_leads_to_what_is_no_command_ends_the_session_whatever_is_wrong_with_it() {
+    let long = "0".repeat(700);
+    let bdat = [
+        "BDAT 6\r",
+        "BDAT\t6",
+        "bdat\r",
+        "BDAT6",
+        " BDAT 6",
+        "BDAT 6 LAST\rx",
+        "BDAT 6 LAST \0",
+        "BDAT,6",
+        &format!("BDAT {long}6"),
+    ];
+    let foreign = [
+        "POST / HTTP/1.1\r",
+        "get\t/",
+        "PUT",
+        " POST /",
+        "PROXY\tTCP4",
+        &format!("POST /{long}"),
+        &format!("PROXY {long}"),
+    ];
+    let lines = bdat.iter().map(|line| (line, 501)).chain(foreign.iter().map(|line| (line, 421)));
+    for (line, code) in lines {
+        let mut player = Player::new(capabilities(), accept);
+        player.feed(b"HELO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\n");
+        player.feed(line.as_bytes());
+        player.feed(b"\r\nRSET\r\n");
+        assert_eq!(codes(&player), [250, 250, 250, code], "{line:?}");
+        assert!(player.closed, "{line:?}");
+    }
+    for line in ["BDATA 6\r", "POSTS /\r", "proxy\r", "NOOP\r", &format!("BDATA {long}")] {
+        let mut player = Player::new(capabilities(), accept);
+        player.feed(format!("{line}\r\nNOOP\r\n").as_bytes());
+        assert_eq!(codes(&player), [500, 250], "{line:?}: a mistake like others");
+    }
+}
+
+#[test]
 fn the_rest_of_a_long_line_ends_at_crlf_even_between_two_reads() {
     for limit in [600, 700, 5000] {
         let mut limits = capabilities().limits;

@@ -125,6 +125,11 @@ impl Phase {
     pub fn in_data(&self) -> bool {
         matches!(self, Phase::Data(_) | Phase::Chunk(_) | Phase::Refusing(_))
     }
+
+    /// Whether a message comes in, though a command of it may be next.
+    pub fn in_message(&self) -> bool {
+        self.in_data() || matches!(self, Phase::Chunks(_) | Phase::Refused(_))
+    }
 }
 
 impl Refusing {

@@ -132,6 +132,15 @@ fn programs_processes_and_the_kernel_are_out_of_reach() {
         assert_eq!(mount, Err(Errno::EPERM));
         assert_eq!(nix::mount::umount("/no/such/place"), Err(Errno::EPERM));
         assert_eq!(nix::unistd::chroot("/no/such/place"), Err(Errno::EPERM));
+        // ways around the rules for TCP ports: without a name, by another protocol, to another host of the machine
+        let new = |domain, protocol| socket2::Socket::new(domain, socket2::Type::STREAM, protocol);
+        denied("MPTCP", new(socket2::Domain::IPV4, Some(socket2::Protocol::from(262))));
+        denied("VSOCK", new(socket2::Domain::VSOCK, None));
+        let tcp = new(socket2::Domain::IPV4, None).unwrap();
+        denied("listening without a port", tcp.listen(1));
+        let anywhere = std::net::SocketAddr::from(([127, 0, 0, 1], 9)).into();
+        let fast_open = nix::libc::MSG_FASTOPEN;
+        denied("fast open", tcp.send_to_with_flags(b"x", &anywhere, fast_open));
         let root = rustix::thread::Uid::ROOT;
         assert_eq!(rustix::thread::set_thread_res_uid(root, root, root), Err(rustix::io::Errno::PERM));
         // threads are made as ever, and are as confined

@@ -88,9 +88,19 @@ fn waits_are_short_under_stress_and_count_from_its_beginning() {
     }
     stress.send_replace(Some(now + seconds(5)));
     assert_eq!(stranger.deadline(now, false).at, now + seconds(15));
+    assert_eq!(stranger.deadline(now + seconds(7), false).at, now + seconds(15), "what it said led nowhere");
+    stranger.went_on();
     assert_eq!(stranger.deadline(now + seconds(7), false).at, now + seconds(17));
+    stranger.heard_name();
+    assert_eq!(stranger.deadline(now + seconds(8), false).at, now + seconds(18));
+    stranger.heard_name();
+    assert_eq!(stranger.deadline(now + seconds(9), false).at, now + seconds(18), "it said so before");
+    stranger.secured();
+    stranger.heard_name();
+    assert_eq!(stranger.deadline(now + seconds(10), false).at, now + seconds(20));
     assert_eq!(known.deadline(now, true).at, now + seconds(300), "who has behaved has time");
     // a message: 5,000 octets buy ten seconds more
+    stranger.went_on();
     let begun = stranger.deadline(now + seconds(60), true);
     assert!(begun.is_slow && begun.at < now + seconds(60));
     stranger.came(5_000);
@@ -164,12 +174,16 @@ fn a_message_that_comes_too_slowly_is_given_up_under_stress() {
     fast.begin("a@sender.example", &["bob@local.example"]);
     fast.expect("DATA", "354");
     let mut others: Vec<Client> = (3..=4).map(|last| site.dial_from([127, 0, 0, last])).collect();
+    for other in &mut others {
+        other.expect("HELO x", "250");
+    }
     let until = Instant::now() + crate::support::site::PATIENCE;
     let dripping = slow.drip(b'x', Duration::from_millis(50), until);
     for _ in 0..30 {
         fast.send(format!("{}\r\n", "y".repeat(998)));
         for other in &mut others {
-            other.expect("NOOP", "250");
+            other.expect("MAIL FROM:<a@sender.example>", "250");
+            other.expect("RSET", "250");
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -178,6 +192,71 @@ fn a_message_that_comes_too_slowly_is_given_up_under_stress() {
     fast.expect(".", "250 2.0.0");
     dripping.join().unwrap();
     assert_eq!(site.delivered("local.example/alice").len(), 0);
+}
+
+/// Under stress that others keep up, says `line` again and again, which is answered so, until it is closed; how it was.
+fn closed_for(open: impl Fn(&mut Client), line: &str, answer: &str) -> String {
+    let site = limited(STRESSED);
+    let mut client = site.dial_from([127, 0, 0, 1]);
+    open(&mut client);
+    let mut others: Vec<Client> = (2..=4).map(|last| site.dial_from([127, 0, 0, last])).collect();
+    for other in &mut others {
+        other.expect("HELO x", "250");
+    }
+    let until = Instant::now() + crate::support::site::PATIENCE;
+    while Instant::now() < until {
+        client.send(line);
+        let reply = client.reply();
+        if reply.text.starts_with("421") {
+            return reply.text;
+        }
+        reply.is(answer);
+        for other in &mut others {
+            other.expect("MAIL FROM:<a@sender.example>", "250");
+            other.expect("RSET", "250");
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("{line:?} kept a place")
+}
+
+#[test]
+fn commands_that_lead_nowhere_keep_no_place_under_stress() {
+    for (line, answer) in [("NOOP\r\n", "250"), ("HELO y\r\n", "250"), ("VRFY x\r\n", "252")] {
+        let closed = closed_for(|client| drop(client.expect("HELO x", "250")), line, answer);
+        assert!(closed.starts_with("421 4.4.2"), "{line:?}: {closed}");
+        assert!(!closed.contains("slowly"), "{line:?}: {closed}");
+    }
+}
+
+#[test]
+fn chunks_of_an_octet_are_a_slow_message_under_stress() {
+    let begin = |client: &mut Client| {
+        client.begin("a@sender.example", &["alice@local.example"]);
+    };
+    let closed = closed_for(begin, "BDAT 1\r\nx", "250");
+    assert!(closed.starts_with("421 4.4.2 your message comes too slowly"), "{closed}");
+}
+
+#[test]
+fn parts_of_a_line_keep_no_place_under_stress() {
+    let site = limited(STRESSED);
+    let mut slow = site.dial_from([127, 0, 0, 1]);
+    let mut others: Vec<Client> = (2..=4).map(|last| site.dial_from([127, 0, 0, last])).collect();
+    for other in &mut others {
+        other.expect("HELO x", "250");
+    }
+    let until = Instant::now() + crate::support::site::PATIENCE;
+    let dripping = slow.drip(b'x', Duration::from_millis(50), until);
+    for _ in 0..30 {
+        for other in &mut others {
+            other.expect("MAIL FROM:<a@sender.example>", "250");
+            other.expect("RSET", "250");
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    slow.reply().is("421 4.4.2");
+    dripping.join().unwrap();
 }
 
 #[test]
