@@ -18,7 +18,6 @@ mod incoming;
 mod judge;
 mod limits;
 mod lookups;
-mod memory;
 mod outage;
 mod reading;
 mod remember;
@@ -55,6 +54,7 @@ pub use crate::authenticate::Dns;
 pub use crate::authenticate::block_lists::{Code, ListSetup};
 pub use crate::authenticate::resolver::{DnsName, Server as DnsServer, Transport as DnsTransport};
 pub use crate::facts::{ListKind, Tls};
+pub use crate::message::ledger::{Ledger as Memory, network, wide_network};
 pub use crate::state::{Settings as Remembering, State};
 use account::{End, Watch};
 use asked::Asked;
@@ -64,7 +64,6 @@ use evidence::{start_domain_lists, start_reverse_mx};
 use incoming::{Arrived, Incoming};
 pub use limits::Limits;
 use lookups::{About, Found, Lookups, Panicked};
-pub use memory::{Memory, network};
 pub use reading::read_time_zone;
 pub use transaction::Policies;
 use transaction::Transaction;
@@ -241,6 +240,18 @@ impl Inquiry {
         }
     }
 
+    /// Whether a message of so many octets (RFC 1870) would have to be deferred because it would have to be spooled and there is no
+    /// room for it.
+    pub fn has_no_room_for(&self, size: u64) -> bool {
+        let is_large = size > self.receiver.limits.memory_body as u64;
+        match &self.receiver.carrier {
+            Carrier::Maildirs(writers) if is_large => {
+                writers.spooled().check(wide_network(self.session.client.ip), size).is_err()
+            }
+            _ => false,
+        }
+    }
+
     /// What the reverse-path tells is looked up from now on.
     fn begin(&mut self, reverse_path: ReversePath, smtputf8: bool) -> Reply {
         self.end_transaction();
@@ -330,7 +341,8 @@ impl Inquiry {
     /// DATA: the message comes now.
     pub fn data(&mut self) -> Reply {
         let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
-        transaction.incoming = Some(Incoming::new(self.receiver.memory.of(self.session.client.ip)));
+        let client = self.session.client.ip;
+        transaction.incoming = Some(Incoming::new(self.receiver.memory.of(network(client)), wide_network(client)));
         reply::start_data()
     }
 

@@ -191,6 +191,8 @@ pub static TABLE: &[Key] = &[
     key("limits.header_fields", Kind::Count, Default("1000"), "Fields of a message's header.").bounds(100, 1_000),
     key("limits.memory_body", Kind::Size, Default(r#""128 kB""#), "A larger body goes to disk while it comes in.").bounds(16_384, 1_000_000),
     key("limits.memory", Kind::Size, Default(r#""256 MB""#), "What messages may hold in memory, over all sessions; an eighth of it for one IPv4 address or IPv6 /64.").bounds(4_000_000, 1_000_000_000_000),
+    key("limits.spool", Kind::Size, Default(r#""8 GB""#), "What large messages may hold of the disk while they come in, over all sessions; never more than half of what is free above limits.free_disk.").bounds(4_000_000, 1_000_000_000_000_000),
+    key("limits.spool_per_network", Kind::Size, Default(r#""1 GB""#), "The same of one IPv4 /24 or IPv6 /64; never more than an eighth of that half. One message always fits.").bounds(1_000_000, 1_000_000_000_000_000),
     key("limits.recipients", Kind::Count, Default("1000"), "Accepted recipients a transaction; told to clients by LIMITS RCPTMAX.").bounds(100, 100_000).rfc("RFC 5321 §4.5.3.1.8"),
     key("limits.errors", Kind::Count, Default("10"), "Wrong commands a session, then it is closed.").bounds(1, 10_000).rfc("RFC 5321 §7.8"),
     key("limits.commands", Kind::Count, Default("100000"), "Commands a session, then it is closed.").bounds(200, 10_000_000).rfc("RFC 5321 §7.8"),

@@ -11,6 +11,7 @@ use super::disk::Disk;
 use super::group_sync::GroupSync;
 use super::lines::LfWriter;
 use super::place::{Durable, Ground};
+use super::space::Space;
 use super::{Copy, DeliverError, Delivery, Payload, Stored, StoredFile, spool};
 use crate::message::content::Body;
 
@@ -23,6 +24,7 @@ pub(super) struct Committer {
     disk: Disk,
     syncs: GroupSync,
     durable: Durable,
+    space: Arc<Space>,
     counters: Arc<Counters>,
 }
 
@@ -35,8 +37,9 @@ struct Pending<'a> {
 }
 
 impl Committer {
-    pub(super) fn new(root: PathBuf, disk: Disk, counters: Arc<Counters>) -> Self {
-        Committer { root, disk, syncs: GroupSync::default(), durable: Durable::default(), counters }
+    pub(super) fn new(root: PathBuf, disk: Disk, space: Arc<Space>, counters: Arc<Counters>) -> Self {
+        let (syncs, durable) = (GroupSync::default(), Durable::default());
+        Committer { root, disk, syncs, durable, space, counters }
     }
 
     /// Makes every copy durable. `wanted` says whether the sender still waits: asked last before anything gets visible.
@@ -83,6 +86,12 @@ impl Committer {
     }
 
     fn write_tmp<'a>(&self, copy: &'a Copy, payload: &Payload) -> Result<Pending<'a>, DeliverError> {
+        if let Body::Spooled(spool) = &payload.body
+            && !self.space.has_room_for(spool.stored_bytes())
+        {
+            let why = "another copy would leave less free on the Maildir's file system than limits.free_disk";
+            return Err(DeliverError::NoRoom(why));
+        }
         let folder = self.ground().prepare(copy)?;
         let maildir = Maildir::from(folder.clone());
         let mut file = self.disk.create_tmp(&folder, &maildir)?;
@@ -100,6 +109,7 @@ impl Committer {
                 Body::Spooled(spool) => spool::append(spool, file.path()),
             }
         })?;
+        self.space.note_taken(payload.body.bytes());
         Ok(Pending { copy, folder, maildir, file })
     }
 

@@ -17,7 +17,7 @@ pub struct Counters {
     pub spooled: AtomicU64,
     /// Octets of those bodies, as received.
     pub spooled_bytes: AtomicU64,
-    /// Deliveries that failed for want of space or quota.
+    /// Deliveries, and bodies that came in, that failed for want of space or quota, or of a share of the disk.
     pub full: AtomicU64,
     /// Deliveries that failed for other trouble of the file system.
     pub io: AtomicU64,
@@ -52,7 +52,7 @@ impl Counters {
     /// Notes why a message could not be stored, or spooled.
     pub(super) fn note_error(&self, error: &DeliverError) {
         match error {
-            DeliverError::Full(_) => count(&self.full),
+            DeliverError::Full(_) | DeliverError::NoRoom(_) => count(&self.full),
             DeliverError::Io(_) => count(&self.io),
             DeliverError::Busy => count(&self.busy),
         }

@@ -23,6 +23,7 @@ mod place;
 mod root;
 mod space;
 mod spool;
+mod spooled;
 mod writers;
 
 pub use clean::{Cleaned, clean_tmp};
@@ -31,6 +32,7 @@ pub use disk::{Step, Unwatched, Witness};
 pub use root::{RootProblem, check_host_name, check_root};
 pub use space::Space;
 pub use spool::Spooling;
+pub use spooled::Spooled;
 pub use writers::{Limits, Writers};
 
 use std::io;
@@ -196,6 +198,9 @@ pub enum DeliverError {
     /// No space or quota left on the file system (ENOSPC, EDQUOT): 452 4.3.1.
     #[error("the file system is full: {0}")]
     Full(#[source] io::Error),
+    /// A bound of ours is reached before the file system's: 452 4.3.1.
+    #[error("{0}")]
+    NoRoom(&'static str),
     /// Any other trouble of the file system, or a bug: 451 4.3.0.
     #[error("the message could not be stored: {0}")]
     Io(#[source] io::Error),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +17,7 @@ use super::counters::{Counters, count};
 use super::disk::{Disk, Unwatched, Witness};
 use super::space::{self, Space};
 use super::spool::{Spooling, Work};
+use super::spooled::{Reserved, Spooled};
 use super::{DeliverError, Delivery, Stored};
 
 /// The grain in which the queue's octets are counted.
@@ -63,6 +65,7 @@ struct Shared {
     /// Told when the queue is closed.
     closed: Condvar,
     space: Arc<Space>,
+    spooled: Arc<Spooled>,
 }
 
 #[derive(Default)]
@@ -76,7 +79,7 @@ enum Job {
     Deliver(Delivery, oneshot::Sender<Result<Stored, DeliverError>>, Room),
     Spool(Work, Room),
     /// A spooled body that is done with. One a session at most.
-    Close(File),
+    Close(File, Reserved),
 }
 
 type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
@@ -90,16 +93,18 @@ impl Writers {
     /// Writers with all limits given, whose every step on the file system `witness` is told of.
     pub fn with(root: PathBuf, limits: Limits, witness: Arc<dyn Witness>) -> Self {
         let counters = Arc::new(Counters::default());
+        let space = Arc::<Space>::default();
         let most_grains = (limits.queue_bytes / GRAIN_OCTETS).clamp(1, u32::MAX as usize);
         Writers {
             shared: Arc::new(Shared {
-                committer: Committer::new(root.clone(), Disk::new(witness, &root), counters.clone()),
+                committer: Committer::new(root.clone(), Disk::new(witness, &root), space.clone(), counters.clone()),
                 root,
                 counters,
                 queue: Mutex::default(),
                 changed: Condvar::new(),
                 closed: Condvar::new(),
-                space: Arc::default(),
+                spooled: Spooled::new(space.clone()),
+                space,
             }),
             grains: Arc::new(Semaphore::new(most_grains)),
             most_grains,
@@ -136,6 +141,11 @@ impl Writers {
         &self.shared.space
     }
 
+    /// What bodies that are spooled hold of it.
+    pub fn spooled(&self) -> &Arc<Spooled> {
+        &self.shared.spooled
+    }
+
     /// Stores all copies of a message durably, or none. Dropping the future gives the delivery up: it is taken back.
     ///
     /// # Errors
@@ -167,9 +177,9 @@ impl Writers {
         result.unwrap_or(Err(DeliverError::Busy))
     }
 
-    /// A body that goes to disk while it comes in.
-    pub fn spooling(self: &Arc<Self>) -> Spooling {
-        Spooling::new(Arc::clone(self))
+    /// A body that goes to disk while it comes in, from a client of this network, whose share of the disk it takes.
+    pub fn spooling(self: &Arc<Self>, network: IpAddr) -> Spooling {
+        Spooling::new(Arc::clone(self), network)
     }
 
     /// Hands a part of a body over, which holds so many octets in memory.
@@ -183,8 +193,8 @@ impl Writers {
     }
 
     /// Lets a writer close the file of a body: that of a large one takes its time.
-    pub(super) fn close_file(&self, file: File) {
-        drop(self.shared.push(Job::Close(file)));
+    pub(super) fn close_file(&self, file: File, reserved: Reserved) {
+        drop(self.shared.push(Job::Close(file, reserved)));
     }
 
     /// How long one waits for the disk.
@@ -292,7 +302,10 @@ impl Shared {
                     }
                     drop(room);
                 }
-                Job::Close(file) => drop(file),
+                Job::Close(file, reserved) => {
+                    drop(file);
+                    drop(reserved);
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ use crate::facts::record::{Recipient, RuleRecord};
 use crate::facts::word::{Action, GreylistResult};
 use crate::facts::{Rcpt, Role, Stage};
 use crate::message::content::Content;
+use crate::message::ledger::network;
 use crate::message::trace::{self, Received, With};
 use crate::observe::escape::shown;
 use crate::policy::Grounds;
@@ -194,7 +195,7 @@ impl Inquiry {
         let cleaned = without_ours(&content.header, &self.receiver.authserv_id).await;
         let redirected = |address: &str| redirected(directory, address);
         // what changed headers hold counts until the copies are stored
-        let mut share = self.receiver.memory.of(transaction.facts.client.ip);
+        let mut share = self.receiver.memory.of(network(transaction.facts.client.ip));
         let plan = carry_out::copies(&content, &cleaned, &trace, judged, redirected, &mut share).await?;
         let stored = carry_out::store(&self.receiver.carrier, content, cleaned, plan).await;
         stored.map_err(|error| {

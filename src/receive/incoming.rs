@@ -2,6 +2,7 @@
 //! memory may hold.
 
 use std::mem;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -9,10 +10,10 @@ use crate::authenticate::body::{BodyHasher, DkimKeys};
 use crate::deliver::{DeliverError, Spooling};
 use crate::message::content::{Body, Content};
 use crate::message::header::{Header, HeaderSplitter};
+use crate::message::ledger::Share;
 
 use super::Inquiry;
 use super::carry_out::{Carrier, Trouble};
-use super::memory::Share;
 
 /// Octets of a spooled body that are worth a way to a writer.
 const PART: usize = 32 * 1024;
@@ -20,6 +21,8 @@ const PART: usize = 32 * 1024;
 /// A message that is coming in.
 pub(super) struct Incoming {
     share: Share,
+    /// Whose share of the disk its body takes.
+    network: IpAddr,
     part: Part,
     bytes: u64,
     lines: Lines,
@@ -92,8 +95,8 @@ impl Inquiry {
 
 impl Incoming {
     /// Expects the first octet.
-    pub(super) fn new(share: Share) -> Self {
-        Incoming { share, part: Part::Header(HeaderSplitter::new()), bytes: 0, lines: Lines::default() }
+    pub(super) fn new(share: Share, network: IpAddr) -> Self {
+        Incoming { share, network, part: Part::Header(HeaderSplitter::new()), bytes: 0, lines: Lines::default() }
     }
 
     /// Takes the next octets; gives the header at the moment when it is complete.
@@ -138,7 +141,7 @@ impl Incoming {
     /// Moves what has come of the body to disk. Where that fails, the rest of the message is read and forgotten.
     pub(super) async fn keep(&mut self, carrier: &Carrier) {
         let Part::Body { kept, .. } = &mut self.part else { return };
-        if let Err(error) = kept.hand_over(carrier, &mut self.share).await {
+        if let Err(error) = kept.hand_over(carrier, self.network, &mut self.share).await {
             self.forget(Trouble::of_storing(&error));
         }
     }
@@ -187,11 +190,11 @@ impl Incoming {
 }
 
 impl Kept {
-    async fn hand_over(&mut self, carrier: &Carrier, share: &mut Share) -> Result<(), DeliverError> {
+    async fn hand_over(&mut self, carrier: &Carrier, network: IpAddr, share: &mut Share) -> Result<(), DeliverError> {
         let begins = self.spooling.is_none();
         let spooling = match (&mut self.spooling, carrier) {
             (Some(spooling), _) => spooling,
-            (none, Carrier::Maildirs(writers)) => none.insert(writers.spooling()),
+            (none, Carrier::Maildirs(writers)) => none.insert(writers.spooling(network)),
             // a rehearsal has the message in memory anyway
             (None, Carrier::Nowhere) => return Ok(()),
         };

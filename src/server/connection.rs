@@ -262,6 +262,10 @@ impl Connection {
     /// What needs much room while it waits is boxed: it would be a part of every idle connection.
     async fn answer(&mut self, question: Question) -> Reply {
         match question {
+            Question::Mail { reverse_path, size: Some(size), .. } if self.inquiry.has_no_room_for(size) => {
+                self.verb = Verb::Mail;
+                self.inquiry.refused_mail(reverse_path, reply::disk_full())
+            }
             Question::Mail { reverse_path, smtputf8, .. } => {
                 self.verb = Verb::Mail;
                 self.inquiry.mail(reverse_path, smtputf8)

@@ -68,6 +68,8 @@ pub(super) fn register_bounds(
     let (permits, memory) = (Arc::clone(permits), Arc::clone(&receiver.memory));
     metrics.register_gauge("gatepost_stress", move || u64::from(permits.is_under_stress()))?;
     metrics.register_gauge("gatepost_message_memory_bytes", move || memory.used())?;
+    let spooled = Arc::clone(writers.spooled());
+    metrics.register_gauge("gatepost_spool_held_bytes", move || spooled.ledger().used())?;
     let space = || Arc::clone(writers.space());
     let (low, bytes, inodes) = (space(), space(), space());
     metrics.register_gauge("gatepost_disk_low", move || u64::from(low.is_low()))?;

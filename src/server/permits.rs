@@ -2,13 +2,14 @@
 //! under stress.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::Limits;
+use crate::receive::wide_network as network;
 
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,13 +222,5 @@ impl Drop for Permit {
             give_back(&mut open.by_network, network(ip));
         }
         self.permits.weigh(&open);
-    }
-}
-
-/// The /24 of an IPv4 address, the /64 of an IPv6 one.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(ip) => IpAddr::V4((ip.to_bits() & !0xff).into()),
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
     }
 }

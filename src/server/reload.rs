@@ -106,6 +106,7 @@ impl Reload {
         was.memory.bound(most, of_network);
         if let Carrier::Maildirs(writers) = &was.carrier {
             writers.space().floor(config.limits.free_disk, config.limits.free_inodes);
+            generation::bound_spool(writers, &config);
         }
         self.lasting.permits.bound(Places::of_config(&config.limits));
         was.metrics.soft_reject(config.smtp.soft_reject);

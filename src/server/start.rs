@@ -82,6 +82,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")).map_err(machine)?);
     let writers = Arc::new(Writers::new(config.maildir.root.clone(), WRITERS, QUEUE));
     writers.space().floor(config.limits.free_disk, config.limits.free_inodes);
+    generation::bound_spool(&writers, &config);
     writers.start().map_err(machine)?;
     let journal = Arc::new(bound.journal);
     if let (Some(log), Some(keys)) = (&log, journal.keys()) {
