@@ -42,7 +42,8 @@ impl Committer {
         Committer { root, disk, syncs, durable, space, counters }
     }
 
-    /// Makes every copy durable. `wanted` says whether the sender still waits: asked last before anything gets visible.
+    /// Makes every copy durable. `wanted` says whether the sender still waits: asked before each step of each copy, for there may be a
+    /// thousand of them.
     ///
     /// # Errors
     /// Nothing of the delivery is left in `tmp/` or `new/`, except what could not be taken back, which is counted.
@@ -55,19 +56,19 @@ impl Committer {
             return Err(error.into());
         }
         let mut pending = Vec::with_capacity(delivery.copies.len());
+        let wanted = || if wanted() { Ok(()) } else { Err(DeliverError::Busy) };
         for copy in &delivery.copies {
+            wanted()?;
             pending.push(self.write_tmp(copy, &delivery.payload)?);
         }
         // With one copy the fsync that goes with the rename does; with several none may be renamed before all are durable.
         if pending.len() > 1 {
             for copy in &pending {
+                wanted()?;
                 self.disk.sync_file(copy.file.path())?;
             }
         }
-        if !wanted() {
-            return Err(DeliverError::Busy);
-        }
-        self.publish(pending)
+        self.publish(pending, &wanted)
     }
 
     /// Writes a part of a body that comes in.
@@ -113,10 +114,15 @@ impl Committer {
         Ok(Pending { copy, folder, maildir, file })
     }
 
-    fn publish(&self, pending: Vec<Pending<'_>>) -> Result<Stored, DeliverError> {
+    fn publish(
+        &self,
+        pending: Vec<Pending<'_>>,
+        wanted: &impl Fn() -> Result<(), DeliverError>,
+    ) -> Result<Stored, DeliverError> {
         let mut published = Published { committer: self, files: Vec::with_capacity(pending.len()) };
         let mut directories = Vec::with_capacity(pending.len());
         for Pending { copy, folder, maildir, file } in pending {
+            wanted()?;
             let path = self.disk.publish(&folder, &maildir, file)?;
             published.files.push(path.clone());
             directories.push((copy, folder.join("new"), path));
@@ -124,6 +130,7 @@ impl Committer {
         let mut synced: Vec<&Path> = Vec::new();
         for (_, new, _) in &directories {
             if !synced.contains(&new.as_path()) {
+                wanted()?;
                 self.ground().sync(new)?;
                 synced.push(new);
             }

@@ -20,6 +20,7 @@ mod disk;
 mod group_sync;
 mod lines;
 mod place;
+mod queue;
 mod root;
 mod space;
 mod spool;
@@ -59,6 +60,9 @@ impl Payload {
     }
 }
 
+/// A delivery to more mailboxes counts as a large one.
+const MANY: usize = 32;
+
 /// A message and the mailboxes that it goes to: all of them, or none.
 #[derive(Debug, Clone)]
 pub struct Delivery {
@@ -69,6 +73,11 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// Whether it keeps a writer busy for long: its body is spooled, or its mailboxes are many.
+    fn is_large(&self) -> bool {
+        matches!(self.payload.body, Body::Spooled(_)) || self.copies.len() > MANY
+    }
+
     /// Octets that it keeps in memory while it waits.
     fn weight(&self) -> usize {
         let mut weight = self.payload.weight();

@@ -1,6 +1,5 @@
-//! The writers: a few threads behind a queue that is bounded in deliveries and in octets.
+//! The writers: a few threads behind a queue that is bounded in deliveries and in octets. Large deliveries hold half of them at most.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::net::IpAddr;
@@ -10,11 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 use super::commit::Committer;
 use super::counters::{Counters, count};
 use super::disk::{Disk, Unwatched, Witness};
+use super::queue::{Job, Queue, Room};
 use super::space::{self, Space};
 use super::spool::{Spooling, Work};
 use super::spooled::{Reserved, Spooled};
@@ -68,22 +68,6 @@ struct Shared {
     spooled: Arc<Spooled>,
 }
 
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    closed: bool,
-}
-
-/// What waits for a writer, with its room in the queue, which is given back when it is done.
-enum Job {
-    Deliver(Delivery, oneshot::Sender<Result<Stored, DeliverError>>, Room),
-    Spool(Work, Room),
-    /// A spooled body that is done with. One a session at most.
-    Close(File, Reserved),
-}
-
-type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
-
 impl Writers {
     /// Writers below `root` with the default limits but for these two. No thread starts yet and nothing is touched.
     pub fn new(root: PathBuf, threads: usize, queue_bytes: usize) -> Self {
@@ -100,7 +84,7 @@ impl Writers {
                 committer: Committer::new(root.clone(), Disk::new(witness, &root), space.clone(), counters.clone()),
                 root,
                 counters,
-                queue: Mutex::default(),
+                queue: Mutex::new(Queue::of(limits.threads)),
                 changed: Condvar::new(),
                 closed: Condvar::new(),
                 spooled: Spooled::new(space.clone()),
@@ -254,17 +238,17 @@ impl Shared {
         if queue.closed {
             return Err(DeliverError::Busy);
         }
-        queue.jobs.push_back(job);
+        queue.push(job);
         drop(queue);
         self.changed.notify_one();
         Ok(())
     }
 
-    /// The next job; `None` once the queue is closed and empty.
+    /// The next job; `None` once the queue is closed and there is none: what large ones are left is for those who make such.
     fn next(&self) -> Option<Job> {
         let mut queue = self.lock();
         loop {
-            if let Some(job) = queue.jobs.pop_front() {
+            if let Some(job) = queue.pop() {
                 return Some(job);
             }
             if queue.closed {
@@ -292,8 +276,14 @@ impl Shared {
         while let Some(job) = self.next() {
             match job {
                 Job::Deliver(delivery, answer, room) => {
+                    let is_large = delivery.is_large();
                     self.deliver(&delivery, answer);
                     drop((delivery, room));
+                    if is_large {
+                        self.lock().large_is_done();
+                        // another may begin, though this thread may find something older to do
+                        self.changed.notify_one();
+                    }
                 }
                 Job::Spool(work, room) => {
                     // the answer is dropped unsent, which whoever waits for it takes for a failure
