@@ -137,6 +137,8 @@ pub struct Inquiry {
     panicked: bool,
     /// The last recipient was nobody here.
     nobody: bool,
+    /// The last message was accepted for an inbox.
+    welcome: bool,
     /// When a rehearsal takes place; `None`: now.
     moment: Option<Zoned>,
     /// The record of the last transaction of a rehearsal. Boxed: in a session there is none.
@@ -165,6 +167,7 @@ impl Inquiry {
             transaction: None,
             panicked: false,
             nobody: false,
+            welcome: false,
             moment: None,
             last: None,
         }
@@ -203,6 +206,11 @@ impl Inquiry {
     /// Whether the recipient who was asked for last is nobody here: of no domain of ours, or no mailbox.
     pub fn was_nobody(&self) -> bool {
         self.nobody
+    }
+
+    /// Whether the message that came last was accepted for everybody it was for, and quarantined or discarded for nobody.
+    pub fn was_welcome(&self) -> bool {
+        self.welcome
     }
 
     /// The session is under TLS now: what the client said before is forgotten (RFC 3207 §4.2).
@@ -398,6 +406,7 @@ impl Inquiry {
 
     /// The end of the message: what becomes of it?
     pub async fn message(&mut self, defect: Option<DataDefect>) -> Reply {
+        self.welcome = false;
         let watch = Watch::start();
         let Arrived { content, hasher, held: _held } = match self.arrived(defect).await {
             Ok(arrived) => arrived,
@@ -415,6 +424,7 @@ impl Inquiry {
         let mut end = self.decide_and_carry_out(&transaction, content).await;
         let reply = self.worded(end.reply.take().unwrap_or_else(reply::internal_error), &transaction.reference);
         end.reply = Some(reply.clone());
+        self.welcome = end.is_welcome();
         self.note_message_seen(&transaction, &end).await;
         self.receiver.metrics.stage(Stage::Data, watch.read());
         self.account(&transaction, end);

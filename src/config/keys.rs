@@ -205,7 +205,7 @@ pub static TABLE: &[Key] = &[
     key("limits.connections_per_network", Kind::Count, Default("200"), "Connections at a time from one IPv4 /24 or IPv6 /64.").bounds(1, 100_000),
     key("limits.session", Kind::Duration, Default(r#""30min""#), "The longest session; a transaction in flight is finished.").bounds(60, 86_400),
     key("limits.idle", Kind::Duration, Default(r#""300s""#), "How long a client may say nothing. The RFC asks for 5 minutes.").bounds(1, 3_600).rfc("RFC 5321 §4.5.3.2.7"),
-    key("limits.stress", Kind::Count, Default("80"), "Percent of limits.connections from which on the server is under stress: waits are short, clients that have behaved are preferred.").bounds(10, 100),
+    key("limits.stress", Kind::Count, Default("80"), "Percent of limits.connections, of limits.memory, of what large messages may hold of the disk, and of open files, from which on the server is under stress: waits are short, clients that have behaved are preferred.").bounds(10, 100),
     key("limits.stress_idle", Kind::Duration, Default(r#""10s""#), "How long a client may say nothing under stress.").bounds(1, 3_600),
     key("limits.stress_rate", Kind::Size, Default("500"), "Under stress a message must come with so many bytes a second.").bounds(1, 1_000_000),
     key("limits.free_disk", Kind::Size, Default(r#""100 MB""#), "With less free on the Maildir's file system no mail is taken.").bounds(0, 1_000_000_000_000_000),

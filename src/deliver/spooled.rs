@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use super::DeliverError;
 use super::space::Space;
@@ -20,11 +20,17 @@ pub struct Spooled {
     space: Arc<Space>,
     /// Octets of the largest message: one must always fit into the share of a network.
     largest: AtomicU64,
+    bodies: AtomicUsize,
 }
 
 impl Spooled {
     pub(super) fn new(space: Arc<Space>) -> Arc<Self> {
-        Arc::new(Spooled { ledger: Ledger::new(u64::MAX, u64::MAX), space, largest: AtomicU64::new(0) })
+        Arc::new(Spooled {
+            ledger: Ledger::new(u64::MAX, u64::MAX),
+            space,
+            largest: AtomicU64::new(0),
+            bodies: AtomicUsize::new(0),
+        })
     }
 
     /// From now on so many octets in all, and of one network, of messages of `largest` octets at the most.
@@ -36,6 +42,11 @@ impl Spooled {
     /// What is held, and by whom.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// Bodies that are spooled now: each has a descriptor.
+    pub fn bodies(&self) -> usize {
+        self.bodies.load(Relaxed)
     }
 
     /// Octets that may be held as things are.
@@ -53,6 +64,7 @@ impl Spooled {
     }
 
     pub(super) fn of(self: &Arc<Self>, network: IpAddr) -> Reserved {
+        self.bodies.fetch_add(1, Relaxed);
         Reserved { spooled: Arc::clone(self), share: self.ledger.of(network) }
     }
 
@@ -98,5 +110,11 @@ impl Reserved {
         self.share.grow_within(octets, self.spooled.bounds()).map_err(told)?;
         self.spooled.space.note_taken(octets);
         Ok(())
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.spooled.bodies.fetch_sub(1, Relaxed);
     }
 }

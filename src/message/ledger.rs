@@ -76,6 +76,11 @@ impl Ledger {
         self.held().all
     }
 
+    /// Octets that a network holds now.
+    pub fn used_by(&self, network: IpAddr) -> u64 {
+        self.held().by_network.get(&network).copied().unwrap_or(0)
+    }
+
     /// The network that holds most, of those that `counts`.
     pub fn heaviest(&self, counts: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
         let held = self.held();

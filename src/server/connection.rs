@@ -1,10 +1,11 @@
 //! One connection: octets to the session, its questions to the inquiry, the answers back; every wait has a deadline.
 
+mod conduct;
 mod introduced;
 mod manners;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,6 @@ use crate::receive::{Inquiry, Receiver};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Capabilities, Notice, Question, Session, Step};
 
-use super::behaved::Behaved;
 use super::certificates::Certificates;
 use super::generation::Lasting;
 use super::harvest::Harvest;
@@ -28,6 +28,7 @@ use super::patience::{Patience, Waits};
 use super::permits::Permit;
 use super::shutdown::Presence;
 use super::wire::Wire;
+use conduct::{Asked, Conduct};
 use introduced::{introduce, session_for};
 
 /// Octets that are read at once.
@@ -61,29 +62,6 @@ pub(super) struct Generation {
     pub harvest: Arc<Harvest>,
 }
 
-/// How a client has behaved.
-#[derive(Debug, Clone, Copy, Default)]
-struct Conduct {
-    /// A message of it was accepted.
-    delivered: bool,
-    /// It heard a 5yz, or was closed.
-    failed: bool,
-}
-
-impl Conduct {
-    fn note(&mut self, verb: Verb, code: u16) {
-        self.delivered |= verb == Verb::Message && code < 300;
-        self.failed |= code >= 500 || code == 421;
-    }
-
-    /// Tells it to those who remember. A session in which nothing happened changes nothing.
-    fn tell(self, behaved: &Behaved, ip: IpAddr) {
-        if self.delivered || self.failed {
-            behaved.note(ip, !self.failed);
-        }
-    }
-}
-
 /// Serves a client to the end of its session, for which it holds its permit. A panic ends this session and no other.
 pub(super) async fn serve(
     mut stream: TcpStream,
@@ -107,8 +85,9 @@ pub(super) async fn serve(
         }
     }
     let is_preferred = lasting.prefers(client.ip(), &generation.receiver);
-    let patience = Patience::new(generation.waits, lasting.permits.stress(), is_preferred);
-    let mut connection = Connection::new(stream, client, generation, presence, patience);
+    let patience = Patience::new(generation.waits, lasting.permits.stress(), is_preferred).with(client.ip());
+    let conduct = Conduct::of(client.ip(), Arc::clone(&lasting));
+    let mut connection = Connection::new(stream, client, generation, presence, patience, conduct);
     connection.input = ahead;
     let ended = AssertUnwindSafe(connection.run()).catch_unwind().await;
     let tls = connection.tls;
@@ -123,7 +102,6 @@ pub(super) async fn serve(
             metrics.panic();
         }
     }
-    connection.conduct.tell(&lasting.behaved, client.ip());
     metrics.connection_closed(tls);
 }
 
@@ -168,10 +146,11 @@ impl Connection {
         generation: Arc<Generation>,
         presence: Presence,
         patience: Patience,
+        conduct: Conduct,
     ) -> Self {
         Connection {
             patience,
-            conduct: Conduct::default(),
+            conduct,
             presence,
             wire: Some(Wire::Clear(stream)),
             session: session_for(client.ip(), &generation),
@@ -227,10 +206,15 @@ impl Connection {
                 }
                 Step::Notice(Notice::Abuse(abuse)) => self.count_abuse(abuse),
                 Step::Notice(Notice::Chunk { .. }) => self.patience.went_on(),
-                Step::Notice(Notice::Abandoned) => self.inquiry.end_transaction(),
+                Step::Notice(Notice::Abandoned) => {
+                    self.patience.ended(false);
+                    self.inquiry.end_transaction();
+                }
                 Step::Ask(question) => {
-                    self.patience.went_on();
+                    let (asked, began) = (Asked::of(&question), Instant::now());
                     let answer = self.answer(question).await;
+                    self.patience.waited_for_us(began.elapsed());
+                    self.note_answer(asked, &answer);
                     self.session.answer(answer);
                 }
                 Step::StartTls(reply) => {
@@ -309,6 +293,9 @@ impl Connection {
             // a client that always has octets ready would never be found silent
             return Ok(Input::Silence);
         }
+        if self.patience.is_short() {
+            self.prefer_or_not();
+        }
         let (in_data, in_message) = (self.session.in_data(), self.session.in_message());
         self.input.drain(..self.start);
         self.start = 0;
@@ -357,7 +344,7 @@ impl Connection {
         let soft = self.generation.receiver.soft_reject;
         let reply = if soft { reply.soften() } else { reply };
         self.metrics().reply(self.verb, reply.code());
-        self.conduct.note(self.verb, reply.code());
+        self.note_reply(reply.code());
         reply.write_to(&mut self.replies);
     }
 

@@ -1,5 +1,5 @@
-//! How many connections there may be: in all, from one address, and from one network; and whether so many are open that the server is
-//! under stress.
+//! How many connections there may be: in all, from one address, and from one network; and whether so many are open, or so much of what
+//! they share is taken, that the server is under stress.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,6 +10,11 @@ use tokio::time::Instant;
 
 use crate::config::Limits;
 use crate::receive::wide_network as network;
+
+use super::stress::{Heaviest, Pressure, Stress};
+
+/// So many percent must be given back before stress is over, so that it does not flicker.
+pub(super) const CALMER: usize = 10;
 
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,13 +27,15 @@ pub struct Places {
     pub per_network: usize,
     /// With so many open, the server is under stress.
     pub stress: usize,
+    /// And with so many percent of what messages may hold.
+    pub percent: usize,
 }
 
 impl Places {
     /// So many, of which `percent` make stress.
     pub fn new(total: usize, per_address: usize, per_network: usize, percent: usize) -> Places {
         let stress = total.saturating_mul(percent).div_ceil(100).max(1);
-        Places { total, per_address, per_network, stress }
+        Places { total, per_address, per_network, stress, percent }
     }
 
     /// For clients of networks that have behaved all of them; half of what is left under stress is kept for these.
@@ -58,12 +65,14 @@ impl Places {
 pub struct Permits {
     open: Mutex<Open>,
     /// Since when there is stress. Changed only under the lock.
-    stress: watch::Sender<Option<Instant>>,
+    stress: watch::Sender<Option<Stress>>,
 }
 
 #[derive(Debug)]
 struct Open {
     places: Places,
+    pressure: Pressure,
+    heaviest: Heaviest,
     total: usize,
     by_address: HashMap<IpAddr, usize>,
     by_network: HashMap<IpAddr, usize>,
@@ -94,7 +103,8 @@ impl Permits {
     /// So many.
     pub fn new(places: Places) -> Arc<Self> {
         let (by_address, by_network) = (HashMap::new(), HashMap::new());
-        let open = Mutex::new(Open { places, total: 0, by_address, by_network });
+        let (pressure, heaviest) = (Pressure::default(), Heaviest::default());
+        let open = Mutex::new(Open { places, pressure, heaviest, total: 0, by_address, by_network });
         Arc::new(Permits { open, stress: watch::Sender::new(None) })
     }
 
@@ -105,8 +115,25 @@ impl Permits {
         self.weigh(&open);
     }
 
+    /// So much is taken of what messages share, and these hold most of what is short.
+    pub fn press(&self, pressure: Pressure, heaviest: Heaviest) {
+        let mut open = self.open();
+        (open.pressure, open.heaviest) = (pressure, heaviest);
+        self.weigh(&open);
+    }
+
+    /// Connections that are open.
+    pub fn connections(&self) -> usize {
+        self.open().total
+    }
+
+    /// The percent from which on there is stress.
+    pub fn begins_at(&self) -> usize {
+        self.open().places.percent
+    }
+
     /// Since when there is stress, now and later.
-    pub fn stress(&self) -> watch::Receiver<Option<Instant>> {
+    pub fn stress(&self) -> watch::Receiver<Option<Stress>> {
         self.stress.subscribe()
     }
 
@@ -117,18 +144,31 @@ impl Permits {
 
     /// Stress begins or ends, or neither.
     fn weigh(&self, open: &Open) {
-        let (connections, Places { total, stress, .. }) = (open.total, open.places);
-        let was = self.is_under_stress();
-        if !was && connections >= stress {
-            self.stress.send_replace(Some(Instant::now()));
+        let (connections, total) = (open.total, open.places.total);
+        let (most, percent) = open.pressure.greatest();
+        match *self.stress.borrow() {
+            None if open.is_short() => {}
+            Some(_) if open.is_calm() => {}
+            Some(stress) if stress.heaviest != open.heaviest => {}
+            _ => return,
+        }
+        let was = self.stress.borrow().map(|stress| stress.since);
+        if was.is_some() && open.is_calm() {
+            self.stress.send_replace(None);
+            tracing::info!(connections, total, most, percent, "the stress is over");
+            return;
+        }
+        let since = was.unwrap_or_else(Instant::now);
+        self.stress.send_replace(Some(Stress { since, heaviest: open.heaviest }));
+        if was.is_none() {
             tracing::warn!(
                 connections,
                 total,
-                "under stress: nearly all connections are in use, waits are short and clients that have behaved are preferred"
+                most,
+                percent,
+                "under stress: nearly all connections, memory, disk or open files are in use, waits are short and clients that have \
+                 behaved are preferred"
             );
-        } else if was && connections < open.places.calm() {
-            self.stress.send_replace(None);
-            tracing::info!(connections, total, "the stress is over");
         }
     }
 
@@ -168,6 +208,17 @@ impl Permits {
 }
 
 impl Open {
+    /// Whether nearly all of something is taken.
+    fn is_short(&self) -> bool {
+        self.total >= self.places.stress || self.pressure.greatest().1 >= self.places.percent
+    }
+
+    /// Whether enough was given back of all.
+    fn is_calm(&self) -> bool {
+        self.total < self.places.calm()
+            && self.pressure.greatest().1 < self.places.percent.saturating_sub(CALMER).max(1)
+    }
+
     /// Counts a connection for its address and network.
     fn name(&mut self, ip: IpAddr) -> Result<(), Denied> {
         if held(&self.by_address, ip) >= self.places.per_address {

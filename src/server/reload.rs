@@ -14,6 +14,7 @@ use crate::receive::{Carrier, Receiver};
 
 use super::audit;
 use super::certificates::Certificates;
+use super::descriptors;
 use super::generation::{self, Lasting, generation, message_limits, policies};
 use super::lists::block_lists;
 use super::memory;
@@ -74,6 +75,7 @@ impl Reload {
         if !self.force {
             guard(old, &config)?;
         }
+        descriptors::check(old.limits.connections, config.limits.connections)?;
         let journal = &self.started.journal;
         if journal.pseudonymise {
             Keys::check(&journal.directory).map_err(|problem| Problems::from(problem).render(false))?;

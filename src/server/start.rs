@@ -43,6 +43,7 @@ use super::permits::{Denied, Permits, Places};
 use super::private::PrivateClients;
 use super::running::Running;
 use super::shutdown::Shutdown;
+use super::stress;
 use super::turned_away::TurnedAway;
 
 /// Threads that write messages; they wait for the disk, not for a core.
@@ -144,6 +145,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     tasks.push(tokio::spawn(dns::watch(Arc::clone(&lasting), Arc::clone(&dns_works))));
     tasks.push(tokio::spawn(certificates::warn(Arc::clone(&lasting))));
     tasks.push(tokio::spawn(lists::watch(Arc::clone(&lasting))));
+    tasks.push(tokio::spawn(stress::watch(Arc::clone(&lasting), Arc::clone(&writers))));
     tasks.push(tokio::spawn(clean(config.maildir.root.clone())));
     let pages = pages(&lasting, &journal, &writers, &shutdown, dns_works);
     let (stop_http, stopped) = oneshot::channel();

@@ -169,7 +169,7 @@ pub const DECLARED: &[Declaration] = &[
     gauge(
         "gatepost_stress",
         &[],
-        "1 while nearly all connections are in use: waits are short, and clients that have behaved are preferred.",
+        "1 while nearly all of something that clients share is in use (connections, memory, disk, open files): waits are short, and clients that have behaved are preferred.",
     ),
     gauge(
         "gatepost_tls_certificate_expiry_timestamp_seconds",
