@@ -29,6 +29,8 @@ pub struct Counters {
     pub taken_back: AtomicU64,
     /// Copies that should have been taken back and could not: a reader had moved them, or the file system refused.
     pub left_behind: AtomicU64,
+    /// Files that a crash left where bodies are spooled, and that were removed.
+    pub leftovers: AtomicU64,
     /// Directory fsyncs that were made.
     pub directory_syncs: AtomicU64,
     /// Directory fsyncs that were spared because another delivery's served.

@@ -20,7 +20,7 @@ use super::{DeliverError, counters::count};
 use crate::message::spool::Spool;
 
 /// Where files get their name for a moment on a file system that has none without (NFS, FUSE). No domain can have this name.
-const FALLBACK: &str = ".gatepost-spool";
+pub(super) const FALLBACK: &str = ".gatepost-spool";
 /// Octets that are copied at once.
 const COPY_OCTETS: usize = 16 * 1024 * 1024;
 /// The same where they go through memory.
@@ -111,7 +111,8 @@ fn is_of_space(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
-/// The same on a file system that has no such files: a crash between the two steps leaves an empty file, which the next one removes.
+/// The same on a file system that has no such files: a crash between the two steps leaves an empty file, which
+/// [`super::clean::clean_spool`] removes at the next start.
 fn named_for_a_moment(disk: &Disk, root: &Path, options: &OpenOptions) -> io::Result<File> {
     let directory = root.join(FALLBACK);
     match DirBuilder::new().mode(0o700).create(&directory) {
@@ -122,8 +123,13 @@ fn named_for_a_moment(disk: &Disk, root: &Path, options: &OpenOptions) -> io::Re
     let mark = getrandom::u64().map_err(|_| io::Error::other("the system gives no random numbers"))?;
     let path = directory.join(format!("{mark:016x}"));
     let file = disk.step(Step::CreateFile, &path, || options.open(&path))?;
-    disk.remove(&path)?;
-    Ok(file)
+    // says that it is in use; where there are no locks its age has to
+    drop(file.try_lock());
+    match disk.remove(&path) {
+        // another process that started just now may have been faster than our lock
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(file),
+        removed => removed.map(|()| file),
+    }
 }
 
 /// Appends a spooled body to a copy that has its header already.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, oneshot};
 
+use super::clean::{Cleaned, clean_spool};
 use super::commit::Committer;
 use super::counters::{Counters, count};
 use super::disk::{Disk, Unwatched, Witness};
@@ -179,6 +180,16 @@ impl Writers {
     /// Lets a writer close the file of a body: that of a large one takes its time.
     pub(super) fn close_file(&self, file: File, reserved: Reserved) {
         drop(self.shared.push(Job::Close(file, reserved)));
+    }
+
+    /// Removes what a crash left of bodies that were spooled on a file system without nameless files, and counts it. Blocks.
+    ///
+    /// # Errors
+    /// Their directory is there and can't be read.
+    pub fn clean_spool(&self) -> io::Result<Cleaned> {
+        let cleaned = clean_spool(&self.shared.root)?;
+        self.shared.counters.leftovers.fetch_add(cleaned.removed, Ordering::Relaxed);
+        Ok(cleaned)
     }
 
     /// How long one waits for the disk.

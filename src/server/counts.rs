@@ -46,6 +46,7 @@ pub(super) fn register(
     metrics.register_counter("gatepost_deliver_panics_total", &[], delivered(|all| &all.panics))?;
     metrics.register_counter("gatepost_spool_messages_total", &[], delivered(|all| &all.spooled))?;
     metrics.register_counter("gatepost_spool_bytes_total", &[], delivered(|all| &all.spooled_bytes))?;
+    metrics.register_counter("gatepost_spool_leftovers_total", &[], delivered(|all| &all.leftovers))?;
     metrics.register_deliver_errors(DeliverErrorKind::Full, delivered(|all| &all.full))?;
     metrics.register_deliver_errors(DeliverErrorKind::Io, delivered(|all| &all.io))?;
     metrics.register_deliver_errors(DeliverErrorKind::Busy, delivered(|all| &all.busy))?;

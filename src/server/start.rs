@@ -146,7 +146,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     tasks.push(tokio::spawn(certificates::warn(Arc::clone(&lasting))));
     tasks.push(tokio::spawn(lists::watch(Arc::clone(&lasting))));
     tasks.push(tokio::spawn(stress::watch(Arc::clone(&lasting), Arc::clone(&writers))));
-    tasks.push(tokio::spawn(clean(config.maildir.root.clone())));
+    tasks.push(tokio::spawn(clean(config.maildir.root.clone(), Arc::clone(&writers))));
     let pages = pages(&lasting, &journal, &writers, &shutdown, dns_works);
     let (stop_http, stopped) = oneshot::channel();
     let listener = tokio::net::TcpListener::from_std(bound.http).map_err(machine)?;
@@ -232,7 +232,14 @@ fn accept(
     Ok((addresses, tasks))
 }
 
-async fn clean(root: PathBuf) {
+async fn clean(root: PathBuf, writers: Arc<Writers>) {
+    match tokio::task::spawn_blocking(move || writers.clean_spool()).await {
+        Ok(Ok(cleaned)) if cleaned.removed > 0 => {
+            tracing::info!(removed = cleaned.removed, "what a crash left in .gatepost-spool was removed");
+        }
+        Ok(Ok(_)) | Err(_) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "maildir.root: .gatepost-spool can't be cleaned"),
+    }
     loop {
         let root = root.clone();
         match tokio::task::spawn_blocking(move || clean_tmp(&root, STALE)).await {

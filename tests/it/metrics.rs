@@ -77,7 +77,7 @@ fn full() -> Metrics {
         let name = &format!("gatepost_deliver_{noun}_total");
         metrics.register_counter(name, &[], || 5).unwrap();
     }
-    for noun in ["messages", "bytes"] {
+    for noun in ["messages", "bytes", "leftovers"] {
         metrics.register_counter(&format!("gatepost_spool_{noun}_total"), &[], || 9).unwrap();
     }
     for noun in

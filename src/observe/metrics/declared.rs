@@ -148,6 +148,11 @@ pub const DECLARED: &[Declaration] = &[
     gauge("gatepost_soft_reject", &[], "1 while smtp.soft_reject turns every 5yz into a 4yz."),
     counter("gatepost_spool_bytes_total", &[], "Octets of large bodies that were written to disk while they came in."),
     gauge("gatepost_spool_held_bytes", &[], "Octets of large bodies that are on disk, outside the Maildirs, now."),
+    counter(
+        "gatepost_spool_leftovers_total",
+        &[],
+        "Files that a crash left in .gatepost-spool of the Maildir root, removed at the start.",
+    ),
     counter("gatepost_spool_messages_total", &[], "Messages whose bodies were written to disk while they came in."),
     histogram(
         "gatepost_stage_seconds",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use gatepost::deliver::{DeliverError, Delivery, Folder, Payload, Step, Writers};
+use gatepost::deliver::{DeliverError, Delivery, Folder, Payload, Step, Witness, Writers};
 use gatepost::message::content::Body;
 use gatepost::message::spool::Spool;
 
@@ -357,4 +357,58 @@ fn bodies_take_no_more_than_half_of_what_is_free_above_the_floor() {
     assert!(writers.space().bytes() <= free - 600_000);
     assert_eq!(writers.spooled().most(), 5_000_000);
     drop(spool);
+}
+
+/// Has no nameless files, and whoever looks for leftovers removes a name before its owner does.
+struct Faster;
+
+impl Witness for Faster {
+    fn before(&self, step: Step, path: &Path) -> std::io::Result<()> {
+        match step {
+            Step::CreateSpool => Err(std::io::Error::from_raw_os_error(EOPNOTSUPP)),
+            Step::Remove => std::fs::remove_file(path),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn a_name_that_another_process_removed_is_missed_by_nobody() {
+    let root = tempfile::tempdir().unwrap();
+    let writers = Arc::new(Writers::with(root.path().to_owned(), limits(1), Arc::new(Faster)));
+    writers.start().unwrap();
+    let spool = spooled(&writers, b"a\r\nb\r\n", 4).unwrap();
+    assert_eq!((held(root.path()), named(root.path())), (1, 0));
+    assert_eq!(spool.read(usize::MAX).unwrap(), b"a\r\nb\r\n");
+}
+
+#[test]
+fn what_a_crash_left_is_removed_and_what_a_process_holds_is_not() {
+    let root = tempfile::tempdir().unwrap();
+    let writers = writers(root.path(), 1, &Script::new());
+    assert_eq!(writers.clean_spool().unwrap().removed, 0, "there is no directory");
+    let directory = root.path().join(".gatepost-spool");
+    std::fs::create_dir(&directory).unwrap();
+    let names = ["0123456789abcdef", "fedcba9876543210", "00000000000000ff"];
+    for name in names.iter().chain(&[".nfs000000000001", "README", "0123"]) {
+        std::fs::write(directory.join(name), "x").unwrap();
+    }
+    let lives = std::fs::File::open(directory.join(names[2])).unwrap();
+    lives.try_lock().unwrap();
+    std::fs::create_dir(directory.join("1111111111111111")).unwrap();
+    let aside = root.path().join("aside");
+    std::fs::write(&aside, "x").unwrap();
+    std::os::unix::fs::symlink(&aside, directory.join("2222222222222222")).unwrap();
+    let cleaned = writers.clean_spool().unwrap();
+    assert_eq!((cleaned.removed, cleaned.bytes, cleaned.failed), (2, 2, 0));
+    let mut left: Vec<String> =
+        std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    left.sort();
+    assert_eq!(
+        left,
+        [".nfs000000000001", "00000000000000ff", "0123", "1111111111111111", "2222222222222222", "README"]
+    );
+    drop(lives);
+    assert_eq!(writers.clean_spool().unwrap().removed, 1);
+    assert_eq!(writers.counters().leftovers.load(Relaxed), 3);
 }

@@ -251,6 +251,39 @@ fn as_many_files_may_be_open_as_the_connections_want() {
     let line = text.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     let [soft, hard] = numbers[..] else { panic!("{line}") };
-    assert_eq!(soft, hard.min(2 * 300 + 512), "{line}");
+    assert_eq!(soft, hard.min(2 * 100_000 + 512), "{line}: a reload can't raise it");
     assert_eq!(server.log().contains("more open files than are allowed"), hard < 1112);
+}
+
+#[test]
+fn a_reload_may_ask_for_no_more_connections_than_files_allow() {
+    let more = server::More { journal: "[limits]\nconnections = 100\n", ..server::More::default() };
+    let server = Server::start_with(server::Setup { hard_files: Some(1000), ..Default::default() }, &more);
+    let config = std::fs::read_to_string(server.path("gatepost.toml")).unwrap();
+    let reload = |connections: usize| {
+        server
+            .write("gatepost.toml", &config.replace("connections = 100\n", &format!("connections = {connections}\n")));
+        server.signal(Signal::SIGHUP);
+    };
+    let count = |outcome: &str| server.metric("gatepost_reloads_total", &[&format!("outcome=\"{outcome}\"")]);
+    reload(300);
+    wait_for("a refusal", || (count("refused") > 0.5).then_some(()));
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains("limits.connections: 300")).expect(&log);
+    for words in ["1112 open files", "may have 1000", "raise LimitNOFILE", "at most 244"] {
+        assert!(line.contains(words), "{words}: {line}");
+    }
+    reload(244);
+    wait_for("a reload", || (count("applied") > 0.5).then_some(()));
+}
+
+#[test]
+fn what_a_kill_left_is_removed_at_the_start() {
+    let mut server = limited("");
+    let directory = server.path("mail").join(".gatepost-spool");
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::write(directory.join("0123456789abcdef"), "").unwrap();
+    server.crash_and_start();
+    wait_for("it is counted", || (server.metric("gatepost_spool_leftovers_total", &[]) > 0.5).then_some(()));
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
 }

@@ -32,6 +32,8 @@ pub struct Setup {
     pub file_blocks: Option<u64>,
     /// How many files it may open before it asks for more.
     pub soft_files: Option<u64>,
+    /// How many it may open at all.
+    pub hard_files: Option<u64>,
 }
 
 /// What few tests want to be different.
@@ -61,6 +63,7 @@ pub struct Server {
     environment: Vec<(&'static str, String)>,
     file_blocks: Option<u64>,
     soft_files: Option<u64>,
+    hard_files: Option<u64>,
     _answering: Answering,
 }
 
@@ -104,6 +107,7 @@ impl Server {
             environment: more.environment.to_vec(),
             file_blocks: setup.file_blocks,
             soft_files: setup.soft_files,
+            hard_files: setup.hard_files,
             _answering: Answering { _server: dns, _runtime: runtime },
         };
         if let Some(policy) = setup.policy {
@@ -217,7 +221,8 @@ impl Server {
         let log = File::options().append(true).open(self.path("log")).unwrap();
         let blocks = self.file_blocks.map(|blocks| format!("ulimit -f {blocks}; "));
         let files = self.soft_files.map(|files| format!("ulimit -S -n {files}; "));
-        let mut command = match blocks.into_iter().chain(files).reduce(|all, one| all + &one) {
+        let most = self.hard_files.map(|files| format!("ulimit -n {files}; "));
+        let mut command = match blocks.into_iter().chain(files).chain(most).reduce(|all, one| all + &one) {
             None => self.gatepost(serve),
             Some(limits) => {
                 // ignored, so that a file that is too large is an error and not the end
