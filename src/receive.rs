@@ -350,7 +350,11 @@ impl Inquiry {
     pub fn data(&mut self) -> Reply {
         let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
         let client = self.session.client.ip;
-        transaction.incoming = Some(Incoming::new(self.receiver.memory.of(network(client)), wide_network(client)));
+        transaction.incoming = Some(Incoming::new(
+            self.receiver.memory.of(network(client)),
+            wide_network(client),
+            self.receiver.limits.memory_body,
+        ));
         reply::start_data()
     }
 

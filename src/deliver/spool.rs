@@ -21,6 +21,8 @@ use crate::message::spool::Spool;
 
 /// Where files get their name for a moment on a file system that has none without (NFS, FUSE). No domain can have this name.
 pub(super) const FALLBACK: &str = ".gatepost-spool";
+/// Octets whose line ends are changed at once: a copy of the whole part would stand beside it.
+const BLOCK_OCTETS: usize = 16 * 1024;
 /// Octets that are copied at once.
 const COPY_OCTETS: usize = 16 * 1024 * 1024;
 /// The same where they go through memory.
@@ -43,18 +45,27 @@ impl Body {
 
     /// Takes the next octets, and turns each CRLF into LF.
     fn write(&mut self, disk: &Disk, root: &Path, octets: &[u8]) -> io::Result<()> {
-        let mut lines = LfWriter::resuming(Vec::with_capacity(octets.len().saturating_add(1)), self.held_cr);
-        lines.write(octets)?;
-        let (text, held_cr) = lines.into_parts();
         let mut file = match self.file.take() {
             Some(file) => file,
             None => unnamed(disk, root)?,
         };
-        disk.step(Step::WriteSpool, root, || file.write_all(&text))?;
+        let (mut held_cr, mut stored) = (self.held_cr, 0);
+        disk.step(Step::WriteSpool, root, || {
+            let mut text = Vec::with_capacity(octets.len().min(BLOCK_OCTETS).saturating_add(1));
+            for block in octets.chunks(BLOCK_OCTETS) {
+                text.clear();
+                let mut lines = LfWriter::resuming(text, held_cr);
+                lines.write(block)?;
+                (text, held_cr) = lines.into_parts();
+                file.write_all(&text)?;
+                stored += text.len() as u64;
+            }
+            Ok(())
+        })?;
         self.file = Some(file);
         self.held_cr = held_cr;
         self.received = self.received.saturating_add(octets.len() as u64);
-        self.stored = self.stored.saturating_add(text.len() as u64);
+        self.stored = self.stored.saturating_add(stored);
         Ok(())
     }
 

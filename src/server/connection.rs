@@ -31,10 +31,8 @@ use super::wire::Wire;
 use conduct::{Asked, Conduct};
 use introduced::{introduce, session_for};
 
-/// Octets that are read at once.
+/// Octets that are read at once, a record of TLS: a session that spools holds this and few parts of its message.
 const CHUNK: usize = 16 * 1024;
-/// The same while a message comes in.
-const DATA_CHUNK: usize = 64 * 1024;
 /// Replies are sent at the latest when so many octets wait, however much the client pipelines.
 const REPLIES: usize = 16 * 1024;
 
@@ -313,7 +311,7 @@ impl Connection {
             }
             let octets = async {
                 wire.readable().await?;
-                input.reserve(if in_data { DATA_CHUNK } else { CHUNK });
+                make_room(input);
                 wire.read(input).await
             };
             tokio::select! {
@@ -405,6 +403,13 @@ impl Connection {
         if let Some(wire) = self.wire.take() {
             wire.close().await;
         }
+    }
+}
+
+/// Makes room for half of a chunk at least, so that the buffer stays of one size: what a line left over would double it.
+fn make_room(input: &mut Vec<u8>) {
+    if input.capacity().saturating_sub(input.len()) < CHUNK / 2 {
+        input.reserve_exact(CHUNK.saturating_sub(input.len()).max(CHUNK / 2));
     }
 }
 

@@ -132,6 +132,40 @@ fn memory_does_not_grow_with_messages() {
     wait_for("descriptors given back", || (held(&server) == 0).then_some(()));
 }
 
+/// The kernel's count of pages at its highest, while 24 and 48 sessions send six megabytes each.
+#[test]
+fn a_session_that_spools_stays_under_its_bound_while_it_sends() {
+    let server = limited("[limits]\nmemory = \"64 MB\"\n");
+    let part = body(64_000);
+    let send_all = |sessions: usize, parts: usize, seen: &mut dyn FnMut()| {
+        let mut clients: Vec<server::Dialogue> = (0..sessions).map(|_| begun(&server)).collect();
+        for client in &mut clients {
+            client.send("From: <a@sender.example>\r\n\r\n");
+        }
+        for _ in 0..parts {
+            for client in &mut clients {
+                client.send(&part);
+            }
+            seen();
+        }
+        wait_for("all bodies on disk", || (held(&server) == sessions).then_some(()));
+        seen();
+        // none of them is to be delivered
+        drop(clients);
+        wait_for("nothing held", || (held(&server) == 0).then_some(()));
+    };
+    let most = |sessions: usize| {
+        let mut most = 0;
+        send_all(sessions, 100, &mut || most = most.max(resident(&server)));
+        most
+    };
+    // what the process and its threads need once, and keep, is not what is measured
+    most(24);
+    let (half, all) = (most(24), most(48));
+    let grown = all.saturating_sub(half) / 24;
+    assert!(grown < 256_000, "{grown} octets a session");
+}
+
 #[test]
 fn what_does_not_end_well_leaves_nothing_behind() {
     let mut server = limited("[limits]\nmessage = \"4 MB\"\nidle = \"2s\"\n");
