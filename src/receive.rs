@@ -138,6 +138,8 @@ pub struct Inquiry {
     panicked: bool,
     /// The last recipient was nobody here.
     nobody: bool,
+    /// The last message came into an inbox.
+    inbox: bool,
     /// When a rehearsal takes place; `None`: now.
     moment: Option<Zoned>,
     /// The record of the last transaction of a rehearsal. Boxed: in a session there is none.
@@ -166,6 +168,7 @@ impl Inquiry {
             transaction: None,
             panicked: false,
             nobody: false,
+            inbox: false,
             moment: None,
             last: None,
         }
@@ -204,6 +207,11 @@ impl Inquiry {
     /// Whether the recipient who was asked for last is nobody here: of no domain of ours, or no mailbox.
     pub fn was_nobody(&self) -> bool {
         self.nobody
+    }
+
+    /// Whether the message that was answered last came into an inbox: neither refused nor put aside, and not discarded.
+    pub fn came_into_an_inbox(&self) -> bool {
+        self.inbox
     }
 
     /// The session is under TLS now: what the client said before is forgotten (RFC 3207 §4.2).
@@ -386,6 +394,7 @@ impl Inquiry {
 
     /// The end of the message: what becomes of it?
     pub async fn message(&mut self, defect: Option<DataDefect>) -> Reply {
+        self.inbox = false;
         let watch = Watch::start();
         let Arrived { content, hasher, held: _held } = match self.arrived(defect).await {
             Ok(arrived) => arrived,
@@ -401,6 +410,7 @@ impl Inquiry {
         self.recall_message().await;
         let Some(transaction) = self.transaction.take() else { return reply::internal_error() };
         let mut end = self.decide_and_carry_out(&transaction, content).await;
+        self.inbox = end.delivery.iter().any(|copy| copy.folder == carry_out::INBOX);
         let reply = self.worded(end.reply.take().unwrap_or_else(reply::internal_error), &transaction.reference);
         end.reply = Some(reply.clone());
         self.note_message_seen(&transaction, &end).await;

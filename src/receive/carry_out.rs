@@ -22,6 +22,9 @@ const MOST_CHANGED: usize = 16 * 1024 * 1024;
 /// Octets of header to change, over all groups of recipients, beyond which other sessions would wait for it.
 const HEAVY: usize = 64 * 1024;
 
+/// How a record names the inbox.
+pub(super) const INBOX: &str = Folder::Inbox.name();
+
 /// Where copies go.
 #[derive(Clone)]
 pub enum Carrier {

@@ -106,9 +106,7 @@ pub(super) async fn serve(
             }
         }
     }
-    let is_preferred = lasting.prefers(client.ip(), &generation.receiver);
-    let patience = Patience::new(generation.waits, lasting.permits.stress(), is_preferred);
-    let mut connection = Connection::new(stream, client, generation, presence, patience);
+    let mut connection = Connection::new(stream, client, generation, presence, permit, Arc::clone(&lasting));
     connection.input = ahead;
     let ended = AssertUnwindSafe(connection.run()).catch_unwind().await;
     let tls = connection.tls;
@@ -123,13 +121,17 @@ pub(super) async fn serve(
             metrics.panic();
         }
     }
-    connection.conduct.tell(&lasting.behaved, client.ip());
+    connection.conduct.tell(&lasting.behaved, connection.inquiry.client());
     metrics.connection_closed(tls);
 }
 
 struct Connection {
     generation: Arc<Generation>,
+    lasting: Arc<Lasting>,
     presence: Presence,
+    permit: Permit,
+    /// Who has the connection, whoever it speaks for by XCLIENT.
+    host: IpAddr,
     /// `None` only while hands are shaken.
     wire: Option<Wire>,
     session: Session,
@@ -167,10 +169,14 @@ impl Connection {
         client: SocketAddr,
         generation: Arc<Generation>,
         presence: Presence,
-        patience: Patience,
+        permit: Permit,
+        lasting: Arc<Lasting>,
     ) -> Self {
+        let is_preferred = lasting.prefers(client.ip(), &generation.receiver);
         Connection {
-            patience,
+            patience: Patience::new(generation.waits, lasting.permits.stress(), is_preferred),
+            permit,
+            host: client.ip(),
             conduct: Conduct::default(),
             presence,
             wire: Some(Wire::Clear(stream)),
@@ -184,6 +190,7 @@ impl Connection {
             tls: SessionTls::Clear,
             strangers: 0,
             generation,
+            lasting,
         }
     }
 
@@ -220,9 +227,8 @@ impl Connection {
                     self.inquiry.helo(&name, extended);
                 }
                 Step::Notice(Notice::Introduced(introduced)) => {
-                    self.inquiry.introduced(introduced.ip, introduced.port);
-                    if let Some(helo) = introduced.helo {
-                        self.inquiry.helo(&helo, false);
+                    if !Box::pin(self.introduce_client(introduced)).await? {
+                        return Ok(());
                     }
                 }
                 Step::Notice(Notice::Abuse(abuse)) => self.count_abuse(abuse),
@@ -289,6 +295,9 @@ impl Connection {
                 let answer = Box::pin(self.inquiry.message(defect)).await;
                 if answer.is_positive() {
                     self.strangers = 0;
+                }
+                if self.inquiry.came_into_an_inbox() {
+                    self.generation.harvest.delivered(self.inquiry.client(), Instant::now());
                 }
                 answer
             }

@@ -202,9 +202,9 @@ fn accept(
         let (lasting, private) = (Arc::clone(lasting), Arc::clone(&private));
         tasks.push(tokio::spawn(listener::accept(listener, move |stream, client| {
             let generation = lasting.generation.load_full();
-            // for whom a proxy speaks is known later
-            let by_proxy = generation.is_proxy(client.ip());
-            let permit = if by_proxy {
+            // for whom a proxy or a filter speaks is known later
+            let is_between = generation.is_between(client.ip());
+            let permit = if is_between {
                 lasting.permits.take_for_proxy()
             } else if generation.turns_away(client.ip()) {
                 Err(Denied::Harvest)
@@ -214,7 +214,7 @@ fn accept(
             match permit {
                 Ok(permit) => {
                     lasting.metrics.connection(ConnectionOutcome::Accepted);
-                    if !by_proxy {
+                    if !is_between {
                         private.notice(client.ip(), &generation.receiver);
                     }
                     let presence = shutdown.enter();

@@ -154,6 +154,78 @@ fn a_network_that_asks_for_nobody_too_often_is_turned_away_and_others_are_not() 
     assert_eq!(ask([127, 0, 0, 77], 5), [550; 5], "our own hosts have no budget");
 }
 
+/// Asks for so many who are nobody, in one transaction of a new session; the codes of the answers.
+fn harvests(site: &Site, ip: [u8; 4], times: usize) -> Vec<u16> {
+    let mut client = site.dial_from(ip);
+    client.expect("EHLO client.example", "250");
+    client.expect("MAIL FROM:<a@sender.example>", "250");
+    (0..times).map(|n| client.say(&format!("RCPT TO:<nobody{n}@local.example>")).code).collect()
+}
+
+fn delivers(site: &Site, ip: [u8; 4], from: &str) {
+    let mut client = site.dial_from(ip);
+    client.begin(from, &["alice@local.example"]);
+    client.data(message(from)).is("250 2.0.0");
+    client.expect("QUIT", "221");
+}
+
+#[test]
+fn what_comes_into_an_inbox_forgives_ten_unknown_recipients_and_what_is_quarantined_none() {
+    let policy = "description = \"knows junk\"\n\
+        [[rule]]\nname = \"junk\"\nat = \"data\"\nwhen = \"mail_from.address == 'junk@sender.example'\"\naction = \"quarantine\"\n\
+        [[test]]\nname = \"junk\"\ngiven = { \"mail_from.address\" = \"junk@sender.example\" }\nexpect = { action = \"quarantine\" }\n";
+    let smtp = format!("{POSTMASTER}tarpit = \"0s\"");
+    let more = "[limits]\nunknown_recipients_per_address = 12\n";
+    let site = Site::start(Setup { policy, smtp: &smtp, more, ..Setup::default() });
+    let honest = [127, 0, 0, 5];
+    assert_eq!(harvests(&site, honest, 10), [550; 10]);
+    for _ in 0..3 {
+        delivers(&site, honest, "a@sender.example");
+        assert_eq!(harvests(&site, honest, 10), [550; 10]);
+    }
+    let spammer = [127, 0, 0, 6];
+    assert_eq!(harvests(&site, spammer, 10), [550; 10]);
+    delivers(&site, spammer, "junk@sender.example");
+    assert_eq!(harvests(&site, spammer, 3), [550, 550, 421]);
+    assert_eq!(site.delivered("local.example/alice/.Junk").len(), 1);
+}
+
+#[test]
+fn who_delivers_is_let_in_beside_a_harvester_of_the_same_address() {
+    let smtp = format!("{POSTMASTER}tarpit = \"0s\"");
+    let more = "[limits]\nunknown_recipients_per_address = 3\n";
+    let site = Site::start(Setup { smtp: &smtp, more, ..Setup::default() });
+    let shared = [127, 0, 0, 5];
+    delivers(&site, shared, "honest@sender.example");
+    assert_eq!(harvests(&site, shared, 4), [550, 550, 550, 421]);
+    assert_eq!(harvests(&site, shared, 1), [421], "what was spent stays spent");
+    delivers(&site, shared, "honest@sender.example");
+    assert_eq!(harvests(&site, shared, 3), [550; 3], "what it delivers forgives the address");
+    assert_eq!(site.metric("gatepost_connections_total", &["outcome=\"harvest\""]), 0.0);
+}
+
+#[test]
+fn the_end_of_a_harvest_has_a_ref_and_the_record_says_what_the_reply_did() {
+    let smtp = format!("{POSTMASTER}tarpit = \"0s\"");
+    let more = "[limits]\nunknown_recipients = 2\n";
+    let site = Site::start(Setup { smtp: &smtp, more, ..Setup::default() });
+    for taken in [&[][..], &["alice@local.example"]] {
+        let mut client = site.dial();
+        client.begin("a@sender.example", taken);
+        client.expect("RCPT TO:<nobody1@local.example>", "550 5.1.1");
+        client.expect("RCPT TO:<nobody2@local.example>", "550 5.1.1");
+        let reply = client.expect("RCPT TO:<nobody3@local.example>", "421 4.7.0 too many unknown recipients");
+        client.expect_end();
+        let record = site.record(&reply);
+        assert_eq!(record.decision.reply, reply.text);
+        assert_eq!(record.decision.action, gatepost::facts::word::Action::Defer);
+        let last = record.recipients.last().unwrap();
+        assert_eq!((last.address.as_str(), last.reply.as_str()), ("nobody3@local.example", reply.text.as_str()));
+        assert_eq!(record.recipients.len(), taken.len() + 3);
+    }
+    assert_eq!(site.records(2).len(), 2, "one record a transaction");
+}
+
 #[test]
 fn a_network_is_forgiven_evenly_within_an_hour() {
     let harvest = Harvest::new(60);
@@ -168,6 +240,20 @@ fn a_network_is_forgiven_evenly_within_an_hour() {
 }
 
 #[test]
+fn what_a_network_delivers_forgives_it_and_is_not_saved_up() {
+    let harvest = Harvest::new(20);
+    let (client, start) = (IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), Instant::now());
+    (0..5).for_each(|_| harvest.delivered(client, start));
+    assert_eq!((0..25).filter(|_| harvest.note(client, start)).count(), 5);
+    assert!(harvest.is_spent(client, start) && !harvest.turns_away(client, start), "it has delivered");
+    harvest.delivered(client, start);
+    assert_eq!((0..15).filter(|_| harvest.note(client, start)).count(), 5, "ten were forgiven");
+    let later = start + Duration::from_secs(3600);
+    assert_eq!((0..25).filter(|_| harvest.note(client, later)).count(), 5);
+    assert!(harvest.turns_away(client, later), "that was an hour ago");
+}
+
+#[test]
 fn many_networks_do_not_push_out_the_worst_and_are_bounded() {
     let (harvest, now) = (Harvest::new(10), Instant::now());
     let of = |n: u32| IpAddr::V6(Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(n) << 64 | 1));
@@ -176,6 +262,8 @@ fn many_networks_do_not_push_out_the_worst_and_are_bounded() {
     }
     assert!(harvest.len() <= 65_536 && !harvest.is_empty(), "{}", harvest.len());
     assert!(harvest.is_spent(of(7), now));
+    (200_000..400_000).for_each(|n| harvest.delivered(of(n), now));
+    assert!(harvest.len() <= 65_536 && harvest.turns_away(of(7), now), "{}", harvest.len());
     // a /64 is one network
     let IpAddr::V6(ip) = of(7) else { unreachable!() };
     assert!(harvest.is_spent(IpAddr::V6(Ipv6Addr::from(u128::from(ip) | 0xffff)), now));
