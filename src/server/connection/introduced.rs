@@ -102,7 +102,7 @@ pub(super) async fn introduce(
     permit: &mut Permit,
     lasting: &Lasting,
 ) -> Result<(SocketAddr, Vec<u8>), Option<(SocketAddr, Denied)>> {
-    let reading = AssertUnwindSafe(proxy::introduced(stream, proxy)).catch_unwind().await;
+    let reading = AssertUnwindSafe(proxy::introduced(stream, proxy, proxy::DEADLINE)).catch_unwind().await;
     let Ok(Ok((client, ahead))) = reading else {
         generation.receiver.metrics.protocol_abuse(Abuse::ProxyHeader);
         tracing::debug!(proxy = %proxy.ip(), "no PROXY header that can be read, the connection is closed");

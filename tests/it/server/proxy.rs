@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use gatepost::server::proxy::{HEADER_MAX, Header, LINE_MAX};
+use gatepost::server::proxy::{DEADLINE, HEADER_MAX, Header, LINE_MAX, introduced};
 
 use crate::support::site::{Client, Setup, Site, message};
 
@@ -274,4 +274,41 @@ fn who_a_proxy_names_may_say_xclient_only_where_it_is_a_filter_itself() {
     first.expect("XCLIENT ADDR=127.0.0.40", "220");
     second.expect("EHLO filter.example", "250");
     second.expect("XCLIENT ADDR=127.0.0.41", "220");
+}
+
+#[test]
+fn the_whole_header_must_come_in_time_however_it_drips() {
+    use std::time::Duration;
+    use tokio::io::AsyncWriteExt;
+
+    assert_eq!(DEADLINE, Duration::from_secs(10));
+    let proxy = SocketAddr::from(([127, 0, 0, 8], 4711));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let heard = |octets: Vec<u8>, pause: Duration, deadline: Duration| {
+        runtime.block_on(async {
+            let (mut ours, mut theirs) = tokio::io::duplex(16);
+            let dripping = tokio::spawn(async move {
+                for octet in octets {
+                    tokio::time::sleep(pause).await;
+                    if theirs.write_all(&[octet]).await.is_err() {
+                        return;
+                    }
+                }
+                std::future::pending::<()>().await;
+            });
+            let heard = introduced(&mut ours, proxy, deadline).await;
+            dripping.abort();
+            heard
+        })
+    };
+    let line = b"PROXY TCP4 192.0.2.1 192.0.2.2 4096 25\r\n".to_vec();
+    // no pause is as long as the deadline, all of them together are longer
+    let slow = heard(line.clone(), Duration::from_millis(20), Duration::from_millis(200));
+    assert_eq!(slow.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    let silent = heard(Vec::new(), Duration::ZERO, Duration::from_millis(50));
+    assert_eq!(silent.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    let cut = heard(second(1, 0x11, IPV4)[..20].to_vec(), Duration::ZERO, Duration::from_millis(50));
+    assert_eq!(cut.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    let (client, behind) = heard(line, Duration::from_millis(1), DEADLINE).unwrap();
+    assert_eq!((client.to_string().as_str(), behind.len()), ("192.0.2.1:4096", 0));
 }

@@ -110,22 +110,6 @@ fn replace(server: &Server, this: &str, by: &str) {
     server.write("gatepost.toml", &text.replace(this, by));
 }
 
-/// What a process says that must not start.
-#[track_caller]
-fn refused(server: &Server, arguments: &[&str]) -> String {
-    let mut child = server.gatepost(arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let until = std::time::Instant::now() + PATIENCE;
-    while child.try_wait().unwrap().is_none() && std::time::Instant::now() < until {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    // one that serves is no use any more
-    let _ = child.kill();
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    said
-}
-
 fn inode(server: &Server) -> u64 {
     std::fs::metadata(server.path("handover.sock")).unwrap().ino()
 }
@@ -137,14 +121,14 @@ fn the_socket_of_the_handover_is_handed_over_too_and_outlives_who_fails() {
     let socket = inode(&server);
     // it has all sockets when it finds that mail can't be stored
     replace(&server, "root = \"mail\"", "root = \"policy.toml\"");
-    assert!(refused(&server, &["serve", "--config", "gatepost.toml", "--take-over"]).contains("maildir.root"));
+    assert!(server.refused(&["serve", "--config", "gatepost.toml", "--take-over"]).contains("maildir.root"));
     wait_for("the failure", || server.log().contains("the sockets were not handed over").then_some(()));
     replace(&server, "root = \"policy.toml\"", "root = \"mail\"");
     // a plain start beside it takes nothing away either, whatever it listens on
     let mut other = std::fs::read_to_string(server.path("gatepost.toml")).unwrap();
     other = other.replace(&server.smtp.to_string(), "127.0.0.1:0").replace(&server.http.to_string(), "127.0.0.1:0");
     server.write("other.toml", &other);
-    let said = refused(&server, &["serve", "--config", "other.toml"]);
+    let said = server.refused(&["serve", "--config", "other.toml"]);
     assert!(said.contains("security.handover") && said.contains("--take-over"), "{said}");
     for _ in 0..2 {
         assert!(server.take_over().success());
@@ -182,7 +166,7 @@ fn a_socket_of_an_unknown_kind_is_refused_and_not_taken_for_mail() {
         (b"u\n", vec![listener()], ["other.sock: ", "security.handover", "is that Gatepost's?"]),
     ] {
         let handing = hands(&path, letters, sockets);
-        let said = refused(&server, &["serve", "--config", "gatepost.toml", "--take-over"]);
+        let said = server.refused(&["serve", "--config", "gatepost.toml", "--take-over"]);
         handing.join().unwrap();
         assert!(says.iter().all(|word| said.contains(word)) && said.contains("security.handover"), "{said}");
         std::fs::remove_file(&path).unwrap();
