@@ -295,6 +295,75 @@ fn nobody_is_looked_at_like_somebody() {
     assert!(somebody.3.ends_with(" 1"), "the stage was gone through: {}", somebody.3);
 }
 
+/// Files are looked at, read or written below a directory: how often, while something is done.
+fn file_accesses(directory: &std::path::Path, work: impl FnOnce()) -> usize {
+    use rustix::fs::inotify;
+    let eye = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+    let mut below = vec![directory.to_owned()];
+    while let Some(directory) = below.pop() {
+        inotify::add_watch(&eye, &directory, inotify::WatchFlags::ALL_EVENTS).unwrap();
+        below.extend(
+            std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()),
+        );
+    }
+    // what looking for directories did
+    let mut space = [std::mem::MaybeUninit::uninit(); 4096];
+    let mut count = || {
+        let mut reader = inotify::Reader::new(&eye, &mut space);
+        std::iter::from_fn(|| reader.next().ok().map(drop)).count()
+    };
+    count();
+    work();
+    count()
+}
+
+#[test]
+fn somebody_and_nobody_cost_the_same_look_ups_and_no_file() {
+    // a greylist, a rate, SPF, a reverse name: everything that can be waited for at RCPT, and all of it is
+    let policy = "description = \"asks for all\"\n\
+        [[rule]]\nname = \"all\"\nat = \"rcpt\"\naction = \"greylist\"\n\
+        when = \"iprev.result != 'temperror' && spf.mail_from.result != 'temperror' && spf.helo.result != 'temperror' \
+        && rate('client', '1h') < 5 && reverse_mx.mail_from.result != 'temperror'\"\n";
+    let asked = |rcpt: &str| {
+        let zone = Zone::new()
+            .ptr([127, 0, 0, 1], "client.example")
+            .a("client.example", [127, 0, 0, 1])
+            .txt("client.example", "v=spf1 -all")
+            .txt("sender.example", "v=spf1 a:client.example include:more.example -all")
+            .txt("more.example", "v=spf1 -all");
+        let site = Site::judging(policy, zone);
+        // the Maildirs of everybody who has one
+        let maildir = site.maildir("local.example/alice/new");
+        std::fs::create_dir_all(&maildir).unwrap();
+        let looked = file_accesses(&site.path("mail"), || drop(std::fs::read_dir(&maildir).unwrap()));
+        assert!(looked > 0, "it would be noticed");
+        let mut client = site.dial();
+        client.expect("EHLO client.example", "250");
+        client.expect("MAIL FROM:<a@sender.example>", "250");
+        let mut text = String::new();
+        let accesses = file_accesses(&site.path("mail"), || {
+            text = client.say(&format!("RCPT TO:<{rcpt}@local.example>")).text;
+        });
+        let text = text.split(" ref=").next().unwrap().to_owned();
+        // what is counted of it, but for times and what the machine is like
+        let machine = ["_seconds", "_bytes", "_inodes", "process_"];
+        let page = site.page("/metrics");
+        let lines = page
+            .lines()
+            .filter(|line| line.starts_with("gatepost_") && !machine.iter().any(|word| line.contains(word)));
+        let counted: Vec<String> = lines.map(str::to_owned).collect();
+        (text, accesses, site.dns.asked(), counted)
+    };
+    let (somebody, nobody) = (asked("alice"), asked("nobody"));
+    assert!(somebody.0.starts_with("451 4.7.1"), "{}", somebody.0);
+    assert_eq!(somebody.0, nobody.0);
+    assert_eq!((somebody.1, nobody.1), (0, 0), "no file says who is here");
+    assert!(somebody.2.len() >= 5, "{:?}", somebody.2);
+    assert_eq!(somebody.2, nobody.2, "the same questions, as often");
+    assert_eq!(somebody.3, nobody.3);
+    assert!(somebody.3.iter().any(|line| line == "gatepost_state_entries{kind=\"strangers\"} 1"), "{:#?}", somebody.3);
+}
+
 #[test]
 fn vrfy_and_expn_tell_nothing() {
     let site = Site::open(Zone::new());

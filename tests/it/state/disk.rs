@@ -74,8 +74,12 @@ fn what_two_processes_learn_beside_each_other_becomes_one_memory() {
     assert_eq!(word(&new, &stranger(), now()), New);
     word(&new, &other, then);
     word(&old, &meanwhile, then);
-    (0..3).for_each(|_| drop(counts(&new, &stranger(), rate("client", "1h"), now())));
-    (0..2).for_each(|_| drop(counts(&old, &stranger(), rate("client", "1h"), now())));
+    for _ in 0..3 {
+        counts(&new, &stranger(), rate("client", "1h"), now());
+    }
+    for _ in 0..2 {
+        counts(&old, &stranger(), rate("client", "1h"), now());
+    }
     counts(&new, &other, rate("client", "1h"), now());
     assert!(old.close(PATIENCE));
     wait_for_the_file(&new);
