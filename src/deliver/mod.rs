@@ -122,7 +122,7 @@ pub enum Folder {
 
 impl Folder {
     /// Its name as IMAP shows it: `INBOX`, `Junk`.
-    pub fn name(&self) -> &str {
+    pub const fn name(&self) -> &str {
         match self {
             Folder::Inbox => "INBOX",
             Folder::Junk => "Junk",

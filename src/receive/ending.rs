@@ -62,6 +62,18 @@ impl Inquiry {
         self.refuse_by_protocol(path, refusal)
     }
 
+    /// The recipient who was answered last hears this instead, and with it the transaction ends.
+    pub fn refused_for_good(&mut self, refusal: Reply) -> Reply {
+        let Some(mut transaction) = self.transaction.take() else { return refusal };
+        let reply = self.worded(refusal, &transaction.reference);
+        if let Some(last) = transaction.tried.last_mut().filter(|_| transaction.tried_more == 0) {
+            last.reply = reply.one_line();
+        }
+        let end = End::refused(by_protocol(Stage::Rcpt, reply.clone()), policy_of(&transaction));
+        self.account(&transaction, with_heard(&transaction, end));
+        reply
+    }
+
     /// A recipient is refused, and no rule has done it.
     pub(super) fn refuse_by_protocol(&mut self, path: &ForwardPath, refusal: Reply) -> Reply {
         self.refuse_recipient(path, None, by_protocol(Stage::Rcpt, refusal))

@@ -5,7 +5,7 @@ mod introduced;
 mod manners;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,10 +82,7 @@ pub(super) async fn serve(
             }
         }
     }
-    let is_preferred = lasting.prefers(client.ip(), &generation.receiver);
-    let patience = Patience::new(generation.waits, lasting.permits.stress(), is_preferred).with(client.ip());
-    let conduct = Conduct::of(client.ip(), Arc::clone(&lasting));
-    let mut connection = Connection::new(stream, client, generation, presence, patience, conduct);
+    let mut connection = Connection::new(stream, client, generation, presence, permit, Arc::clone(&lasting));
     connection.input = ahead;
     let ended = AssertUnwindSafe(connection.run()).catch_unwind().await;
     let tls = connection.tls;
@@ -105,7 +102,11 @@ pub(super) async fn serve(
 
 struct Connection {
     generation: Arc<Generation>,
+    lasting: Arc<Lasting>,
     presence: Presence,
+    permit: Permit,
+    /// Who has the connection, whoever it speaks for by XCLIENT.
+    host: IpAddr,
     /// `None` only while hands are shaken.
     wire: Option<Wire>,
     session: Session,
@@ -143,12 +144,15 @@ impl Connection {
         client: SocketAddr,
         generation: Arc<Generation>,
         presence: Presence,
-        patience: Patience,
-        conduct: Conduct,
+        permit: Permit,
+        lasting: Arc<Lasting>,
     ) -> Self {
+        let is_preferred = lasting.prefers(client.ip(), &generation.receiver);
         Connection {
-            patience,
-            conduct,
+            patience: Patience::new(generation.waits, lasting.permits.stress(), is_preferred).with(client.ip()),
+            permit,
+            host: client.ip(),
+            conduct: Conduct::of(client.ip()),
             presence,
             wire: Some(Wire::Clear(stream)),
             session: session_for(client.ip(), &generation),
@@ -161,6 +165,7 @@ impl Connection {
             tls: SessionTls::Clear,
             strangers: 0,
             generation,
+            lasting,
         }
     }
 
@@ -197,9 +202,8 @@ impl Connection {
                     self.inquiry.helo(&name, extended);
                 }
                 Step::Notice(Notice::Introduced(introduced)) => {
-                    self.inquiry.introduced(introduced.ip, introduced.port);
-                    if let Some(helo) = introduced.helo {
-                        self.inquiry.helo(&helo, false);
+                    if !Box::pin(self.introduce_client(introduced)).await? {
+                        return Ok(());
                     }
                 }
                 Step::Notice(Notice::Abuse(abuse)) => self.count_abuse(abuse),
@@ -275,6 +279,9 @@ impl Connection {
                 let answer = Box::pin(self.inquiry.message(defect)).await;
                 if answer.is_positive() {
                     self.strangers = 0;
+                }
+                if self.inquiry.was_welcome() {
+                    self.generation.harvest.delivered(self.inquiry.client(), Instant::now());
                 }
                 answer
             }

@@ -50,7 +50,7 @@ pub use patience::{Deadline, Patience, Waits};
 pub use permits::{Denied, Permit, Permits, Places};
 pub use privileges::is_root;
 pub use running::Running;
-pub use sandbox::{Sandbox, confine_thread};
+pub use sandbox::{Sandbox, confine_thread, filters};
 pub use shutdown::{DRAIN, Shutdown};
 pub use signals::Signals;
 pub use start::{runtime, start};

@@ -82,7 +82,7 @@ struct Open {
 #[derive(Debug)]
 pub struct Permit {
     permits: Arc<Permits>,
-    /// `None` as long as a proxy has not said for whom it speaks.
+    /// `None` as long as a proxy or a filter has not said for whom it speaks.
     ip: Option<IpAddr>,
 }
 
@@ -188,7 +188,7 @@ impl Permits {
         Ok(Permit { permits: Arc::clone(self), ip: Some(ip) })
     }
 
-    /// Takes a place for whom a proxy speaks, who is to be [named](Permit::name) next.
+    /// Takes a place for whom a proxy or a filter speaks, who is to be [named](Permit::name) next.
     ///
     /// # Errors
     /// All are taken.
@@ -231,16 +231,25 @@ impl Open {
         *self.by_network.entry(network(ip)).or_insert(0) += 1;
         Ok(())
     }
+
+    /// Counts a connection no more for its address and network.
+    fn forget(&mut self, ip: IpAddr) {
+        give_back(&mut self.by_address, ip);
+        give_back(&mut self.by_network, network(ip));
+    }
 }
 
 impl Permit {
-    /// Says whose it is, once: of a network that has behaved or not.
+    /// Says whose it is from now on: of a network that has behaved or not.
     ///
     /// # Errors
-    /// Why there is no place for it.
+    /// Why there is no place for it; then it is nobody's.
     pub fn name(&mut self, ip: IpAddr, has_behaved: bool) -> Result<(), Denied> {
         let ip = ip.to_canonical();
         let mut open = self.permits.open();
+        if let Some(before) = self.ip.take() {
+            open.forget(before);
+        }
         // its own place is counted
         if open.total > open.places.of(has_behaved) {
             return Err(Denied::Busy);
@@ -248,6 +257,13 @@ impl Permit {
         open.name(ip)?;
         self.ip = Some(ip);
         Ok(())
+    }
+
+    /// It is nobody's from now on: whoever has the connection speaks for itself.
+    pub fn unname(&mut self) {
+        if let Some(before) = self.ip.take() {
+            self.permits.open().forget(before);
+        }
     }
 }
 
@@ -269,8 +285,7 @@ impl Drop for Permit {
         let mut open = self.permits.open();
         open.total = open.total.saturating_sub(1);
         if let Some(ip) = self.ip {
-            give_back(&mut open.by_address, ip);
-            give_back(&mut open.by_network, network(ip));
+            open.forget(ip);
         }
         self.permits.weigh(&open);
     }

@@ -80,8 +80,9 @@ impl Reload {
         if journal.pseudonymise {
             Keys::check(&journal.directory).map_err(|problem| Problems::from(problem).render(false))?;
         }
-        let certificates =
-            Certificates::of(&config).map_err(|problems| problems.headlines(MOST_PROBLEMS).join("\n"))?;
+        let in_force = self.lasting.generation.load();
+        let certificates = Certificates::in_place_of(in_force.certificates.as_deref(), &config)
+            .map_err(|problems| problems.headlines(MOST_PROBLEMS).join("\n"))?;
         let restart = self.started.restart_keys(&config);
         if !restart.is_empty() {
             tracing::warn!(keys = %restart.join(", "), "these keys have changed and need a restart; the old values stay");
@@ -91,7 +92,6 @@ impl Reload {
         if let Some(state) = &state {
             memory::keep(state, &config).map_err(|error| error.to_string())?;
         }
-        let in_force = self.lasting.generation.load();
         let receiver = Arc::new(Receiver {
             hostname: config.hostname.as_str().to_owned(),
             authserv_id: config.authserv_id.clone(),

@@ -33,7 +33,7 @@ use super::connection;
 use super::counts;
 use super::dns;
 use super::generation::{self, Lasting, generation, message_limits, policies};
-use super::handover;
+use super::handover::{self, Kind};
 use super::harvest::Harvest;
 use super::listener;
 use super::lists;
@@ -53,6 +53,8 @@ const QUEUE: usize = 128 * 1024 * 1024;
 /// Octets of a connection that waits, without what it has read and the facts of its client: thousands may be idle. Every test that
 /// connects holds it.
 const CONNECTION: usize = 4096;
+/// How long the file of what is remembered may be the predecessor's: it goes on for two minutes, and drains.
+const UNREAD: Duration = Duration::from_secs(180);
 /// A file in tmp/ that is older was left by a crash.
 const STALE: Duration = Duration::from_secs(36 * 3600);
 /// How often stale files are looked for.
@@ -91,7 +93,10 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     }
     journal.start().map_err(machine)?;
     journal.audit(Event::Start, audit::taken(&config));
-    let state = State::in_memory(memory::remembering(&config), config.state.entries);
+    let mut state = State::in_memory(memory::remembering(&config), config.state.entries);
+    if let Some(secret) = bound.secret {
+        state = state.after_another(secret, UNREAD);
+    }
     memory::keep(&state, &config).map_err(machine)?;
     let policies = policies(&config.policies);
     let (most, of_network) = generation::memory(&config);
@@ -137,7 +142,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
 
     let shutdown = Shutdown::default();
     let (asked, taken_over) = mpsc::channel(1);
-    let handing = hand_over(bound.handover, &bound.smtp, &bound.http, asked).map_err(machine)?;
+    let handing = hand_over(bound.handover, &bound.smtp, &bound.http, &state, asked).map_err(machine)?;
     let (smtp, mut tasks) = accept(bound.smtp, &config, &lasting, &shutdown).map_err(machine)?;
     tasks.extend(handing);
     tasks.push(tokio::spawn(notify::stay_alive()));
@@ -179,11 +184,17 @@ fn hand_over(
     listener: Option<UnixListener>,
     smtp: &[std::net::TcpListener],
     http: &std::net::TcpListener,
+    state: &State,
     taken_over: mpsc::Sender<()>,
 ) -> io::Result<Option<JoinHandle<()>>> {
     let Some(listener) = listener else { return Ok(None) };
-    let smtp = smtp.iter().map(|listener| listener.try_clone().map(OwnedFd::from)).collect::<io::Result<_>>()?;
-    let sockets = handover::Sockets { smtp, http: OwnedFd::from(http.try_clone()?) };
+    let mut all = Vec::new();
+    for listener in smtp {
+        all.push((Kind::Smtp, OwnedFd::from(listener.try_clone()?)));
+    }
+    all.push((Kind::Http, OwnedFd::from(http.try_clone()?)));
+    all.push((Kind::Handover, OwnedFd::from(listener.try_clone()?)));
+    let sockets = handover::Sockets { all, state: state.clone() };
     let listener = tokio::net::UnixListener::from_std(listener)?;
     Ok(Some(tokio::spawn(handover::serve(listener, sockets, taken_over))))
 }
@@ -205,9 +216,9 @@ fn accept(
         let (lasting, private) = (Arc::clone(lasting), Arc::clone(&private));
         tasks.push(tokio::spawn(listener::accept(listener, move |stream, client| {
             let generation = lasting.generation.load_full();
-            // for whom a proxy speaks is known later
-            let by_proxy = generation.is_proxy(client.ip());
-            let permit = if by_proxy {
+            // for whom a proxy or a filter speaks is known later
+            let is_between = generation.is_between(client.ip());
+            let permit = if is_between {
                 lasting.permits.take_for_proxy()
             } else if generation.turns_away(client.ip()) {
                 Err(Denied::Harvest)
@@ -217,7 +228,7 @@ fn accept(
             match permit {
                 Ok(permit) => {
                     lasting.metrics.connection(ConnectionOutcome::Accepted);
-                    if !by_proxy {
+                    if !is_between {
                         private.notice(client.ip(), &generation.receiver);
                     }
                     let presence = shutdown.enter();

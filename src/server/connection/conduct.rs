@@ -1,45 +1,45 @@
 //! How a client behaves: what it earns by it, it has at once, and so it loses it.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use super::Connection;
-use crate::server::generation::Lasting;
 use crate::smtp::reply::Reply;
 use crate::smtp::session::Question;
 
 /// How the client of a session behaves.
 pub(super) struct Conduct {
-    lasting: Arc<Lasting>,
-    /// Who is at the other end, whomever it speaks for.
-    client: IpAddr,
+    /// Whose it is; `None`: nobody's, of which nothing is noted.
+    client: Option<IpAddr>,
     /// It heard a 5yz, or was closed: for the rest of the session nothing makes that good.
     failed: bool,
 }
 
 impl Conduct {
-    pub fn of(client: IpAddr, lasting: Arc<Lasting>) -> Self {
-        Conduct { lasting, client, failed: false }
+    /// A client's, which has done nothing yet.
+    pub fn of(client: IpAddr) -> Self {
+        Conduct { client: Some(client), failed: false }
+    }
+
+    /// That of a client which is not let in: it has done nothing.
+    pub fn of_nobody() -> Self {
+        Conduct { client: None, failed: false }
     }
 }
 
 impl Connection {
     /// A reply is sent.
     pub(super) fn note_reply(&mut self, code: u16) {
-        let conduct = &mut self.conduct;
-        if code < 500 && code != 421 {
-            return;
-        }
-        conduct.failed = true;
-        conduct.lasting.behaved.note(conduct.client, false);
+        let (500.. | 421, Some(client)) = (code, self.conduct.client) else { return };
+        self.conduct.failed = true;
+        self.lasting.behaved.note(client, false);
         self.prefer_or_not();
     }
 
     /// Whether its waits are long under stress: its network has behaved, and it has in this session, too.
     pub(super) fn prefer_or_not(&mut self) {
-        let Conduct { lasting, client, failed } = &self.conduct;
+        let Conduct { client: Some(client), failed } = self.conduct else { return };
         let receiver = &self.generation.receiver;
-        self.patience.prefer(receiver.trusts(*client) || (!failed && lasting.behaved.knows(*client)));
+        self.patience.prefer(receiver.trusts(client) || (!failed && self.lasting.behaved.knows(client)));
     }
 
     /// What a question and its answer mean for our patience: a step renews it if it was taken, unless an earlier transaction led nowhere.
@@ -51,8 +51,10 @@ impl Connection {
             Asked::Message => {
                 self.patience.went_on();
                 self.patience.ended(answer.is_positive());
-                if self.inquiry.was_welcome() && !self.conduct.failed {
-                    self.conduct.lasting.behaved.note(self.conduct.client, true);
+                if let Conduct { client: Some(client), failed: false } = self.conduct
+                    && self.inquiry.was_welcome()
+                {
+                    self.lasting.behaved.note(client, true);
                     self.prefer_or_not();
                 }
             }

@@ -161,6 +161,22 @@ impl Server {
         command
     }
 
+    /// What a process says that must not start, with these arguments.
+    #[track_caller]
+    pub fn refused(&self, arguments: &[&str]) -> String {
+        let mut child = self.gatepost(arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let until = Instant::now() + PATIENCE;
+        while child.try_wait().unwrap().is_none() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // one that serves is no use any more
+        let _ = child.kill();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        said
+    }
+
     /// Writes the configuration; `more` are further lines of `[domains."receiver.example"]`.
     pub fn write_config(&self, more: &str) {
         let account = mail_user().map_or_else(String::new, |(user, group)| {
