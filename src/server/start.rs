@@ -200,11 +200,13 @@ fn accept(
         addresses.push(listener.local_addr()?);
         let shutdown = shutdown.clone();
         let (lasting, private) = (Arc::clone(lasting), Arc::clone(&private));
-        tasks.push(tokio::spawn(listener::accept(listener, move |stream, client| {
+        tasks.push(tokio::spawn(listener::accept(listener, move |stream, client, is_scarce| {
             let generation = lasting.generation.load_full();
             // for whom a proxy speaks is known later
             let by_proxy = generation.is_proxy(client.ip());
-            let permit = if by_proxy {
+            let permit = if is_scarce {
+                Err(Denied::Files)
+            } else if by_proxy {
                 lasting.permits.take_for_proxy()
             } else if generation.turns_away(client.ip()) {
                 Err(Denied::Harvest)
