@@ -21,7 +21,8 @@ demo: ## the whole product on loopback, with sample messages
 	cargo run --release -- demo
 
 stress: ## ten thousand clients, slow, large, hostile: half an hour, then a table (STRESS_ONLY=idle,slow chooses; needs 12 GB of disk)
-	cargo test --locked --profile stress --test it -- load::all_in_the_long_form --exact --ignored --nocapture
+	cargo build --locked --release
+	STRESS_PROGRAM=$(CURDIR)/target/release/gatepost cargo test --locked --test it -- load::all_in_the_long_form --exact --ignored --nocapture
 
 bench: ## what authentication and deciding cost a message, with the DNS cached (release build)
 	cargo bench --locked --bench authenticate --bench policy

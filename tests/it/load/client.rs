@@ -10,8 +10,10 @@ use tokio::time::timeout;
 
 use super::message::Message;
 
-/// How long a client waits for anything: less than a real one (RFC 5321 §4.5.3.2), more than any server may need.
+/// How long a client waits for most things: less than a real one (RFC 5321 §4.5.3.2), more than any server may need.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long for a message to be taken, and for the reply to its dot (RFC 5321 §4.5.3.2.6).
+const MESSAGE_PATIENCE: Duration = Duration::from_secs(600);
 /// What replies are read into; there may be ten thousand.
 const BUFFER: usize = 256;
 
@@ -50,7 +52,11 @@ pub enum Fate {
 }
 
 async fn in_time<T>(what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    timeout(PATIENCE, what).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+    within(PATIENCE, what).await
+}
+
+async fn within<T>(time: Duration, what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(time, what).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
 }
 
 impl Client {
@@ -65,10 +71,14 @@ impl Client {
 
     /// The next reply. An end of the connection is an error.
     pub async fn reply(&mut self) -> io::Result<Reply> {
+        self.reply_within(PATIENCE).await
+    }
+
+    async fn reply_within(&mut self, time: Duration) -> io::Result<Reply> {
         let mut text = String::new();
         loop {
             let mut line = Vec::new();
-            in_time(self.stream.read_until(b'\n', &mut line)).await?;
+            within(time, self.stream.read_until(b'\n', &mut line)).await?;
             if !line.ends_with(b"\n") {
                 return Err(io::Error::new(ErrorKind::UnexpectedEof, format!("closed after {text:?}")));
             }
@@ -117,11 +127,16 @@ impl Client {
         if let Err(fate) = self.begin(author, recipient).await {
             return fate;
         }
-        let written = in_time(message.write(author, self.stream.get_mut())).await;
-        match self.expect(".", 2).await {
-            Ok(()) => Fate::Acknowledged,
-            Err(Fate::Lost(why)) => Fate::Lost(format!("{why} (the message: {written:?})")),
-            Err(fate) => fate,
+        let stream = self.stream.get_mut();
+        let written = within(MESSAGE_PATIENCE, async {
+            message.write(author, stream).await?;
+            stream.write_all(b".\r\n").await
+        });
+        let written = written.await;
+        // a server that took no more may have said why
+        match self.reply_within(MESSAGE_PATIENCE).await {
+            Ok(reply) => is(reply, 2).err().unwrap_or(Fate::Acknowledged),
+            Err(error) => lost(&format!("the dot (sent: {written:?})"), &error),
         }
     }
 

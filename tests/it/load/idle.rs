@@ -12,6 +12,8 @@ use crate::support::dns::RecordType;
 /// What ten thousand of them may cost.
 const MOST: u64 = 150_000_000;
 const OF: u64 = 10_000;
+/// Connections that begin at a time.
+const AT_ONCE: usize = 20;
 /// Connections before the short form measures: a server that was never used has not even read its own program.
 const FIRST: usize = 50;
 /// What the allocator may round up to, which is much for few connections.
@@ -34,8 +36,8 @@ pub fn run(sizes: &Sizes) -> Vec<Row> {
         let mut held = Vec::new();
         for number in 0..sizes.idle {
             connecting.spawn(Client::greeted(host.smtp, address(number)));
-            // what connects at once stays far below the queue of the socket
-            if connecting.len() >= 200 {
+            // what many take at once while they begin is not what they cost when they are idle
+            if connecting.len() >= AT_ONCE {
                 held.push(connecting.join_next().await.unwrap().unwrap().unwrap());
             }
         }

@@ -32,7 +32,7 @@ pub struct Sizes {
 pub const SHORT: Sizes = Sizes {
     idle: 500,
     slow: 100,
-    slow_for: Duration::from_secs(4),
+    slow_for: Duration::from_secs(2),
     large: 8,
     large_lines: 5 * MB / LINE,
     large_memory: 96 << 20,
@@ -48,7 +48,7 @@ pub const SHORT: Sizes = Sizes {
 pub const LONG: Sizes = Sizes {
     idle: 10_000,
     slow: 5_000,
-    slow_for: Duration::from_secs(60),
+    slow_for: Duration::from_secs(40),
     large: 200,
     large_lines: 25 * MB / LINE,
     large_memory: 256 << 20,
