@@ -128,6 +128,7 @@ impl Sender {
 fn note(fate: Fate, tally: &mut Tally) {
     match fate {
         Fate::Deferred(_) => tally.deferred += 1,
+        Fate::Lost(why) => tally.wrong.push(format!("the connection ended without a word: {why}")),
         other => tally.wrong.push(format!("{other:?}")),
     }
 }

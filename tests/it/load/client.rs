@@ -127,16 +127,21 @@ impl Client {
         if let Err(fate) = self.begin(author, recipient).await {
             return fate;
         }
-        let stream = self.stream.get_mut();
-        let written = within(MESSAGE_PATIENCE, async {
-            message.write(author, stream).await?;
-            stream.write_all(b".\r\n").await
-        });
-        let written = written.await;
-        // a server that took no more may have said why
+        let written = self.write(author, message).await;
+        self.end(&written).await
+    }
+
+    /// Sends all of a message but its dot.
+    pub async fn write(&mut self, author: &str, message: &Message) -> io::Result<()> {
+        within(MESSAGE_PATIENCE, message.write(author, self.stream.get_mut())).await
+    }
+
+    /// The dot, and what is said to it. A server that took no more of the message may have said why.
+    pub async fn end(&mut self, written: &io::Result<()>) -> Fate {
+        let sent = self.send(b".\r\n").await;
         match self.reply_within(MESSAGE_PATIENCE).await {
             Ok(reply) => is(reply, 2).err().unwrap_or(Fate::Acknowledged),
-            Err(error) => lost(&format!("the dot (sent: {written:?})"), &error),
+            Err(error) => lost(&format!("the dot (message {written:?}, dot {sent:?})"), &error),
         }
     }
 

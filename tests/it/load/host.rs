@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -311,7 +312,8 @@ impl Memory {
         let groups = std::fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
         let own = groups.lines().find_map(|line| line.split_once(":memory:")).map(|(_, path)| path);
         let own = own.ok_or("the memory controller of version 1 is not mounted")?;
-        let name = format!("gatepost-load-{}-{octets}", std::process::id());
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("gatepost-load-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let path = Path::new("/sys/fs/cgroup/memory").join(own.trim_start_matches('/')).join(name);
         let told = |error: std::io::Error| format!("{}: {error}", path.display());
         std::fs::create_dir(&path).map_err(told)?;

@@ -1,8 +1,11 @@
 //! Large messages from many clients at once, where the server has little memory.
 
+use std::sync::Arc;
+
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use super::client::{Fate, address, deliver};
+use super::client::{AUTHOR, Client, Fate, address, deliver};
 use super::host::{Host, Options, honest_zone};
 use super::measure::{Row, descriptors, megabytes, spooled};
 use super::message::{LINE, Message, all_there};
@@ -12,7 +15,15 @@ use crate::support::server::wait_for;
 /// What a site with so little memory would set: a quarter of it for messages.
 const LIMITS: &str = "connections = 1000\nmemory = \"64 MB\"";
 
+/// All of these messages are held in memory, where there is room for four of them: who finds none gives its part back.
+const NARROW: &str = "connections = 1000\nmemory = \"4 MB\"\nmemory_body = \"1 MB\"";
+const NARROW_LINES: usize = 900_000 / LINE;
+
 pub fn run(sizes: &Sizes) -> Vec<Row> {
+    vec![spooled_all(sizes), surplus(sizes)]
+}
+
+fn spooled_all(sizes: &Sizes) -> Row {
     let memory = Some(sizes.large_memory);
     let mut host = Host::start(Options { limits: LIMITS, memory, zone: honest_zone(), ..Options::default() });
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -56,6 +67,48 @@ pub fn run(sizes: &Sizes) -> Vec<Row> {
         );
         let size = megabytes((sizes.large_lines * LINE) as u64);
         let asked = format!("{} clients with {size} each in {}", sizes.large, megabytes(sizes.large_memory));
-        vec![Row::new("large", asked, measured)]
+        Row::new("large", asked, measured)
+    })
+}
+
+/// What there is no room for is deferred, whole and at once, and what was taken is there.
+fn surplus(sizes: &Sizes) -> Row {
+    let memory = Some(sizes.large_memory);
+    let mut host = Host::start(Options { limits: NARROW, memory, zone: honest_zone(), ..Options::default() });
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let all_sent = Arc::new(Barrier::new(sizes.large));
+        let mut sending = JoinSet::new();
+        for number in 0..sizes.large {
+            let (smtp, all_sent) = (host.smtp, Arc::clone(&all_sent));
+            sending.spawn(async move {
+                let message = Message::new(NARROW_LINES);
+                let mut client = Client::greeted(smtp, address(number)).await.unwrap();
+                client.begin(AUTHOR, "alice@receiver.example").await.unwrap();
+                let written = client.write(AUTHOR, &message).await;
+                all_sent.wait().await;
+                let fate = client.end(&written).await;
+                client.quit().await;
+                (fate, message.id)
+            });
+        }
+        let (mut acknowledged, mut deferred) = (Vec::new(), 0);
+        for (fate, id) in sending.join_all().await {
+            match fate {
+                Fate::Acknowledged => acknowledged.push(id),
+                Fate::Deferred(reply) if reply.text.starts_with("452 4.3.1") => deferred += 1,
+                fate => panic!("{id}: {fate:?}"),
+            }
+        }
+        assert!(host.is_unharmed(), "it was killed:\n{}", host.log());
+        assert_eq!(acknowledged.len(), 4, "4 MB are room for four of 0.9 MB; {deferred} were deferred");
+        assert_eq!(all_there(&host.mail(), &acknowledged), 0, "what was deferred is not there");
+        host.wait_until_alone();
+        assert_eq!(host.metric("gatepost_message_memory_bytes", &[]), 0.0);
+        let again = Message::new(NARROW_LINES);
+        let fate = deliver(host.smtp, address(0), "alice@receiver.example", &again).await;
+        assert!(matches!(fate, Fate::Acknowledged), "there is room again: {fate:?}");
+        let measured = format!("{} whole, {deferred} heard 452 4.3.1; then there is room again", acknowledged.len());
+        Row::new("surplus", format!("{} messages of 0.9 MB at once in limits.memory 4 MB", sizes.large), measured)
     })
 }

@@ -27,8 +27,18 @@ pub fn table(rows: &[Row]) -> String {
 
 /// The proportional set size of a process, in octets.
 pub fn pss(process: u32) -> u64 {
+    of_rollup(process, "Pss:")
+}
+
+/// Its part that is no file's, in octets: what the program's own pages count for changes with who else runs it.
+pub fn anonymous(process: u32) -> u64 {
+    of_rollup(process, "Pss_Anon:")
+}
+
+fn of_rollup(process: u32, name: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).expect("smaps_rollup has a Pss line");
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let line = line.unwrap_or_else(|| panic!("smaps_rollup has no {name}"));
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
@@ -89,7 +99,7 @@ fn figures_are_what_they_are_called() {
     let line: Vec<(f64, f64)> = (0..10).map(|x| (f64::from(x), 3.0 * f64::from(x) + 7.0)).collect();
     assert!((slope(&line) - 3.0).abs() < 1e-9);
     let own = std::process::id();
-    assert!(pss(own) > 1_000_000 && descriptors(own) >= 3);
+    assert!(pss(own) > anonymous(own) && anonymous(own) > 1_000_000 && descriptors(own) >= 3);
     let file = tempfile::tempfile().unwrap();
     assert!(spooled(own) >= 1);
     drop(file);

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::client::{Client, Fate, address, deliver};
 use super::host::{Host, Options, honest_zone};
-use super::measure::{Row, descriptors, megabytes, slope};
+use super::measure::{Row, anonymous, descriptors, megabytes, slope};
 use super::message::{Message, all_there};
 use super::sizes::Sizes;
 use crate::support::server::wait_for;
@@ -56,10 +56,10 @@ pub fn run(sizes: &Sizes) -> Vec<Row> {
     let grown = |of: fn(&Sample) -> f64| {
         time * slope(&after_warming.iter().map(|sample| (sample.at, of(sample))).collect::<Vec<_>>())
     };
-    let (memory, files) = (grown(|sample| sample.pss as f64), grown(|sample| sample.files as f64));
+    let (memory, files) = (grown(|sample| sample.anonymous as f64), grown(|sample| sample.files as f64));
     let most = after_warming.iter().map(|sample| sample.pss).max().unwrap_or_default();
     let measured = format!(
-        "{} honest messages, each there once; {attacks} attacks; PSS {} at most, {:+.2} MB by its slope; files {files:+.1}",
+        "{} honest messages, each there once; {attacks} attacks; PSS {} at most; by their slopes {:+.2} MB of its own memory and {files:+.1} files",
         acknowledged.len(),
         megabytes(most),
         memory / 1e6
@@ -74,6 +74,7 @@ pub fn run(sizes: &Sizes) -> Vec<Row> {
 struct Sample {
     at: f64,
     pss: u64,
+    anonymous: u64,
     files: usize,
 }
 
@@ -83,7 +84,8 @@ async fn sampled(host: &Host, time: Duration) -> Vec<Sample> {
     while began.elapsed() < time {
         sleep(time / 100).await;
         let at = began.elapsed().as_secs_f64();
-        samples.push(Sample { at, pss: host.pss(), files: descriptors(host.process()) });
+        let process = host.process();
+        samples.push(Sample { at, pss: host.pss(), anonymous: anonymous(process), files: descriptors(process) });
     }
     samples
 }
