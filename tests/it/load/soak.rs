@@ -59,7 +59,7 @@ pub fn run(sizes: &Sizes) -> Vec<Row> {
     let (memory, files) = (grown(|sample| sample.anonymous as f64), grown(|sample| sample.files as f64));
     let most = after_warming.iter().map(|sample| sample.pss).max().unwrap_or_default();
     let measured = format!(
-        "{} honest messages, each there once; {attacks} attacks; PSS {} at most; by their slopes {:+.2} MB of its own memory and {files:+.1} files",
+        "{} honest messages, each there once; {attacks} attacks; PSS {} at most; by slope {:+.2} MB of its own, {files:+.1} files",
         acknowledged.len(),
         megabytes(most),
         memory / 1e6
