@@ -97,6 +97,8 @@ pub enum Denied {
     Network,
     /// Its network has asked for too many unknown recipients.
     Harvest,
+    /// Hardly a file can be opened any more.
+    Files,
 }
 
 impl Permits {

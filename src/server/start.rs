@@ -214,11 +214,13 @@ fn accept(
         addresses.push(listener.local_addr()?);
         let shutdown = shutdown.clone();
         let (lasting, private) = (Arc::clone(lasting), Arc::clone(&private));
-        tasks.push(tokio::spawn(listener::accept(listener, move |stream, client| {
+        tasks.push(tokio::spawn(listener::accept(listener, move |stream, client, is_scarce| {
             let generation = lasting.generation.load_full();
             // for whom a proxy or a filter speaks is known later
             let is_between = generation.is_between(client.ip());
-            let permit = if is_between {
+            let permit = if is_scarce {
+                Err(Denied::Files)
+            } else if is_between {
                 lasting.permits.take_for_proxy()
             } else if generation.turns_away(client.ip()) {
                 Err(Denied::Harvest)

@@ -34,6 +34,7 @@ impl TurnedAway {
     pub(super) fn refusal(&self, client: SocketAddr, denied: Denied, receiver: &Arc<Receiver>) -> Reply {
         let (reply, outcome) = match denied {
             Denied::Busy => (reply::busy(), ConnectionOutcome::Busy),
+            Denied::Files => (reply::busy(), ConnectionOutcome::Files),
             Denied::Share => (reply::too_many_from_address(), ConnectionOutcome::Share),
             Denied::Network => (reply::too_many_from_network(), ConnectionOutcome::Network),
             Denied::Harvest => (reply::too_many_unknown(), ConnectionOutcome::Harvest),
