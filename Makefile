@@ -1,5 +1,5 @@
 # What people and CI call. `make help` lists it.
-.PHONY: help test check packages demo stress bench bench-replay
+.PHONY: help test check packages demo stress fuzz bench bench-replay
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -10,6 +10,7 @@ test: packages check ## everything that must hold before a change is handed in
 
 check: ## format, lints, documentation, licences: all without running anything
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny check; else echo "cargo-deny is not here: licences and advisories are not checked"; fi
@@ -29,3 +30,9 @@ bench: ## what authentication and deciding cost a message, with the DNS cached (
 
 bench-replay: ## how long a replay of a million records takes, and how much memory (needs 3 GB of disk for a while)
 	cargo bench --locked --bench replay
+
+MINUTES ?= 10
+JOBS ?= 1
+
+fuzz: ## all fuzz targets, guided by coverage; MINUTES=60 each (10), TARGET=session only that one, JOBS=2 at a time (docs/fuzz.md)
+	fuzz/run "$(MINUTES)" "$(TARGET)" "$(JOBS)"

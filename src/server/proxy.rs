@@ -45,13 +45,16 @@ impl Header {
     }
 }
 
-/// Version 1: a line.
+/// Version 1: a line, which CRLF ends and no LF alone (§2.1).
 fn first(octets: &[u8]) -> Header {
     let window = octets.get(..LINE_MAX).unwrap_or(octets);
     let Some(end) = window.iter().position(|octet| *octet == b'\n') else {
         return if window.len() < LINE_MAX { Header::Partial } else { Header::Bad };
     };
     let line = window.get(..=end).unwrap_or_default();
+    if !line.ends_with(b"\r\n") {
+        return Header::Bad;
+    }
     match v1::Header::try_from(line).map(|header| header.addresses) {
         Ok(v1::Addresses::Tcp4(both)) => {
             Header::Whole(line.len(), Some(SocketAddr::from((both.source_address, both.source_port))))

@@ -28,6 +28,7 @@ mod dmarc;
 mod end_to_end;
 mod explain;
 mod facts;
+mod fuzz;
 mod header;
 mod helo;
 mod http;

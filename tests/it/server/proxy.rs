@@ -50,6 +50,8 @@ fn what_is_no_header_or_too_long_is_not_waited_for() {
         b"EHLO x\r\n".to_vec(),
         b"\r\nEHLO".to_vec(),
         b"PROXY TCP4 192.0.2.1 192.0.2.2 4096 25\n".to_vec(),
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 4096 25 \n".to_vec(),
+        b"PROXY UNKNOWN \n".to_vec(),
         b"PROXY TCP4 192.0.2.256 192.0.2.2 4096 25\r\n".to_vec(),
         b"PROXY TCP4 192.0.2.1 192.0.2.2 70000 25\r\n".to_vec(),
         b"PROXY TCP4 2001:db8::1 ::1 4096 25\r\n".to_vec(),
