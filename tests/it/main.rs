@@ -41,6 +41,7 @@ mod outage;
 mod policy;
 mod privacy;
 mod problem;
+mod quota;
 mod rates;
 mod receive;
 mod recipients;
