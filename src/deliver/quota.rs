@@ -137,14 +137,7 @@ impl Quota {
     /// # Errors
     /// [`DeliverError::OverQuota`]; trouble of the file system.
     pub(super) async fn reserve(self: &Arc<Self>, delivery: &Delivery) -> Result<Reserved, DeliverError> {
-        let in_force = self.in_force.load_full();
-        let mut wanted: BTreeMap<&MailboxName, (u64, u64)> = BTreeMap::new();
-        for copy in &delivery.copies {
-            if let Some(quota) = in_force.quotas.of(&copy.mailbox) {
-                let (_, octets) = wanted.entry(&copy.mailbox).or_insert((quota, 0));
-                *octets = octets.saturating_add(stored_octets(delivery, copy));
-            }
-        }
+        let wanted = wanted(&self.in_force.load(), delivery);
         let mut reserved = Reserved::default();
         // in the order of their names: two deliveries that share some never wait for each other in a circle
         for (mailbox, (quota, octets)) in wanted {
@@ -281,20 +274,70 @@ fn directory(root: &Path, mailbox: &MailboxName) -> io::Result<PathBuf> {
     Ok(root.join(domain).join(name))
 }
 
-/// Octets that a copy will have on disk, with LF line ends.
-fn stored_octets(delivery: &Delivery, copy: &Copy) -> u64 {
-    let payload = &delivery.payload;
-    let header = copy.header.as_deref().unwrap_or(&payload.header);
+/// What a delivery adds to each mailbox that has a quota: the quota, and octets.
+fn wanted<'d>(in_force: &InForce, delivery: &'d Delivery) -> BTreeMap<&'d MailboxName, (u64, u64)> {
+    let mut measure = Measure::of(delivery);
+    let mut wanted = BTreeMap::new();
+    for copy in &delivery.copies {
+        if let Some(quota) = in_force.quotas.of(&copy.mailbox) {
+            let (_, octets) = wanted.entry(&copy.mailbox).or_insert((quota, 0_u64));
+            *octets = octets.saturating_add(measure.octets(copy));
+        }
+    }
+    wanted
+}
+
+/// Octets that the copies of a delivery will have on disk, with LF line ends. What copies share is measured once.
+struct Measure<'a> {
+    delivery: &'a Delivery,
+    /// The body, after the payload's own header.
+    shared: Option<(u64, u64)>,
+    /// The header that was measured last.
+    header: Option<(&'a Arc<Vec<u8>>, u64)>,
+}
+
+impl<'a> Measure<'a> {
+    fn of(delivery: &'a Delivery) -> Self {
+        Measure { delivery, shared: None, header: None }
+    }
+
+    /// Of one copy. Our fields and headers end their lines, so that no CRLF is torn between the parts.
+    fn octets(&mut self, copy: &'a Copy) -> u64 {
+        let payload = &self.delivery.payload;
+        let (header, body) = *self.shared.get_or_insert_with(|| {
+            let body = match &payload.body {
+                Body::Memory(body) => stored_octets(body),
+                Body::Spooled(spool) => spool.stored_bytes(),
+            };
+            (stored_octets(&payload.header), body)
+        });
+        let header = match &copy.header {
+            None => header,
+            Some(own) => self.own_header(own),
+        };
+        stored_octets(&copy.prefix).saturating_add(header).saturating_add(body)
+    }
+
+    /// Copies that share a header stand next to each other.
+    fn own_header(&mut self, header: &'a Arc<Vec<u8>>) -> u64 {
+        match self.header {
+            Some((known, octets)) if Arc::ptr_eq(known, header) => octets,
+            _ => {
+                let octets = stored_octets(header);
+                self.header = Some((header, octets));
+                octets
+            }
+        }
+    }
+}
+
+/// Octets of a text with LF line ends.
+fn stored_octets(text: &[u8]) -> u64 {
     let mut lines = LfWriter::new(Tally(0));
-    let parts = [copy.prefix.as_slice(), header, payload.body.memory()];
     // a tally takes everything
-    let _ = parts.into_iter().try_for_each(|part| lines.write(part));
+    let _ = lines.write(text);
     let (Tally(octets), held_cr) = lines.into_parts();
-    let spooled = match &payload.body {
-        Body::Memory(_) => 0,
-        Body::Spooled(spool) => spool.stored_bytes(),
-    };
-    octets.saturating_add(u64::from(held_cr)).saturating_add(spooled)
+    octets.saturating_add(u64::from(held_cr))
 }
 
 /// Counts octets.

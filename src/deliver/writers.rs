@@ -334,8 +334,10 @@ impl Shared {
             count(&self.counters.panics);
             Err(DeliverError::Io(io::Error::other("a writer panicked")))
         });
-        if let Ok(stored) = &result {
-            self.quota.settle(&mut reserved, stored);
+        // before the sender is told: the next message finds what is there now
+        match &result {
+            Ok(stored) => self.quota.settle(&mut reserved, stored),
+            Err(_) => reserved = quota::Reserved::default(),
         }
         if let Err(Ok(unheard)) = answer.send(result) {
             self.committer.take_back(&unheard);

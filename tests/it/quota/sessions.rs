@@ -183,6 +183,17 @@ fn junk_and_large_bodies_count_and_a_full_mailbox_takes_no_junk_either() {
 }
 
 #[test]
+fn under_pseudonyms_nobody_is_named() {
+    let site = site_with("pseudonymise = true\n", crate::support::site::OPEN);
+    lay(&site, "bob", 149_000);
+    let refused = send(&site, &["bob@local.example"], &sized(40_000));
+    let record = site.record(refused.is("452 4.2.2"));
+    let (_, rest) = record.trouble.split_once(" is over its quota").unwrap_or_else(|| panic!("{}", record.trouble));
+    assert!(rest.contains("149000 of 150000 bytes"), "{}", record.trouble);
+    assert!(!record.trouble.contains("bob") && record.trouble.contains("@local.example"), "{}", record.trouble);
+}
+
+#[test]
 fn what_no_one_waits_for_is_taken_back_and_not_counted() {
     let site = site();
     for _ in 0..5 {
