@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gatepost::deliver::quota::{Room, Sizes, Usage};
-use gatepost::deliver::{Copy, DeliverError, Delivery, Folder, Payload, Stored, Writers};
+use gatepost::deliver::{Copy, DeliverError, Delivery, Folder, Limits, Payload, Stored, Unwatched, Witness, Writers};
 use gatepost::recipients::{MailboxName, Quotas};
 use gatepost::smtp::address::Domain;
 use tokio::runtime::Runtime;
@@ -30,8 +30,14 @@ struct Mail {
 impl Mail {
     /// Everybody may hold so many octets; messages have 100,000 at the most.
     fn of(quota: u64) -> Mail {
+        Mail::watched(quota, Arc::new(Unwatched))
+    }
+
+    /// The same, where somebody watches each step.
+    fn watched(quota: u64, witness: Arc<dyn Witness>) -> Mail {
         let directory = tempfile::Builder::new().prefix("gatepost-").tempdir().unwrap();
-        let writers = Arc::new(Writers::new(directory.path().to_owned(), 4, 8 << 20));
+        let limits = Limits { threads: 4, ..Limits::default() };
+        let writers = Arc::new(Writers::with(directory.path().to_owned(), limits, witness));
         writers.quota().bound(Quotas::uniform(quota), 100_000);
         writers.start().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

@@ -2,10 +2,15 @@
 
 use std::fs;
 
-use gatepost::deliver::{DeliverError, Folder};
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
+
+use gatepost::deliver::quota::Room;
+use gatepost::deliver::{DeliverError, Folder, Step, Witness};
 
 use super::{ALICE, Mail, delivery, mailbox, really_used, sizes};
-use crate::support::site::{Setup, Site};
+use crate::support::site::{Setup, Site, wait_for};
 
 #[test]
 fn twenty_sessions_never_overshoot_together() {
@@ -115,4 +120,67 @@ fn while_a_mailbox_is_counted_deliveries_are_counted_or_noted_and_never_both() {
         assert!(mail.recounts() > 0, "its file was missing");
         assert_eq!(mail.sizes().used, really_used(&mail.path(ALICE)));
     }
+}
+
+/// A disk that takes its time over the entries of `new/`, while it is held.
+#[derive(Default)]
+struct SlowDisk {
+    state: Mutex<Slow>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Slow {
+    held: bool,
+    met: bool,
+}
+
+impl SlowDisk {
+    fn hold(&self, held: bool) {
+        self.state.lock().unwrap().held = held;
+        self.changed.notify_all();
+    }
+
+    fn wait_until_met(&self) {
+        drop(self.changed.wait_while(self.state.lock().unwrap(), |state| !state.met).unwrap());
+    }
+}
+
+impl Witness for SlowDisk {
+    fn before(&self, step: Step, path: &Path) -> io::Result<()> {
+        if step == Step::SyncDirectory && path.ends_with("new") {
+            let mut state = self.state.lock().unwrap();
+            state.met |= state.held;
+            self.changed.notify_all();
+            drop(self.changed.wait_while(state, |state| state.held).unwrap());
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_under_way_counts_and_what_nobody_waits_for_is_taken_back() {
+    let disk = Arc::new(SlowDisk::default());
+    let mail = Mail::watched(100_000, disk.clone());
+    drop(mail.store(Folder::Inbox, 10_000).unwrap());
+    disk.hold(true);
+    let writers = mail.writers.clone();
+    let slow = mail.runtime.spawn(async move { writers.store(delivery(&["alice"], Folder::Inbox, 60_000)).await });
+    disk.wait_until_met();
+    assert_eq!(mail.file(), "100000S\n10000 1\n", "it is not durable yet");
+    let over = mail.store(Folder::Inbox, 40_000);
+    assert!(
+        matches!(over, Err(DeliverError::OverQuota { used: 70_000, quota: 100_000, octets: 40_000, .. })),
+        "{over:?}"
+    );
+    assert_eq!(mail.room(Some(40_000)), Room::Full);
+    // its session is gone at the last moment
+    slow.abort();
+    assert!(mail.runtime.block_on(slow).is_err());
+    disk.hold(false);
+    wait_for("the line of what was taken back", || (mail.file().lines().count() == 4).then_some(()));
+    assert_eq!(mail.file(), "100000S\n10000 1\n60000 1\n-60000 -1\n");
+    assert_eq!(mail.counted(|all| &all.taken_back), 1);
+    drop(mail.store(Folder::Inbox, 90_000).unwrap());
+    assert_eq!(mail.sizes().used, really_used(&mail.path(ALICE)));
 }
