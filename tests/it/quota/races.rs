@@ -184,3 +184,23 @@ fn what_is_under_way_counts_and_what_nobody_waits_for_is_taken_back() {
     drop(mail.store(Folder::Inbox, 90_000).unwrap());
     assert_eq!(mail.sizes().used, really_used(&mail.path(ALICE)));
 }
+
+#[test]
+fn a_mailbox_is_not_counted_while_a_delivery_to_it_is_under_way() {
+    let disk = Arc::new(SlowDisk::default());
+    let mail = Mail::watched(100_000, disk.clone());
+    drop(mail.store(Folder::Inbox, 10_000).unwrap());
+    disk.hold(true);
+    let writers = mail.writers.clone();
+    let slow = mail.runtime.spawn(async move { writers.store(delivery(&["alice"], Folder::Inbox, 60_000)).await });
+    disk.wait_until_met();
+    // its file is in new/ already, its line is not written: counted now it would count twice
+    fs::remove_file(mail.path(ALICE).join("maildirsize")).unwrap();
+    assert_eq!(mail.room(Some(1_000)), Room::Unknown, "RCPT does not wait for it");
+    assert_eq!(mail.recounts(), 0);
+    disk.hold(false);
+    drop(mail.runtime.block_on(slow).unwrap().unwrap());
+    assert_eq!(mail.room(Some(40_000)), Room::Full);
+    assert_eq!(mail.recounts(), 1);
+    assert_eq!(mail.sizes().used, really_used(&mail.path(ALICE)));
+}
