@@ -19,6 +19,7 @@ mod judge;
 mod limits;
 mod lookups;
 mod outage;
+mod quota;
 mod reading;
 mod remember;
 mod transaction;
@@ -282,6 +283,7 @@ impl Inquiry {
             policies: self.receiver.policies.load_full(),
             reverse_path,
             smtputf8,
+            size: None,
             facts: Facts { mail_from, clock: Some(reading::clock(self.moment.as_ref())), ..(*self.session).clone() },
             authenticator,
             lookups,
@@ -342,7 +344,10 @@ impl Inquiry {
             Ok(_) if !transaction.has_room_for(local.mailboxes.len()) => {
                 self.refuse_recipient(&path, Some(&local), by_protocol(Stage::Rcpt, reply::too_many_recipients()))
             }
-            Ok(standing) => self.accept_recipient(&path, local, standing),
+            Ok(standing) => match self.room_for(&local).await {
+                Ok(is_scarce) => self.accept_recipient(&path, local, standing, is_scarce),
+                Err(refusal) => self.refuse_recipient(&path, Some(&local), by_protocol(Stage::Rcpt, refusal)),
+            },
         }
     }
 

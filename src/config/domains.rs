@@ -12,7 +12,7 @@ use super::reader::{Placed, Reader, Section, list_of};
 use super::sections::parse_domain;
 use super::value::{self, Fault};
 use crate::problem::{Problem, Source, nearest};
-use crate::recipients::{Directory, DirectoryBuilder, DirectoryProblem, MailboxName, Place, fold};
+use crate::recipients::{Directory, DirectoryBuilder, DirectoryProblem, MailboxName, Place, Quotas, fold};
 use crate::smtp::address::Domain;
 
 /// What `[domains]` says.
@@ -23,6 +23,8 @@ pub(super) struct Domains {
     pub(super) policies: Vec<(Domain, Placed<String>, String)>,
     /// Mailboxes with a policy of their own.
     pub(super) mailbox_policies: Vec<(MailboxName, Placed<String>, String)>,
+    /// What mailboxes may hold.
+    pub(super) quotas: Quotas,
 }
 
 /// Where the entries of a domain stand.
@@ -42,11 +44,11 @@ struct Places {
     incomplete: bool,
 }
 
-/// Reads the section and `smtp.postmaster`.
-pub(super) fn read(reader: &mut Reader, top: &Section<'_>, smtp: &Section<'_>) -> Domains {
+/// Reads the section and `smtp.postmaster`; `everyone` is `maildir.quota`.
+pub(super) fn read(reader: &mut Reader, top: &Section<'_>, smtp: &Section<'_>, everyone: u64) -> Domains {
     let mut builder = DirectoryBuilder::new();
     let mut all_places: HashMap<Domain, Places> = HashMap::new();
-    let (mut policies, mut own) = (Vec::new(), Vec::new());
+    let (mut policies, mut own, mut quotas) = (Vec::new(), Vec::new(), Quotas::uniform(everyone));
     let domains = top.section(reader, "domains");
     let sections = domains.sections(reader);
     if sections.is_empty() {
@@ -77,8 +79,11 @@ pub(super) fn read(reader: &mut Reader, top: &Section<'_>, smtp: &Section<'_>) -
         if let Some(policy) = section.read(reader, "policy", value::string) {
             policies.push((domain.clone(), policy, section.key("policy")));
         }
+        if let Some(quota) = section.quota(reader, "quota") {
+            quotas.set_domain(domain.clone(), quota);
+        }
         let mailbox = section.section(reader, "mailbox");
-        own_policies(reader, &domain, &mailbox, &places, &mut own);
+        of_mailboxes(reader, &domain, &mailbox, &places, &mut own, &mut quotas);
         all_places.insert(domain, places);
     }
     let postmaster = smtp.read(reader, "postmaster", value::string);
@@ -101,7 +106,7 @@ pub(super) fn read(reader: &mut Reader, top: &Section<'_>, smtp: &Section<'_>) -
             None
         }
     };
-    Domains { directory, policies, mailbox_policies: own }
+    Domains { directory, policies, mailbox_policies: own, quotas }
 }
 
 /// Whether a problem is about an address of a domain that is not known here, or about having none.
@@ -305,12 +310,13 @@ fn note(
 }
 
 /// `[domains."...".mailbox."..."]`
-fn own_policies(
+fn of_mailboxes(
     reader: &mut Reader,
     domain: &Domain,
     section: &Section<'_>,
     places: &Places,
     policies: &mut Vec<(MailboxName, Placed<String>, String)>,
+    quotas: &mut Quotas,
 ) {
     if !section.present() {
         return;
@@ -323,6 +329,9 @@ fn own_policies(
             let mend = mend.map_or_else(String::new, |near| format!("did you mean {near:?}?"));
             let cause = format!("{} has no mailbox {name:?}", domain.as_str());
             reader.problem(mailbox.span.clone(), &mailbox.path, Fault::new(cause, mend));
+        }
+        if let Some(quota) = mailbox.quota(reader, "quota") {
+            quotas.set_mailbox(named.clone(), quota);
         }
         if let Some(policy) = mailbox.read(reader, "policy", value::string) {
             policies.push((named, policy, mailbox.key("policy")));

@@ -30,6 +30,8 @@ pub enum Kind {
     Certificates,
     /// Bytes: `"50 MB"` or a number.
     Size,
+    /// Bytes, or 0 for no bound: `"2 GB"`.
+    Quota,
     /// A time with its unit: `"300s"`, `"14d"`.
     Duration,
     /// A whole number.
@@ -65,6 +67,7 @@ impl Kind {
             Kind::Path => "a path",
             Kind::Certificates => "a list of { certificate, key }",
             Kind::Size => "a size such as \"50 MB\"",
+            Kind::Quota => "a size such as \"2 GB\", or 0",
             Kind::Duration => "a time such as \"300s\" or \"14d\"",
             Kind::Count => "a whole number",
             Kind::Account => "a name",
@@ -158,11 +161,14 @@ pub static TABLE: &[Key] = &[
     key("dns.canary", Kind::Domain, Means("the root"), "A name that is asked to see whether the servers work: while it isn't answered, what needs the DNS is 451.").restart(),
     key("dns.cache", Kind::Count, Default("32768"), "Answers that are kept in memory, about 1 kB each.").bounds(1_024, 16_777_216).restart(),
     key("maildir.root", Kind::Path, Default(r#""/var/vmail""#), "Where mail is stored: root/<domain>/<mailbox>/ is a Maildir, Junk is its folder .Junk.").restart(),
+    key("maildir.quota", Kind::Quota, Means("no bound"), "How much mail each mailbox may hold, all folders together (Maildir++: the file maildirsize, which Dovecot reads too); 0: as much as there is room for. Over it, 452 4.2.2.").bounds(65_536, 1_000_000_000_000_000),
     key("domains.*.mailboxes", Kind::MailboxNames, Default("[]"), "The domain's mailboxes, or { file = \"...\" } with a name a line."),
     key("domains.*.aliases", Kind::Aliases, Default("{}"), "Other names: to mailboxes or aliases of any local domain, never abroad."),
     key("domains.*.catch_all", Kind::MailboxName, Means("unknown names are refused"), "Where mail to unknown names of the domain goes."),
     key("domains.*.policy", Kind::Path, Means("policy.file"), "The domain's own policy."),
+    key("domains.*.quota", Kind::Quota, Means("maildir.quota"), "The same for each mailbox of the domain; 0: no bound.").bounds(65_536, 1_000_000_000_000_000),
     key("domains.*.mailbox.*.policy", Kind::Path, Means("the domain's policy"), "The mailbox's own policy."),
+    key("domains.*.mailbox.*.quota", Kind::Quota, Means("the domain's quota"), "The same for this mailbox; 0: no bound.").bounds(65_536, 1_000_000_000_000_000),
     key("policy.file", Kind::Path, Means("the default policy that is built in"), "The rules that decide."),
     key("policy.mixed", Kind::Mixed, Default(r#""split""#), "Where recipients' policies may refuse differently: split answers 452 to later ones, whose copies come again minutes later; quarantine takes all, and puts what some refuse into their Junk.").rfc("RFC 5321 §4.1.1.4"),
     key("block_lists.*.zone", Kind::Domain, Required, "The zone of a DNS block or allow list. Rules name it: block_lists['zen.example'].listed.").rfc("RFC 5782"),
@@ -213,11 +219,8 @@ pub static TABLE: &[Key] = &[
 ];
 
 /// Keys that the design names and this version does not have, with what to do instead.
-pub static LATER: &[(&str, &str)] = &[
-    ("domains.*.mailbox.*.quota", "set quotas in the IMAP server for now"),
-    ("log", "set GATEPOST_LOG in the environment for now"),
-    ("scan", "leave it out for now"),
-];
+pub static LATER: &[(&str, &str)] =
+    &[("log", "set GATEPOST_LOG in the environment for now"), ("scan", "leave it out for now")];
 
 /// The key of a path, in which chosen names stand as `*`.
 pub fn find(path: &str) -> Option<&'static Key> {

@@ -36,7 +36,7 @@ pub use stamp::Stamp;
 
 use crate::policy::Zones;
 use crate::problem::{Problem, Problems, Source};
-use crate::recipients::{Directory, Loss};
+use crate::recipients::{Directory, Loss, Quotas};
 use crate::smtp::address::Domain;
 use reader::{Reader, Section};
 use value::Fault;
@@ -78,6 +78,8 @@ pub struct Config {
     pub maildir: Maildir,
     /// Whom we accept mail for, from `[domains]` and `smtp.postmaster`.
     pub directory: Arc<Directory>,
+    /// What mailboxes may hold.
+    pub quotas: Quotas,
     /// The rules that decide, for each mailbox.
     pub policies: Policies,
     /// `[[block_lists]]`, no zone twice.
@@ -120,6 +122,8 @@ pub struct Smtp {
 pub struct Maildir {
     /// A mailbox is `root/<domain>/<name>/`.
     pub root: PathBuf,
+    /// Octets that a mailbox may hold whose domain has no quota of its own; 0: no bound.
+    pub quota: u64,
 }
 
 /// `[http]`
@@ -235,7 +239,7 @@ impl Config {
             "dns.trust_anchors" => self.dns.trust_anchors != newer.dns.trust_anchors,
             "dns.canary" => self.dns.canary != newer.dns.canary,
             "dns.cache" => self.dns.cache != newer.dns.cache,
-            "maildir.root" => self.maildir != newer.maildir,
+            "maildir.root" => self.maildir.root != newer.maildir.root,
             "http.listen" => self.http != newer.http,
             "journal.directory" => self.journal.directory != newer.journal.directory,
             "journal.keep" => self.journal.keep != newer.journal.keep,
@@ -284,7 +288,7 @@ fn read(reader: &mut Reader, table: &DeTable<'_>) -> Option<Config> {
     let (listen, tls) = (sections::smtp(reader, &smtp), sections::tls(reader, &smtp));
     let dns = dns::dns(reader, &top);
     let maildir = sections::maildir(reader, &top);
-    let domains = domains::read(reader, &top, &smtp);
+    let domains = domains::read(reader, &top, &smtp, maildir.as_ref().map_or(0, |maildir| maildir.quota));
     let block_lists = block_lists::read(reader, &top);
     let policies = policies::read(reader, &top, &domains, &block_lists::zones(&block_lists));
     let http = sections::http(reader, &top);
@@ -306,6 +310,7 @@ fn read(reader: &mut Reader, table: &DeTable<'_>) -> Option<Config> {
         dns,
         maildir: maildir?,
         directory: Arc::new(domains.directory?),
+        quotas: domains.quotas,
         policies,
         block_lists,
         http: http?,

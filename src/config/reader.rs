@@ -276,29 +276,41 @@ impl<'t> Section<'t> {
     /// A number within the bounds of its key: bytes, seconds or a count. 0 only where a problem was noted.
     pub(super) fn number(&self, reader: &mut Reader, name: &str) -> u64 {
         let Some(key) = keys::find(&self.pattern_of(name)) else { return 0 };
-        let (least, most) = key.bounds.unwrap_or((0, u64::MAX));
-        let within = |value: &DeValue<'_>| {
-            let number = match key.kind {
-                Kind::Size => value::size(value)?,
-                Kind::Duration => value::duration(value)?,
-                _ => value::count(value)?,
-            };
-            let unit = match key.kind {
-                Kind::Size => " bytes",
-                Kind::Duration => " seconds",
-                _ => "",
-            };
-            let because = if key.rfc.is_empty() { String::new() } else { format!(" ({})", key.rfc) };
-            if number < least {
-                return Err(Fault::new("is too small", format!("at least {least}{unit}{because}")));
-            }
-            if number > most {
-                return Err(Fault::new("is too large", format!("at most {most}{unit}")));
-            }
-            Ok(number)
-        };
-        self.read(reader, name, within).map_or(0, |placed| placed.value)
+        self.read(reader, name, |value| within(key, value)).map_or(0, |placed| placed.value)
     }
+
+    /// A quota in bytes, 0 for no bound; `None` where there is none, or where a problem was noted.
+    pub(super) fn quota(&self, reader: &mut Reader, name: &str) -> Option<u64> {
+        let key = keys::find(&self.pattern_of(name))?;
+        self.read(reader, name, |value| within(key, value)).map(|placed| placed.value)
+    }
+}
+
+/// A number within the bounds of its key.
+fn within(key: &keys::Key, value: &DeValue<'_>) -> Result<u64, Fault> {
+    let number = match key.kind {
+        Kind::Size | Kind::Quota => value::size(value)?,
+        Kind::Duration => value::duration(value)?,
+        _ => value::count(value)?,
+    };
+    let unit = match key.kind {
+        Kind::Size | Kind::Quota => " bytes",
+        Kind::Duration => " seconds",
+        _ => "",
+    };
+    if key.kind == Kind::Quota && number == 0 {
+        return Ok(0);
+    }
+    let (least, most) = key.bounds.unwrap_or((0, u64::MAX));
+    if number < least {
+        let because = if key.rfc.is_empty() { String::new() } else { format!(" ({})", key.rfc) };
+        let or = if key.kind == Kind::Quota { ", or 0 for no bound" } else { "" };
+        return Err(Fault::new("is too small", format!("at least {least}{unit}{because}{or}")));
+    }
+    if number > most {
+        return Err(Fault::new("is too large", format!("at most {most}{unit}")));
+    }
+    Ok(number)
 }
 
 /// The strings of a list, converted; those that are wrong, and those that are there twice, are noted.

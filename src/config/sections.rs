@@ -197,8 +197,9 @@ pub(super) fn file(reader: &mut Reader, section: &Section<'_>, name: &str) -> Op
 
 pub(super) fn maildir(reader: &mut Reader, top: &Section<'_>) -> Option<Maildir> {
     let maildir = top.section(reader, "maildir");
+    let quota = maildir.quota(reader, "quota").unwrap_or(0);
     let root = maildir.read(reader, "root", value::string)?;
-    Some(Maildir { root: reader.path(&root.value) })
+    Some(Maildir { root: reader.path(&root.value), quota })
 }
 
 pub(super) fn http(reader: &mut Reader, top: &Section<'_>) -> Option<Http> {

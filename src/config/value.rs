@@ -88,9 +88,11 @@ pub fn parse_size(text: &str) -> Result<u64, Fault> {
         ("kb", 1_000),
         ("mb", 1_000_000),
         ("gb", 1_000_000_000),
+        ("tb", 1_000_000_000_000),
         ("kib", 1 << 10),
         ("mib", 1 << 20),
         ("gib", 1 << 30),
+        ("tib", 1 << 40),
     ];
     with_unit(text, UNITS, "write it as \"64 kB\", \"50 MB\", \"1 GB\" (or KiB, MiB, GiB)", "size")
 }

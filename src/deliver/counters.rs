@@ -19,6 +19,14 @@ pub struct Counters {
     pub spooled_bytes: AtomicU64,
     /// Deliveries, and bodies that came in, that failed for want of space or quota, or of a share of the disk.
     pub full: AtomicU64,
+    /// Recipients that were refused because their mailboxes are full.
+    pub over_quota_at_rcpt: AtomicU64,
+    /// Deliveries that were refused because a mailbox is too full.
+    pub over_quota_at_data: AtomicU64,
+    /// Mailboxes that were counted anew for their quota.
+    pub quota_recounts: AtomicU64,
+    /// Failed attempts to write what a mailbox holds.
+    pub quota_errors: AtomicU64,
     /// Deliveries that failed for other trouble of the file system.
     pub io: AtomicU64,
     /// Deliveries that were not taken or not finished in time.
@@ -55,6 +63,8 @@ impl Counters {
     pub(super) fn note_error(&self, error: &DeliverError) {
         match error {
             DeliverError::Full(_) | DeliverError::NoRoom(_) => count(&self.full),
+            // no trouble of ours, and counted where it is found
+            DeliverError::OverQuota { .. } => {}
             DeliverError::Io(_) => count(&self.io),
             DeliverError::Busy => count(&self.busy),
         }

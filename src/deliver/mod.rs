@@ -21,6 +21,7 @@ mod group_sync;
 mod lines;
 mod place;
 mod queue;
+pub mod quota;
 mod root;
 mod space;
 mod spool;
@@ -207,6 +208,18 @@ pub enum DeliverError {
     /// No space or quota left on the file system (ENOSPC, EDQUOT): 452 4.3.1.
     #[error("the file system is full: {0}")]
     Full(#[source] io::Error),
+    /// A mailbox would hold more than its quota: 452 4.2.2.
+    #[error("{mailbox} is over its quota: it holds {used} of {quota} bytes, and the message has {octets}")]
+    OverQuota {
+        /// Whose it is.
+        mailbox: MailboxName,
+        /// Octets that it holds, with what deliveries under way will add.
+        used: u64,
+        /// Octets that it may hold.
+        quota: u64,
+        /// Octets of the message, with LF line ends.
+        octets: u64,
+    },
     /// A bound of ours is reached before the file system's: 452 4.3.1.
     #[error("{0}")]
     NoRoom(&'static str),

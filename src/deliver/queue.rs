@@ -6,16 +6,17 @@ use std::fs::File;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::quota::Reserved;
 use super::spool::Work;
-use super::spooled::Reserved;
+use super::spooled;
 use super::{DeliverError, Delivery, Stored};
 
 /// What waits for a writer, with its room in the queue, which is given back when it is done.
 pub(super) enum Job {
-    Deliver(Delivery, oneshot::Sender<Result<Stored, DeliverError>>, Room),
+    Deliver(Delivery, Reserved, oneshot::Sender<Result<Stored, DeliverError>>, Room),
     Spool(Work, Room),
     /// A spooled body that is done with. One a session at most.
-    Close(File, Reserved),
+    Close(File, spooled::Reserved),
 }
 
 /// A place in the queue, and octets.

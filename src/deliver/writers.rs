@@ -16,6 +16,7 @@ use super::commit::Committer;
 use super::counters::{Counters, count};
 use super::disk::{Disk, Unwatched, Witness};
 use super::queue::{Job, Queue, Room};
+use super::quota::{self, Quota};
 use super::space::{self, Space};
 use super::spool::{Spooling, Work};
 use super::spooled::{Reserved, Spooled};
@@ -67,6 +68,7 @@ struct Shared {
     closed: Condvar,
     space: Arc<Space>,
     spooled: Arc<Spooled>,
+    quota: Arc<Quota>,
 }
 
 impl Writers {
@@ -83,6 +85,7 @@ impl Writers {
         Writers {
             shared: Arc::new(Shared {
                 committer: Committer::new(root.clone(), Disk::new(witness, &root), space.clone(), counters.clone()),
+                quota: Quota::new(root.clone(), counters.clone()),
                 root,
                 counters,
                 queue: Mutex::new(Queue::of(limits.threads)),
@@ -131,6 +134,11 @@ impl Writers {
         &self.shared.spooled
     }
 
+    /// What mailboxes may hold.
+    pub fn quota(&self) -> &Arc<Quota> {
+        &self.shared.quota
+    }
+
     /// Stores all copies of a message durably, or none. Dropping the future gives the delivery up: it is taken back.
     ///
     /// # Errors
@@ -146,10 +154,13 @@ impl Writers {
         if !self.started.load(Ordering::Acquire) {
             return Err(DeliverError::Busy);
         }
-        let room = tokio::time::timeout(self.limits.patience, self.room(delivery.weight()));
+        let reserved = tokio::time::timeout(self.limits.patience, self.shared.quota.reserve(&delivery));
+        let reserved = reserved.await.map_err(|_elapsed| DeliverError::Busy)??;
+        let left = self.limits.patience.saturating_sub(began.elapsed());
+        let room = tokio::time::timeout(left, self.room(delivery.weight()));
         let room = room.await.map_err(|_elapsed| DeliverError::Busy)??;
         let (answer, mut answered) = oneshot::channel();
-        self.shared.push(Job::Deliver(delivery, answer, room))?;
+        self.shared.push(Job::Deliver(delivery, reserved, answer, room))?;
         let left = self.limits.patience.saturating_sub(began.elapsed());
         let result = match tokio::time::timeout(left, &mut answered).await {
             Ok(result) => result.ok(),
@@ -286,9 +297,9 @@ impl Shared {
     fn work(&self) {
         while let Some(job) = self.next() {
             match job {
-                Job::Deliver(delivery, answer, room) => {
+                Job::Deliver(delivery, reserved, answer, room) => {
                     let is_large = delivery.is_large();
-                    self.deliver(&delivery, answer);
+                    self.deliver(&delivery, reserved, answer);
                     drop((delivery, room));
                     if is_large {
                         self.lock().large_is_done();
@@ -311,15 +322,26 @@ impl Shared {
         }
     }
 
-    fn deliver(&self, delivery: &Delivery, answer: oneshot::Sender<Result<Stored, DeliverError>>) {
+    fn deliver(
+        &self,
+        delivery: &Delivery,
+        mut reserved: quota::Reserved,
+        answer: oneshot::Sender<Result<Stored, DeliverError>>,
+    ) {
         let commit = || self.committer.commit(delivery, || !answer.is_closed());
         // What a panic interrupts cleans up after itself when it is dropped; shared state is only locks that tolerate it.
         let result = catch_unwind(AssertUnwindSafe(commit)).unwrap_or_else(|_panic| {
             count(&self.counters.panics);
             Err(DeliverError::Io(io::Error::other("a writer panicked")))
         });
+        // before the sender is told: the next message finds what is there now
+        match &result {
+            Ok(stored) => self.quota.settle(&mut reserved, stored),
+            Err(_) => reserved = quota::Reserved::default(),
+        }
         if let Err(Ok(unheard)) = answer.send(result) {
             self.committer.take_back(&unheard);
+            self.quota.take_back(&mut reserved, &unheard);
         }
     }
 }

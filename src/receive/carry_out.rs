@@ -92,6 +92,7 @@ impl Trouble {
             DeliverError::Full(_) | DeliverError::NoRoom(_) => {
                 Trouble { reply: reply::disk_full(), cause: error.to_string() }
             }
+            DeliverError::OverQuota { .. } => Trouble { reply: reply::mailbox_full(), cause: error.to_string() },
             DeliverError::Io(cause) => Trouble { reply: reply::io_error(), cause: cause.to_string() },
             DeliverError::Busy => Trouble { reply: reply::io_error(), cause: error.to_string() },
         }

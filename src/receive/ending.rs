@@ -1,6 +1,7 @@
 //! How recipients, messages and transactions end: the reply's last words, and the account of it.
 
 use crate::authenticate::header::{authentication_results, without_ours};
+use crate::deliver::DeliverError;
 use crate::facts::record::{Recipient, RuleRecord};
 use crate::facts::word::{Action, GreylistResult};
 use crate::facts::{Rcpt, Role, Stage};
@@ -99,12 +100,19 @@ impl Inquiry {
         reply
     }
 
-    pub(super) fn accept_recipient(&mut self, path: &ForwardPath, local: Local, standing: Standing) -> Reply {
+    pub(super) fn accept_recipient(
+        &mut self,
+        path: &ForwardPath,
+        local: Local,
+        standing: Standing,
+        is_scarce: bool,
+    ) -> Reply {
         let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
         let reply = reply::rcpt_ok();
         let recalled = Recalled::of(&transaction.facts).of_recipient();
         let listed = transaction.note_recipient(Recipient { recalled, ..recipient(path, Some(&local), &reply) });
-        transaction.accepted.push(Accepted { path: path.to_string(), mailboxes: local.mailboxes, standing, listed });
+        let (path, mailboxes) = (path.to_string(), local.mailboxes);
+        transaction.accepted.push(Accepted { path, mailboxes, standing, listed, is_scarce });
         reply
     }
 
@@ -217,7 +225,12 @@ impl Inquiry {
                 Some(journal) => journal.veil(record).trouble.clone(),
                 None => record.trouble,
             };
-            tracing::error!(error = %record, reference = %transaction.reference, "a message could not be stored, it is deferred");
+            let reference = &transaction.reference;
+            if matches!(error, DeliverError::OverQuota { .. }) {
+                tracing::info!(error = %record, %reference, "a message has no room in a mailbox, it is deferred");
+            } else {
+                tracing::error!(error = %record, %reference, "a message could not be stored, it is deferred");
+            }
             Trouble::of_storing(&error)
         })
     }

@@ -130,6 +130,8 @@ pub(super) struct Accepted {
     pub standing: Standing,
     /// Its place among those that the record lists.
     pub listed: Option<usize>,
+    /// Its mailboxes may have no room for the message.
+    pub is_scarce: bool,
 }
 
 /// A transaction under way.
@@ -140,6 +142,8 @@ pub(super) struct Transaction {
     pub reverse_path: ReversePath,
     /// SMTPUTF8 was asked for (RFC 6531 §3.4).
     pub smtputf8: bool,
+    /// Octets that the message has as its client says (RFC 1870).
+    pub size: Option<u64>,
     /// The session's facts and the transaction's own.
     pub facts: Facts,
     /// Bounds what is looked up for the message.

@@ -9,8 +9,10 @@ mod directory;
 mod follow;
 mod name;
 mod problem;
+mod quotas;
 
 pub use build::DirectoryBuilder;
 pub use directory::{Directory, Local, Loss, Resolution, Role};
 pub use name::{MAILBOX_NAME_OCTETS, MailboxName, NameError, fold, is_safe_component};
 pub use problem::{DirectoryProblem, Place};
+pub use quotas::Quotas;

@@ -252,9 +252,11 @@ impl Connection {
                 self.verb = Verb::Mail;
                 self.inquiry.refused_mail(reverse_path, reply::disk_full())
             }
-            Question::Mail { reverse_path, smtputf8, .. } => {
+            Question::Mail { reverse_path, smtputf8, size, .. } => {
                 self.verb = Verb::Mail;
-                self.inquiry.mail(reverse_path, smtputf8)
+                let answer = self.inquiry.mail(reverse_path, smtputf8);
+                size.into_iter().for_each(|size| self.inquiry.declares(size));
+                answer
             }
             Question::Recipient { forward_path } => {
                 self.verb = Verb::Rcpt;

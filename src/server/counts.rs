@@ -47,6 +47,11 @@ pub(super) fn register(
     metrics.register_counter("gatepost_spool_messages_total", &[], delivered(|all| &all.spooled))?;
     metrics.register_counter("gatepost_spool_bytes_total", &[], delivered(|all| &all.spooled_bytes))?;
     metrics.register_counter("gatepost_spool_leftovers_total", &[], delivered(|all| &all.leftovers))?;
+    let over = "gatepost_over_quota_total";
+    metrics.register_counter(over, &[("stage", "rcpt")], delivered(|all| &all.over_quota_at_rcpt))?;
+    metrics.register_counter(over, &[("stage", "data")], delivered(|all| &all.over_quota_at_data))?;
+    metrics.register_counter("gatepost_quota_recounts_total", &[], delivered(|all| &all.quota_recounts))?;
+    metrics.register_counter("gatepost_quota_errors_total", &[], delivered(|all| &all.quota_errors))?;
     metrics.register_deliver_errors(DeliverErrorKind::Full, delivered(|all| &all.full))?;
     metrics.register_deliver_errors(DeliverErrorKind::Io, delivered(|all| &all.io))?;
     metrics.register_deliver_errors(DeliverErrorKind::Busy, delivered(|all| &all.busy))?;

@@ -68,6 +68,11 @@ pub(super) fn bound_spool(writers: &Writers, config: &Config) {
     writers.spooled().bound(limits.spool, limits.spool_per_network, limits.message);
 }
 
+/// What mailboxes may hold.
+pub(super) fn bound_mailboxes(writers: &Writers, config: &Config) {
+    writers.quota().bound(config.quotas.clone(), config.limits.message);
+}
+
 /// What sessions that begin from now on share.
 pub(super) fn generation(
     config: &Config,

@@ -109,6 +109,7 @@ impl Reload {
         if let Carrier::Maildirs(writers) = &was.carrier {
             writers.space().floor(config.limits.free_disk, config.limits.free_inodes);
             generation::bound_spool(writers, &config);
+            generation::bound_mailboxes(writers, &config);
         }
         self.lasting.permits.bound(Places::of_config(&config.limits));
         was.metrics.soft_reject(config.smtp.soft_reject);

@@ -86,6 +86,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     let writers = Arc::new(Writers::new(config.maildir.root.clone(), WRITERS, QUEUE));
     writers.space().floor(config.limits.free_disk, config.limits.free_inodes);
     generation::bound_spool(&writers, &config);
+    generation::bound_mailboxes(&writers, &config);
     writers.start().map_err(machine)?;
     let journal = Arc::new(bound.journal);
     if let (Some(log), Some(keys)) = (&log, journal.keys()) {

@@ -67,6 +67,7 @@ fn every_key_is_read() {
     assert_eq!((config.dns.validate, config.dns.cache), (true, 2000));
     assert_eq!(config.dns.canary.as_ref().unwrap().as_str(), "example.net");
     assert_eq!(config.maildir.root, at("vmail"));
+    assert_eq!(config.maildir.quota, 2_000_000_000);
     assert_eq!(config.http.listen, "[::1]:9999".parse().unwrap());
     assert_eq!(config.journal.directory, Path::new("/tmp/journal"));
     assert_eq!(config.journal.keep, Duration::from_secs(30 * 86_400));
@@ -121,6 +122,10 @@ fn domains_become_a_directory_with_policies() {
     assert_eq!(described(&beyond), "the policy of all");
     assert_eq!(config.policies.default().description(), "the policy of all");
     assert_eq!(config.policies.all().len(), 3);
+    let quota = |mailbox: &MailboxName| config.quotas.of(mailbox);
+    assert_eq!(quota(&mailbox("example.com", "alice")), Some(1 << 40), "its domain's");
+    assert_eq!(quota(&mailbox("example.com", "bob")), None, "its own, which is no bound");
+    assert_eq!(quota(&beyond), Some(2_000_000_000), "everyone's");
     let Resolution::Local(local) = config.directory.resolve(&ForwardPath::Postmaster) else { panic!("no postmaster") };
     assert_eq!(local.mailboxes, [mailbox("example.com", "alice")]);
 }
@@ -322,7 +327,9 @@ fn values_are_read_as_people_write_them() {
         ("MB", None),
         ("", None),
         ("-5", None),
-        ("5 TB", None),
+        ("5 TB", Some(5_000_000_000_000)),
+        ("2TiB", Some(2 << 40)),
+        ("5 PB", None),
         ("1.5 MB", None),
         ("99999999999999999999", None),
         ("18446744073709551615 kB", None),

@@ -43,6 +43,7 @@ mod outage;
 mod policy;
 mod privacy;
 mod problem;
+mod quota;
 mod rates;
 mod receive;
 mod recipients;

@@ -77,6 +77,12 @@ fn full() -> Metrics {
         let name = &format!("gatepost_deliver_{noun}_total");
         metrics.register_counter(name, &[], || 5).unwrap();
     }
+    for stage in ["rcpt", "data"] {
+        metrics.register_counter("gatepost_over_quota_total", &[("stage", stage)], || 4).unwrap();
+    }
+    for noun in ["errors", "recounts"] {
+        metrics.register_counter(&format!("gatepost_quota_{noun}_total"), &[], || 3).unwrap();
+    }
     for noun in ["messages", "bytes", "leftovers"] {
         metrics.register_counter(&format!("gatepost_spool_{noun}_total"), &[], || 9).unwrap();
     }

@@ -129,11 +129,22 @@ pub const DECLARED: &[Declaration] = &[
     counter("gatepost_message_bytes_total", &[], "Octets of messages that came in whole."),
     gauge("gatepost_message_memory_bytes", &[], "Octets of messages that are in memory now."),
     counter("gatepost_messages_total", &[], "Messages that came in whole, whatever was decided."),
+    counter(
+        "gatepost_over_quota_total",
+        &["stage"],
+        "Recipients (rcpt) and messages (data) that were answered 452 4.2.2 because a mailbox is over its quota.",
+    ),
     counter("gatepost_panics_total", &[], "Panics that were caught; each cost one message or session a 4yz."),
     counter(
         "gatepost_protocol_abuses_total",
         &["kind"],
         "What clients did that no mail server does, by what it was; all but early talk ends the session.",
+    ),
+    counter("gatepost_quota_errors_total", &[], "Failed attempts to write what a mailbox holds into its maildirsize."),
+    counter(
+        "gatepost_quota_recounts_total",
+        &[],
+        "Mailboxes whose messages were counted because maildirsize was stale.",
     ),
     counter("gatepost_reloads_total", &["outcome"], "Reloads of configuration and policy."),
     counter(

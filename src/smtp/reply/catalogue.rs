@@ -285,6 +285,16 @@ pub fn disk_full() -> Reply {
     Reply::new(452, (4, 3, 1), "no room to store the message, try again later")
 }
 
+/// The mailbox holds as much as it may.
+pub fn mailbox_full() -> Reply {
+    Reply::new(452, (4, 2, 2), "the mailbox is full, try again later")
+}
+
+/// A recipient whose mailbox may be too full for the message: there is one answer after DATA, and it must not be the others' too.
+pub fn nearly_full_send_again() -> Reply {
+    Reply::new(452, (4, 5, 3), "a mailbox is nearly full, send this recipient's copy by itself")
+}
+
 /// Storing failed.
 pub fn io_error() -> Reply {
     Reply::new(451, (4, 3, 0), "the message could not be stored, try again later")

@@ -41,7 +41,7 @@ fn mistakes_of_keys_and_types() {
         "[smtp]\nhostname = 'x'",
         &["3:1 smtp.hostname: unknown key | it stands at the top of the file, before the first [table]"],
     );
-    check("[maildir]\nzzzzzzz = 1", &["3:1 maildir.zzzzzzz: unknown key | known in [maildir]: root"]);
+    check("[maildir]\nzzzzzzz = 1", &["3:1 maildir.zzzzzzz: unknown key | known in [maildir]: root, quota"]);
     check("smtp = 5", &["2:8 smtp: must be a table, not an integer"]);
     check("[[smtp]]\n", &["2:1 smtp: must be a table, not an array"]);
     check("maildir.root = 5", &["2:16 maildir.root: must be a string, not an integer"]);
@@ -146,11 +146,33 @@ fn keys_that_are_for_later_say_so() {
     check("[scan]\nx = 1", &["2:2 scan: this key is not there yet | leave it out for now"]);
     check("scan = {}", &["2:1 scan: this key is not there yet | leave it out for now"]);
     let quota = format!("{TOP}{DOMAIN}mailbox.bob.quota = '1 GB'\n");
+    assert!(parse(&quota, std::path::Path::new("/base")).is_ok(), "it was for later once");
+}
+
+#[test]
+fn mistakes_of_quotas() {
+    let least = "at least 65536 bytes, or 0 for no bound";
+    check("maildir.quota = '60 kB'", &[&format!("2:17 maildir.quota: is too small | {least}")]);
+    check(
+        "maildir.quota = '2 PB'",
+        &["2:17 maildir.quota: \"2 PB\" is not a size | write it as \"64 kB\", \"50 MB\", \"1 GB\" (or KiB, MiB, GiB)"],
+    );
+    check("maildir.quota = '1001 TB'", &["2:17 maildir.quota: is too large | at most 1000000000000000 bytes"]);
+    check("maildir.quota = -1", &["2:17 maildir.quota: must not be negative"]);
+    check("maildir.quota = true", &["2:17 maildir.quota: must be a size such as \"50 MB\", not a boolean"]);
+    check("maildir.qouta = '1 GB'", &["2:9 maildir.qouta: unknown key | did you mean \"quota\"?"]);
+    let of_domain = format!("{TOP}{DOMAIN}quota = 1\nmailbox.bob.quota = '1 bit'\n");
     check_whole(
-        &quota,
+        &of_domain,
         &[
-            "5:13 domains.\"example.com\".mailbox.bob.quota: this key is not there yet | set quotas in the IMAP server for now",
+            &format!("5:9 domains.\"example.com\".quota: is too small | {least}"),
+            "6:21 domains.\"example.com\".mailbox.bob.quota: \"1 bit\" is not a size | write it as \"64 kB\", \"50 MB\", \"1 GB\" (or KiB, MiB, GiB)",
         ],
+    );
+    let nobody = format!("{TOP}{DOMAIN}mailbox.bbo.quota = '1 GB'\n");
+    check_whole(
+        &nobody,
+        &["5:9 domains.\"example.com\".mailbox.bbo: example.com has no mailbox \"bbo\" | did you mean \"bob\"?"],
     );
 }
 

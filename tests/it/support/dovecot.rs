@@ -23,6 +23,11 @@ pub struct Dovecot {
 impl Dovecot {
     /// For the Maildir of one mailbox; `None` where Dovecot isn't there (or isn't of the 2.3 series, whose settings these are).
     pub fn of(maildir: &Path) -> Option<Dovecot> {
+        Dovecot::with(maildir, "")
+    }
+
+    /// The same with more settings.
+    pub fn with(maildir: &Path, more: &str) -> Option<Dovecot> {
         let version = succeed(command("dovecot")?.arg("--version"));
         if !version.starts_with("2.3.") {
             left_out(&format!("the settings in this test are of Dovecot 2.3, here is {}", version.trim()));
@@ -31,7 +36,11 @@ impl Dovecot {
         let (doveconf, imap) = (command("doveconf")?, program("imap")?);
         let directory = tempfile::Builder::new().prefix("gatepost-dovecot-").tempdir().unwrap();
         let config = directory.path().join("dovecot.conf");
-        std::fs::write(&config, settings(directory.path())).unwrap();
+        // its plugins are beside it, wherever it was unpacked
+        let modules = imap.with_file_name("modules");
+        let plugins =
+            if modules.is_dir() { format!("mail_plugin_dir = {}\n", modules.display()) } else { String::new() };
+        std::fs::write(&config, settings(directory.path()) + &plugins + more).unwrap();
         if let Some((user, _)) = mail_user() {
             nix::unistd::chown(directory.path(), Some(user.uid), Some(user.gid)).unwrap();
         }
