@@ -1,5 +1,5 @@
 # What people and CI call. `make help` lists it.
-.PHONY: help test check packages demo bench bench-replay
+.PHONY: help test check packages demo bench bench-parts bench-peers bench-curves bench-replay
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -20,8 +20,19 @@ packages: ## the real clients of the tests (swaks, smtp-source, Dovecot, promtoo
 demo: ## the whole product on loopback, with sample messages
 	cargo run --release -- demo
 
-bench: ## what authentication and deciding cost a message, with the DNS cached (release build)
+bench: bench-parts bench-peers ## what parts of a message's way cost, then Gatepost and its peers in turn
+
+bench-parts: ## what authentication and deciding cost a message, with the DNS cached (release build)
 	cargo bench --locked --bench authenticate --bench policy
+
+# BENCH="compare --size 1048576 --messages 10 --write" chooses another setting; docs/performance.md has them all
+BENCH ?= compare
+bench-peers: ## Gatepost, Postfix with its filters, Exim, and a sink without checks, with the same messages (root; peers from Debian)
+	benches/peers/packages target/tmp/peers/packages
+	cargo bench --locked --bench peers -- $(BENCH)
+
+bench-curves: ## how the figures change with connections, sizes, recipients, mailboxes, rules and full Maildirs (root)
+	cargo bench --locked --bench peers -- curves --rounds 3
 
 bench-replay: ## how long a replay of a million records takes, and how much memory (needs 3 GB of disk for a while)
 	cargo bench --locked --bench replay

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
+use super::case::Case;
 use super::payload::Payloads;
 
 /// The longest reply that is read.
@@ -25,14 +26,8 @@ pub struct Plan {
     pub server: SocketAddr,
     /// From where; connections take turns.
     pub clients: Vec<Ipv4Addr>,
-    /// Connections at the same time.
-    pub connections: usize,
-    /// Messages of each.
-    pub messages: usize,
-    /// Recipients of each message.
-    pub recipients: usize,
-    /// Mailboxes that messages go to in turn.
-    pub mailboxes: usize,
+    /// How much, and to whom.
+    pub case: Case,
 }
 
 /// What became of it.
@@ -75,7 +70,7 @@ impl Outcome {
 pub async fn run(plan: &Plan, payloads: &Arc<Payloads>) -> Outcome {
     let mut connections = JoinSet::new();
     let began = Instant::now();
-    for number in 0..plan.connections {
+    for number in 0..plan.case.connections {
         let (plan, payloads) = (plan.clone(), Arc::clone(payloads));
         connections.spawn(async move { connection(number, &plan, &payloads).await });
     }
@@ -90,11 +85,11 @@ pub async fn run(plan: &Plan, payloads: &Arc<Payloads>) -> Outcome {
 
 /// One connection with all its messages. Whatever goes wrong with it counts for what it has not sent.
 async fn connection(number: usize, plan: &Plan, payloads: &Payloads) -> Outcome {
-    let mut outcome = Outcome { latencies: Vec::with_capacity(plan.messages), ..Outcome::default() };
+    let mut outcome = Outcome { latencies: Vec::with_capacity(plan.case.messages), ..Outcome::default() };
     let sent = async {
         let mut client = Client::connect(plan.server, plan.clients[number % plan.clients.len()]).await?;
-        for message in 0..plan.messages {
-            let index = number * plan.messages + message;
+        for message in 0..plan.case.messages {
+            let index = number * plan.case.messages + message;
             let began = Instant::now();
             match client.send(index, plan, payloads).await? {
                 None => {
@@ -111,7 +106,7 @@ async fn connection(number: usize, plan: &Plan, payloads: &Payloads) -> Outcome 
         client.command("QUIT\r\n").await
     };
     if let Err(error) = sent.await {
-        outcome.failed = plan.messages as u64 - outcome.accepted;
+        outcome.failed = plan.case.messages as u64 - outcome.accepted;
         outcome.troubles.push(error.to_string());
     }
     outcome.troubles.truncate(TOLD);
@@ -146,14 +141,14 @@ impl Client {
     async fn send(&mut self, index: usize, plan: &Plan, payloads: &Payloads) -> io::Result<Option<String>> {
         let message = payloads.message(index);
         let mut envelope = format!("MAIL FROM:<{}>\r\n", message.from);
-        for recipient in 0..plan.recipients {
-            let mailbox = (index * plan.recipients + recipient) % plan.mailboxes;
+        for recipient in 0..plan.case.recipients {
+            let mailbox = (index * plan.case.recipients + recipient) % plan.case.mailboxes;
             envelope.push_str(&format!("RCPT TO:<u{mailbox}@gate.example>\r\n"));
         }
         envelope.push_str("DATA\r\n");
         self.stream.write_all(envelope.as_bytes()).await?;
         let mut refusal = None;
-        for _ in 0..=plan.recipients {
+        for _ in 0..=plan.case.recipients {
             refusal = refusal.or(self.reply().await.map(|reply| other_than(b'2', reply))?);
         }
         let go = self.reply().await?;

@@ -55,6 +55,11 @@ impl Authors {
 }
 
 impl Payloads {
+    /// How many different ones there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// A message; they begin again after the last.
     pub fn message(&self, index: usize) -> &Message {
         &self.0[index % self.0.len()]

@@ -1,51 +1,25 @@
-//! Figures of the runs, as people read them.
+//! Figures of the runs, as rows of tables: medians, and ratios turn by turn, for the machine's speed drifts.
 
-use std::time::Duration;
+use super::case::{Counts, Curve};
+use super::run::Figures;
+use super::system::System;
 
-use super::load::{Client, Outcome};
-use super::system::{self, Running, System};
-use super::cage;
-
-/// What one turn of a system gave.
-pub struct Figures {
-    pub outcome: Outcome,
-    /// Seconds of CPU, until the last message was delivered.
-    pub cpu: f64,
-    /// From the last reply until the last message was in its Maildir.
-    pub last: Duration,
-    /// Memory before the first message, kB.
-    pub rest: u64,
-    /// Memory with idle connections, kB.
-    pub idle: Option<u64>,
-    /// Messages in the Maildirs.
-    pub delivered: usize,
-    /// Messages whose Authentication-Results don't say that all checks passed, and what one says.
-    pub unchecked: (usize, String),
+/// Turns with the names of their systems, in the order in which they were run.
+pub type Turns = [(&'static str, Figures)];
+/// A table: its head and its rows.
+pub struct Table {
+    pub head: Vec<String>,
+    pub rows: Vec<Vec<String>>,
 }
 
 impl Figures {
-    fn cpu_per_thousand(&self) -> f64 {
+    /// Seconds of CPU for 1,000 messages.
+    pub fn cpu_per_thousand(&self) -> f64 {
         self.cpu / self.outcome.accepted as f64 * 1e3
     }
 }
 
-/// Memory of a system while so many connections have been greeted and say nothing, kB.
-pub async fn with_idle(running: &Running, connections: usize) -> u64 {
-    let clients = cage::clients();
-    let mut open = Vec::new();
-    for number in 0..connections {
-        match Client::connect(system::address(), clients[number % clients.len()]).await {
-            Ok(client) => open.push(client),
-            Err(error) => {
-                println!("{} of {connections} idle connections: {error}", open.len());
-                break;
-            }
-        }
-    }
-    running.memory()
-}
-
-/// One turn in a line.
+/// One turn in a line, for who watches.
 pub fn line(system: &System, figures: &Figures) -> String {
     let outcome = &figures.outcome;
     let mut line = format!(
@@ -77,27 +51,109 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// All systems with their medians and, pair by pair, how many times theirs is the first one's.
-pub fn table(systems: &[&System], all: &[(&str, Figures)]) -> String {
-    let of = |name: &str| all.iter().filter(|(system, _)| *system == name).map(|(_, figures)| figures).collect::<Vec<_>>();
-    let first = of(systems[0].name);
-    let mut table = format!("{:<46}{:>10}{:>10}{:>10}{:>10}{:>12}{:>12}\n", "", "msg/s", "CPU s/1k", "p50 ms", "p99 ms", "ratio", "CPU ratio");
-    for system in systems {
-        let mine = of(system.name);
-        let middle = |figure: &dyn Fn(&Figures) -> f64| median(mine.iter().map(|figures| figure(figures)).collect());
-        let ratio = |figure: &dyn Fn(&Figures) -> f64| {
-            median(first.iter().zip(&mine).map(|(first, mine)| figure(first) / figure(mine)).collect())
-        };
-        table.push_str(&format!(
-            "{:<46}{:>10.0}{:>10.3}{:>10.2}{:>10.2}{:>12.2}{:>12.3}\n",
-            system.title,
-            middle(&|figures| figures.outcome.rate()),
-            middle(&Figures::cpu_per_thousand),
-            middle(&|figures| figures.outcome.latency(0.5)),
-            middle(&|figures| figures.outcome.latency(0.99)),
-            ratio(&|figures| figures.outcome.rate()),
-            ratio(&Figures::cpu_per_thousand),
-        ));
+/// The turns of one system.
+fn of<'a>(turns: &'a Turns, system: &System) -> Vec<&'a Figures> {
+    turns.iter().filter(|(name, _)| *name == system.name).map(|(_, figures)| figures).collect()
+}
+
+/// The median of one figure of a system.
+pub fn middle(turns: &Turns, system: &System, figure: impl Fn(&Figures) -> f64) -> f64 {
+    median(of(turns, system).into_iter().map(figure).collect())
+}
+
+/// The median, over the rounds, of one system's figure divided by another's.
+pub fn ratio(turns: &Turns, one: &System, other: &System, figure: impl Fn(&Figures) -> f64) -> f64 {
+    let pairs = of(turns, one).into_iter().zip(of(turns, other));
+    median(pairs.map(|(one, other)| figure(one) / figure(other)).collect())
+}
+
+/// All systems, and how many times the first one is better.
+pub fn comparison(systems: &[&'static System], turns: &Turns) -> Table {
+    let head = [
+        "", "messages/s", "lowest-highest", "CPU s/1,000", "p50 ms", "p99 ms", "p99.9 ms", "last file s", "rest MB", "idle MB", "times",
+        "CPU", "p99", "on disk before the 250",
+    ];
+    let first = systems[0];
+    let row = |system: &&'static System| {
+        let rates: Vec<f64> = of(turns, system).iter().map(|figures| figures.outcome.rate()).collect();
+        let middle = |figure: &dyn Fn(&Figures) -> f64| middle(turns, system, figure);
+        let idle = middle(&|figures| figures.idle.map_or(f64::NAN, |kilobytes| kilobytes as f64 / 1_024.0));
+        let rate = |figures: &Figures| figures.outcome.rate();
+        let p99 = |figures: &Figures| figures.outcome.latency(0.99);
+        vec![
+            system.title.to_owned(),
+            format!("{:.0}", middle(&rate)),
+            format!("{:.0}-{:.0}", rates.iter().copied().fold(f64::NAN, f64::min), rates.iter().copied().fold(f64::NAN, f64::max)),
+            format!("{:.3}", middle(&Figures::cpu_per_thousand)),
+            format!("{:.2}", middle(&|figures| figures.outcome.latency(0.5))),
+            format!("{:.2}", middle(&p99)),
+            format!("{:.2}", middle(&|figures| figures.outcome.latency(0.999))),
+            format!("{:.2}", middle(&|figures| figures.last.as_secs_f64())),
+            format!("{:.1}", middle(&|figures| figures.rest as f64 / 1_024.0)),
+            if idle.is_nan() { String::new() } else { format!("{idle:.1}") },
+            format!("{:.2}", ratio(turns, first, system, rate)),
+            format!("{:.2}", ratio(turns, system, first, Figures::cpu_per_thousand)),
+            format!("{:.2}", ratio(turns, system, first, p99)),
+            system.durable.to_owned(),
+        ]
+    };
+    Table { head: head.map(str::to_owned).to_vec(), rows: systems.iter().map(row).collect() }
+}
+
+/// What a curve shows of a system at a value.
+pub fn height(curve: &Curve, value: usize, figures: &Figures) -> f64 {
+    let case = (curve.case)(value);
+    figures.outcome.rate()
+        * match curve.counts {
+            Counts::Messages => 1.0,
+            Counts::Copies => case.recipients as f64,
+            Counts::Megabytes => case.size as f64 / 1_048_576.0,
+        }
+}
+
+/// What a curve's other axis says.
+pub fn counted(curve: &Curve) -> &'static str {
+    match curve.counts {
+        Counts::Messages => "messages a second",
+        Counts::Copies => "copies a second",
+        Counts::Megabytes => "MB a second",
     }
-    table
+}
+
+/// A curve as a table.
+pub fn points(curve: &Curve, systems: &[&'static System], points: &[(usize, Vec<(&'static str, Figures)>)]) -> Table {
+    let mut head = vec![curve.axis.to_owned()];
+    for system in systems {
+        head.push(format!("{}: {}", system.title, counted(curve)));
+        head.push("CPU s/1,000".to_owned());
+        head.push("p99 ms".to_owned());
+    }
+    let row = |(value, turns): &(usize, Vec<(&'static str, Figures)>)| {
+        let mut row = vec![value.to_string()];
+        for system in systems {
+            row.push(format!("{:.0}", middle(turns, system, |figures| height(curve, *value, figures))));
+            row.push(format!("{:.3}", middle(turns, system, Figures::cpu_per_thousand)));
+            row.push(format!("{:.2}", middle(turns, system, |figures| figures.outcome.latency(0.99))));
+        }
+        row
+    };
+    Table { head, rows: points.iter().map(row).collect() }
+}
+
+/// A table for a terminal.
+pub fn aligned(table: &Table) -> String {
+    let lines: Vec<&Vec<String>> = std::iter::once(&table.head).chain(&table.rows).collect();
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..table.head.len()).map(width).collect();
+    let cell = |(column, text): (usize, &String)| {
+        if column == 0 { format!("{text:<width$}", width = widths[0]) } else { format!("{text:>width$}", width = widths[column]) }
+    };
+    lines.into_iter().map(|line| line.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ") + "\n").collect()
+}
+
+/// A table for a document.
+pub fn markdown(table: &Table) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let rule: Vec<String> = (0..table.head.len()).map(|column| if column == 0 { "---" } else { "---:" }.to_owned()).collect();
+    line(&table.head) + &line(&rule) + &table.rows.iter().map(|row| line(row)).collect::<String>()
 }

@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::cage::{self, Group};
+use super::case::Case;
 use super::load::Client;
 
 /// How long a system may take until it greets.
@@ -44,8 +45,8 @@ pub struct Place {
     pub directory: PathBuf,
     /// Where the peers' packages are unpacked.
     pub packages: PathBuf,
-    /// How many mailboxes there are: u0, u1, ...
-    pub mailboxes: usize,
+    /// What the run is like.
+    pub case: Case,
 }
 
 impl Place {

@@ -76,7 +76,7 @@ pub const SYSTEMS: &[System] = &[
 
 /// The names of all mailboxes, a line each, with what follows each.
 fn mailboxes(place: &Place, line: impl Fn(usize) -> String) -> String {
-    (0..place.mailboxes).map(line).collect()
+    (0..place.case.mailboxes).map(line).collect()
 }
 
 fn gatepost(place: &Place) -> io::Result<String> {
@@ -85,7 +85,42 @@ fn gatepost(place: &Place) -> io::Result<String> {
     for name in ["mail", "journal", "state"] {
         place.owned(name, MAIL, 0o700)?;
     }
+    place.write("policy.toml", &policy(place.case.rules))?;
+    fill(place)?;
     Ok(format!("ulimit -n 8192\nexec {} serve --config {}\n", env!("CARGO_BIN_EXE_gatepost"), place.path("gatepost.toml")))
+}
+
+/// The default policy, behind so many rules that are all judged at `data` and none of which holds.
+fn policy(rules: usize) -> String {
+    let rule = |number: usize| {
+        format!(
+            "[[rule]]\nname = \"bench-{number}\"\nat = \"data\"\n\
+             when = \"author.domain.endsWith('.never{number}.example') && message.size > {number}\"\naction = \"quarantine\"\n\n"
+        )
+    };
+    let default = include_str!("../../policies/default.toml");
+    let at = default.find("[[rule]]").expect("a rule");
+    let (before, after) = default.split_at(at);
+    before.to_owned() + &(0..rules).map(rule).collect::<String>() + after
+}
+
+/// Puts the messages into each Maildir that lie there before.
+fn fill(place: &Place) -> io::Result<()> {
+    if place.case.full == 0 {
+        return Ok(());
+    }
+    place.owned("mail/gate.example", MAIL, 0o700)?;
+    for mailbox in 0..place.case.mailboxes {
+        let maildir = format!("mail/gate.example/u{mailbox}");
+        place.owned(&maildir, MAIL, 0o700)?;
+        for name in ["tmp", "new", "cur"] {
+            place.owned(&format!("{maildir}/{name}"), MAIL, 0o700)?;
+        }
+        for number in 0..place.case.full {
+            fs::write(place.directory.join(&maildir).join("new").join(format!("{number}.before")), "Subject: before\n\n")?;
+        }
+    }
+    Ok(())
 }
 
 fn sink(place: &Place) -> io::Result<String> {
