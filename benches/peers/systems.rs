@@ -95,7 +95,7 @@ fn policy(rules: usize) -> String {
     let rule = |number: usize| {
         format!(
             "[[rule]]\nname = \"bench-{number}\"\nat = \"data\"\n\
-             when = \"author.domain.endsWith('.never{number}.example') && message.size > {number}\"\naction = \"quarantine\"\n\n"
+             when = \"from.domain.endsWith('.never{number}.example') && message.bytes > {number}\"\naction = \"quarantine\"\n\n"
         )
     };
     let default = include_str!("../../policies/default.toml");
