@@ -1,5 +1,5 @@
 # What people and CI call. `make help` lists it.
-.PHONY: help test check packages demo bench bench-parts bench-peers bench-curves bench-replay
+.PHONY: help test check packages demo stress bench bench-parts bench-peers bench-curves bench-replay
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -19,6 +19,10 @@ packages: ## the real clients of the tests (swaks, smtp-source, Dovecot, promtoo
 
 demo: ## the whole product on loopback, with sample messages
 	cargo run --release -- demo
+
+stress: ## ten thousand clients, slow, large, hostile: half an hour, then a table (STRESS_ONLY=idle,slow chooses; needs 12 GB of disk)
+	cargo build --locked --release
+	STRESS_PROGRAM=$(CURDIR)/target/release/gatepost cargo test --locked --test it -- load::all_in_the_long_form --exact --ignored --nocapture
 
 bench: bench-parts bench-peers ## what parts of a message's way cost, then Gatepost and its peers in turn
 

@@ -18,7 +18,6 @@ mod incoming;
 mod judge;
 mod limits;
 mod lookups;
-mod memory;
 mod outage;
 mod reading;
 mod remember;
@@ -55,6 +54,7 @@ pub use crate::authenticate::Dns;
 pub use crate::authenticate::block_lists::{Code, ListSetup};
 pub use crate::authenticate::resolver::{DnsName, Server as DnsServer, Transport as DnsTransport};
 pub use crate::facts::{ListKind, Tls};
+pub use crate::message::ledger::{Ledger as Memory, network, wide_network};
 pub use crate::state::{Settings as Remembering, State};
 use account::{End, Watch};
 use asked::Asked;
@@ -64,7 +64,6 @@ use evidence::{start_domain_lists, start_reverse_mx};
 use incoming::{Arrived, Incoming};
 pub use limits::Limits;
 use lookups::{About, Found, Lookups, Panicked};
-pub use memory::{Memory, network};
 pub use reading::read_time_zone;
 pub use transaction::Policies;
 use transaction::Transaction;
@@ -138,6 +137,8 @@ pub struct Inquiry {
     panicked: bool,
     /// The last recipient was nobody here.
     nobody: bool,
+    /// The last message was accepted for an inbox.
+    welcome: bool,
     /// When a rehearsal takes place; `None`: now.
     moment: Option<Zoned>,
     /// The record of the last transaction of a rehearsal. Boxed: in a session there is none.
@@ -166,6 +167,7 @@ impl Inquiry {
             transaction: None,
             panicked: false,
             nobody: false,
+            welcome: false,
             moment: None,
             last: None,
         }
@@ -206,6 +208,11 @@ impl Inquiry {
         self.nobody
     }
 
+    /// Whether the message that came last was accepted for everybody it was for, and quarantined or discarded for nobody.
+    pub fn was_welcome(&self) -> bool {
+        self.welcome
+    }
+
     /// The session is under TLS now: what the client said before is forgotten (RFC 3207 §4.2).
     pub fn secured(&mut self, tls: Tls) {
         self.end_transaction();
@@ -238,6 +245,18 @@ impl Inquiry {
                 self.refused_mail(reverse_path, reply::disk_full())
             }
             _ => self.begin(reverse_path, smtputf8),
+        }
+    }
+
+    /// Whether a message of so many octets (RFC 1870) would have to be deferred because it would have to be spooled and there is no
+    /// room for it.
+    pub fn has_no_room_for(&self, size: u64) -> bool {
+        let is_large = size > self.receiver.limits.memory_body as u64;
+        match &self.receiver.carrier {
+            Carrier::Maildirs(writers) if is_large => {
+                writers.spooled().check(wide_network(self.session.client.ip), size).is_err()
+            }
+            _ => false,
         }
     }
 
@@ -330,7 +349,12 @@ impl Inquiry {
     /// DATA: the message comes now.
     pub fn data(&mut self) -> Reply {
         let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
-        transaction.incoming = Some(Incoming::new(self.receiver.memory.of(self.session.client.ip)));
+        let client = self.session.client.ip;
+        transaction.incoming = Some(Incoming::new(
+            self.receiver.memory.of(network(client)),
+            wide_network(client),
+            self.receiver.limits.memory_body,
+        ));
         reply::start_data()
     }
 
@@ -386,6 +410,7 @@ impl Inquiry {
 
     /// The end of the message: what becomes of it?
     pub async fn message(&mut self, defect: Option<DataDefect>) -> Reply {
+        self.welcome = false;
         let watch = Watch::start();
         let Arrived { content, hasher, held: _held } = match self.arrived(defect).await {
             Ok(arrived) => arrived,
@@ -403,6 +428,7 @@ impl Inquiry {
         let mut end = self.decide_and_carry_out(&transaction, content).await;
         let reply = self.worded(end.reply.take().unwrap_or_else(reply::internal_error), &transaction.reference);
         end.reply = Some(reply.clone());
+        self.welcome = end.is_welcome();
         self.note_message_seen(&transaction, &end).await;
         self.receiver.metrics.stage(Stage::Data, watch.read());
         self.account(&transaction, end);

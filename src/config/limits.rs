@@ -21,6 +21,10 @@ pub struct Limits {
     pub memory_body: usize,
     /// Octets of messages in memory, over all sessions.
     pub memory: u64,
+    /// Octets of bodies that are spooled, over all sessions.
+    pub spool: u64,
+    /// Octets of those of one IPv4 /24 or IPv6 /64.
+    pub spool_per_network: u64,
     /// Accepted recipients a transaction.
     pub recipients: usize,
     /// Wrong commands a session.
@@ -84,6 +88,8 @@ pub(super) fn read(reader: &mut Reader, top: &Section<'_>) -> Limits {
         header_fields: length(number("header_fields")),
         memory_body: length(number("memory_body")),
         memory: number("memory"),
+        spool: number("spool"),
+        spool_per_network: number("spool_per_network"),
         recipients: length(number("recipients")),
         errors: small(number("errors")),
         commands: small(number("commands")),

@@ -1,10 +1,17 @@
-//! Removes what crashes left in `tmp/`: files that nobody touched for a while.
+//! Removes what crashes left: in `tmp/` files that nobody touched for a while, in `.gatepost-spool/` those that nobody holds.
 
-use std::fs::{DirEntry, ReadDir};
+use std::fs::{DirEntry, OpenOptions, ReadDir, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use nix::fcntl::OFlag;
+
+use super::spool::FALLBACK;
+
+/// A file in `.gatepost-spool/` that is older is nobody's: it has its name for a moment only.
+const MOMENT: Duration = Duration::from_secs(3600);
 /// Directory entries that one run looks at before it ends: the next one goes on with what is left.
 const MOST_ENTRIES: u64 = 10_000_000;
 
@@ -35,6 +42,31 @@ pub fn clean_tmp(root: &Path, older_than: Duration) -> io::Result<Cleaned> {
                     run.mailbox(&mailbox.path());
                 }
             }
+        }
+    }
+    run.cleaned.cut_short = run.entries >= MOST_ENTRIES;
+    Ok(run.cleaned)
+}
+
+/// Removes files in `.gatepost-spool/` of which no process holds the lock; where the file system has no locks, those that are an hour old.
+/// A process that lives needs none of these names: it removes its own at once, and minds not if it is gone. Names that are not ours stay
+/// (`.nfs...` is what NFS calls a file without a name). It blocks: not for an async task.
+///
+/// # Errors
+/// The directory is there and can't be read.
+pub(super) fn clean_spool(root: &Path) -> io::Result<Cleaned> {
+    let directory = root.join(FALLBACK);
+    let entries = match std::fs::read_dir(&directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Cleaned::default()),
+        entries => entries?,
+    };
+    let mut run = Run { cleaned: Cleaned::default(), entries: 0, before: SystemTime::now().checked_sub(MOMENT) };
+    for entry in entries {
+        let Some(entry) = run.entry(entry) else { continue };
+        let name = entry.file_name();
+        let is_ours = name.len() == 16 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit);
+        if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            run.leftover(&entry);
         }
     }
     run.cleaned.cut_short = run.entries >= MOST_ENTRIES;
@@ -109,10 +141,24 @@ impl Run {
         if !found.is_file() || used.is_none() || used >= self.before {
             return;
         }
+        self.remove(entry, found.len());
+    }
+
+    fn leftover(&mut self, entry: &DirEntry) {
+        let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NOFOLLOW.bits()).open(entry.path());
+        match opened.map(|file| file.try_lock()) {
+            Ok(Ok(())) => self.remove(entry, entry.metadata().map_or(0, |found| found.len())),
+            Ok(Err(TryLockError::WouldBlock)) => {}
+            Ok(Err(TryLockError::Error(_))) => self.file(entry),
+            Err(error) => self.cleaned.failed += u64::from(error.kind() != io::ErrorKind::NotFound),
+        }
+    }
+
+    fn remove(&mut self, entry: &DirEntry, bytes: u64) {
         match std::fs::remove_file(entry.path()) {
             Ok(()) => {
                 self.cleaned.removed += 1;
-                self.cleaned.bytes += found.len();
+                self.cleaned.bytes += bytes;
             }
             Err(_) => self.cleaned.failed += 1,
         }

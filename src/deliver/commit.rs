@@ -11,6 +11,7 @@ use super::disk::Disk;
 use super::group_sync::GroupSync;
 use super::lines::LfWriter;
 use super::place::{Durable, Ground};
+use super::space::Space;
 use super::{Copy, DeliverError, Delivery, Payload, Stored, StoredFile, spool};
 use crate::message::content::Body;
 
@@ -23,6 +24,7 @@ pub(super) struct Committer {
     disk: Disk,
     syncs: GroupSync,
     durable: Durable,
+    space: Arc<Space>,
     counters: Arc<Counters>,
 }
 
@@ -35,11 +37,13 @@ struct Pending<'a> {
 }
 
 impl Committer {
-    pub(super) fn new(root: PathBuf, disk: Disk, counters: Arc<Counters>) -> Self {
-        Committer { root, disk, syncs: GroupSync::default(), durable: Durable::default(), counters }
+    pub(super) fn new(root: PathBuf, disk: Disk, space: Arc<Space>, counters: Arc<Counters>) -> Self {
+        let (syncs, durable) = (GroupSync::default(), Durable::default());
+        Committer { root, disk, syncs, durable, space, counters }
     }
 
-    /// Makes every copy durable. `wanted` says whether the sender still waits: asked last before anything gets visible.
+    /// Makes every copy durable. `wanted` says whether the sender still waits: asked before each step of each copy, for there may be a
+    /// thousand of them.
     ///
     /// # Errors
     /// Nothing of the delivery is left in `tmp/` or `new/`, except what could not be taken back, which is counted.
@@ -52,19 +56,19 @@ impl Committer {
             return Err(error.into());
         }
         let mut pending = Vec::with_capacity(delivery.copies.len());
+        let wanted = || if wanted() { Ok(()) } else { Err(DeliverError::Busy) };
         for copy in &delivery.copies {
+            wanted()?;
             pending.push(self.write_tmp(copy, &delivery.payload)?);
         }
         // With one copy the fsync that goes with the rename does; with several none may be renamed before all are durable.
         if pending.len() > 1 {
             for copy in &pending {
+                wanted()?;
                 self.disk.sync_file(copy.file.path())?;
             }
         }
-        if !wanted() {
-            return Err(DeliverError::Busy);
-        }
-        self.publish(pending)
+        self.publish(pending, &wanted)
     }
 
     /// Writes a part of a body that comes in.
@@ -83,6 +87,12 @@ impl Committer {
     }
 
     fn write_tmp<'a>(&self, copy: &'a Copy, payload: &Payload) -> Result<Pending<'a>, DeliverError> {
+        if let Body::Spooled(spool) = &payload.body
+            && !self.space.has_room_for(spool.stored_bytes())
+        {
+            let why = "another copy would leave less free on the Maildir's file system than limits.free_disk";
+            return Err(DeliverError::NoRoom(why));
+        }
         let folder = self.ground().prepare(copy)?;
         let maildir = Maildir::from(folder.clone());
         let mut file = self.disk.create_tmp(&folder, &maildir)?;
@@ -100,13 +110,19 @@ impl Committer {
                 Body::Spooled(spool) => spool::append(spool, file.path()),
             }
         })?;
+        self.space.note_taken(payload.body.bytes());
         Ok(Pending { copy, folder, maildir, file })
     }
 
-    fn publish(&self, pending: Vec<Pending<'_>>) -> Result<Stored, DeliverError> {
+    fn publish(
+        &self,
+        pending: Vec<Pending<'_>>,
+        wanted: &impl Fn() -> Result<(), DeliverError>,
+    ) -> Result<Stored, DeliverError> {
         let mut published = Published { committer: self, files: Vec::with_capacity(pending.len()) };
         let mut directories = Vec::with_capacity(pending.len());
         for Pending { copy, folder, maildir, file } in pending {
+            wanted()?;
             let path = self.disk.publish(&folder, &maildir, file)?;
             published.files.push(path.clone());
             directories.push((copy, folder.join("new"), path));
@@ -114,6 +130,7 @@ impl Committer {
         let mut synced: Vec<&Path> = Vec::new();
         for (_, new, _) in &directories {
             if !synced.contains(&new.as_path()) {
+                wanted()?;
                 self.ground().sync(new)?;
                 synced.push(new);
             }

@@ -17,7 +17,7 @@ pub struct Counters {
     pub spooled: AtomicU64,
     /// Octets of those bodies, as received.
     pub spooled_bytes: AtomicU64,
-    /// Deliveries that failed for want of space or quota.
+    /// Deliveries, and bodies that came in, that failed for want of space or quota, or of a share of the disk.
     pub full: AtomicU64,
     /// Deliveries that failed for other trouble of the file system.
     pub io: AtomicU64,
@@ -29,6 +29,8 @@ pub struct Counters {
     pub taken_back: AtomicU64,
     /// Copies that should have been taken back and could not: a reader had moved them, or the file system refused.
     pub left_behind: AtomicU64,
+    /// Files that a crash left where bodies are spooled, and that were removed.
+    pub leftovers: AtomicU64,
     /// Directory fsyncs that were made.
     pub directory_syncs: AtomicU64,
     /// Directory fsyncs that were spared because another delivery's served.
@@ -52,7 +54,7 @@ impl Counters {
     /// Notes why a message could not be stored, or spooled.
     pub(super) fn note_error(&self, error: &DeliverError) {
         match error {
-            DeliverError::Full(_) => count(&self.full),
+            DeliverError::Full(_) | DeliverError::NoRoom(_) => count(&self.full),
             DeliverError::Io(_) => count(&self.io),
             DeliverError::Busy => count(&self.busy),
         }

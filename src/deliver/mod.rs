@@ -20,9 +20,11 @@ mod disk;
 mod group_sync;
 mod lines;
 mod place;
+mod queue;
 mod root;
 mod space;
 mod spool;
+mod spooled;
 mod writers;
 
 pub use clean::{Cleaned, clean_tmp};
@@ -31,6 +33,7 @@ pub use disk::{Step, Unwatched, Witness};
 pub use root::{RootProblem, check_host_name, check_root};
 pub use space::Space;
 pub use spool::Spooling;
+pub use spooled::Spooled;
 pub use writers::{Limits, Writers};
 
 use std::io;
@@ -57,6 +60,9 @@ impl Payload {
     }
 }
 
+/// A delivery to more mailboxes counts as a large one.
+const MANY: usize = 32;
+
 /// A message and the mailboxes that it goes to: all of them, or none.
 #[derive(Debug, Clone)]
 pub struct Delivery {
@@ -67,6 +73,11 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// Whether it keeps a writer busy for long: its body is spooled, or its mailboxes are many.
+    fn is_large(&self) -> bool {
+        matches!(self.payload.body, Body::Spooled(_)) || self.copies.len() > MANY
+    }
+
     /// Octets that it keeps in memory while it waits.
     fn weight(&self) -> usize {
         let mut weight = self.payload.weight();
@@ -111,7 +122,7 @@ pub enum Folder {
 
 impl Folder {
     /// Its name as IMAP shows it: `INBOX`, `Junk`.
-    pub fn name(&self) -> &str {
+    pub const fn name(&self) -> &str {
         match self {
             Folder::Inbox => "INBOX",
             Folder::Junk => "Junk",
@@ -196,6 +207,9 @@ pub enum DeliverError {
     /// No space or quota left on the file system (ENOSPC, EDQUOT): 452 4.3.1.
     #[error("the file system is full: {0}")]
     Full(#[source] io::Error),
+    /// A bound of ours is reached before the file system's: 452 4.3.1.
+    #[error("{0}")]
+    NoRoom(&'static str),
     /// Any other trouble of the file system, or a bug: 451 4.3.0.
     #[error("the message could not be stored: {0}")]
     Io(#[source] io::Error),

@@ -15,6 +15,8 @@ pub struct Space {
     /// Whether there was a look that told anything.
     is_known: AtomicBool,
     bytes: AtomicU64,
+    /// Octets that we have written since.
+    taken: AtomicU64,
     inodes: AtomicU64,
     /// File systems that make inodes as they need them say that there are none.
     counts_inodes: AtomicBool,
@@ -31,9 +33,24 @@ impl Space {
         self.tell();
     }
 
-    /// Octets that are free for us; 0 while nobody knows.
+    /// Octets that are free for us, less what we have written since the last look; 0 while nobody knows.
     pub fn bytes(&self) -> u64 {
-        self.bytes.load(Relaxed)
+        self.bytes.load(Relaxed).saturating_sub(self.taken.load(Relaxed))
+    }
+
+    /// Octets that are free above the floor; `None` while nobody knows.
+    pub(super) fn above_floor(&self) -> Option<u64> {
+        self.is_known.load(Relaxed).then(|| self.bytes().saturating_sub(self.floor_bytes.load(Relaxed)))
+    }
+
+    /// Whether so many octets can be written without falling under the floor. Where it can't be known, whoever writes finds out.
+    pub(super) fn has_room_for(&self, octets: u64) -> bool {
+        self.floor_bytes.load(Relaxed) == 0 || self.above_floor().is_none_or(|free| octets <= free)
+    }
+
+    /// So many octets are written, which the next look will find gone.
+    pub(super) fn note_taken(&self, octets: u64) {
+        self.taken.fetch_add(octets, Relaxed);
     }
 
     /// Files that can still be made; 0 where the file system does not count them.
@@ -49,6 +66,8 @@ impl Space {
 
     /// Looks, and says what has changed. Blocks.
     pub(super) fn look(&self, root: &Path) {
+        // before: what is written meanwhile counts twice and not never
+        self.taken.store(0, Relaxed);
         match statvfs(root) {
             Ok(found) => {
                 let (free, unit) = (found.blocks_available(), found.fragment_size());

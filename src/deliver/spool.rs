@@ -3,6 +3,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,12 +14,15 @@ use tokio::sync::oneshot;
 
 use super::disk::{Disk, Step};
 use super::lines::LfWriter;
+use super::spooled::Reserved;
 use super::writers::Writers;
 use super::{DeliverError, counters::count};
 use crate::message::spool::Spool;
 
 /// Where files get their name for a moment on a file system that has none without (NFS, FUSE). No domain can have this name.
-const FALLBACK: &str = ".gatepost-spool";
+pub(super) const FALLBACK: &str = ".gatepost-spool";
+/// Octets whose line ends are changed at once: a copy of the whole part would stand beside it.
+const BLOCK_OCTETS: usize = 16 * 1024;
 /// Octets that are copied at once.
 const COPY_OCTETS: usize = 16 * 1024 * 1024;
 /// The same where they go through memory.
@@ -26,28 +30,50 @@ const CHUNK_OCTETS: usize = 64 * 1024;
 
 /// A body that is being written, in the hands of one writer at a time.
 pub(super) struct Body {
-    file: File,
+    /// `None` before the first octets. Above what it holds of the disk: that is given back after the file is gone.
+    file: Option<File>,
+    reserved: Reserved,
     held_cr: bool,
     received: u64,
     stored: u64,
 }
 
 impl Body {
+    fn new(reserved: Reserved) -> Self {
+        Body { file: None, reserved, held_cr: false, received: 0, stored: 0 }
+    }
+
     /// Takes the next octets, and turns each CRLF into LF.
     fn write(&mut self, disk: &Disk, root: &Path, octets: &[u8]) -> io::Result<()> {
-        let mut lines = LfWriter::resuming(Vec::with_capacity(octets.len().saturating_add(1)), self.held_cr);
-        lines.write(octets)?;
-        let (text, held_cr) = lines.into_parts();
-        disk.step(Step::WriteSpool, root, || self.file.write_all(&text))?;
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => unnamed(disk, root)?,
+        };
+        let (mut held_cr, mut stored) = (self.held_cr, 0);
+        disk.step(Step::WriteSpool, root, || {
+            let mut text = Vec::with_capacity(octets.len().min(BLOCK_OCTETS).saturating_add(1));
+            for block in octets.chunks(BLOCK_OCTETS) {
+                text.clear();
+                let mut lines = LfWriter::resuming(text, held_cr);
+                lines.write(block)?;
+                (text, held_cr) = lines.into_parts();
+                file.write_all(&text)?;
+                stored += text.len() as u64;
+            }
+            Ok(())
+        })?;
+        self.file = Some(file);
         self.held_cr = held_cr;
         self.received = self.received.saturating_add(octets.len() as u64);
-        self.stored = self.stored.saturating_add(text.len() as u64);
+        self.stored = self.stored.saturating_add(stored);
         Ok(())
     }
 
     fn finish(&mut self, disk: &Disk, root: &Path) -> io::Result<()> {
-        if std::mem::take(&mut self.held_cr) {
-            disk.step(Step::WriteSpool, root, || self.file.write_all(b"\r"))?;
+        if std::mem::take(&mut self.held_cr)
+            && let Some(file) = &mut self.file
+        {
+            disk.step(Step::WriteSpool, root, || file.write_all(b"\r"))?;
             self.stored = self.stored.saturating_add(1);
         }
         Ok(())
@@ -56,8 +82,7 @@ impl Body {
 
 /// What a writer is to do for a spooled body.
 pub(super) struct Work {
-    /// `None` before the first octets.
-    body: Option<Body>,
+    body: Body,
     octets: Vec<u8>,
     is_last: bool,
     answer: oneshot::Sender<Result<Body, DeliverError>>,
@@ -73,11 +98,7 @@ impl Work {
     }
 }
 
-fn written(body: Option<Body>, octets: &[u8], is_last: bool, disk: &Disk, root: &Path) -> io::Result<Body> {
-    let mut body = match body {
-        Some(body) => body,
-        None => Body { file: unnamed(disk, root)?, held_cr: false, received: 0, stored: 0 },
-    };
+fn written(mut body: Body, octets: &[u8], is_last: bool, disk: &Disk, root: &Path) -> io::Result<Body> {
     body.write(disk, root, octets)?;
     if is_last {
         body.finish(disk, root)?;
@@ -101,7 +122,8 @@ fn is_of_space(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
-/// The same on a file system that has no such files: a crash between the two steps leaves an empty file, which the next one removes.
+/// The same on a file system that has no such files: a crash between the two steps leaves an empty file, which
+/// [`super::clean::clean_spool`] removes at the next start.
 fn named_for_a_moment(disk: &Disk, root: &Path, options: &OpenOptions) -> io::Result<File> {
     let directory = root.join(FALLBACK);
     match DirBuilder::new().mode(0o700).create(&directory) {
@@ -112,8 +134,13 @@ fn named_for_a_moment(disk: &Disk, root: &Path, options: &OpenOptions) -> io::Re
     let mark = getrandom::u64().map_err(|_| io::Error::other("the system gives no random numbers"))?;
     let path = directory.join(format!("{mark:016x}"));
     let file = disk.step(Step::CreateFile, &path, || options.open(&path))?;
-    disk.remove(&path)?;
-    Ok(file)
+    // says that it is in use; where there are no locks its age has to
+    drop(file.try_lock());
+    match disk.remove(&path) {
+        // another process that started just now may have been faster than our lock
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(file),
+        removed => removed.map(|()| file),
+    }
 }
 
 /// Appends a spooled body to a copy that has its header already.
@@ -179,22 +206,23 @@ pub struct Spooling {
 }
 
 enum State {
-    /// Nothing was written yet.
-    Empty,
+    /// All that was handed over; at first that is nothing.
     Written(Body),
     UnderWay(oneshot::Receiver<Result<Body, DeliverError>>),
     Failed,
 }
 
 impl Spooling {
-    pub(super) fn new(writers: Arc<Writers>) -> Self {
-        Spooling { writers, state: State::Empty }
+    pub(super) fn new(writers: Arc<Writers>, network: IpAddr) -> Self {
+        let state = State::Written(Body::new(writers.spooled().of(network)));
+        Spooling { writers, state }
     }
 
     /// Hands the next octets to a writer, after those before them are written: at most one part is under way.
     ///
     /// # Errors
-    /// What was handed over before could not be written, or no writer has room in time. The body is given up then.
+    /// There is no room for them, what was handed over before could not be written, or no writer has room in time. The body is given
+    /// up then.
     pub async fn write(&mut self, octets: Vec<u8>) -> Result<(), DeliverError> {
         self.hand_over(octets, false).await
     }
@@ -204,8 +232,7 @@ impl Spooling {
     /// # Errors
     /// It could not be. The body is given up then.
     pub async fn settle(&mut self) -> Result<(), DeliverError> {
-        let body = self.settled().await?;
-        self.state = body.map_or(State::Empty, State::Written);
+        self.state = State::Written(self.settled().await?);
         Ok(())
     }
 
@@ -215,21 +242,26 @@ impl Spooling {
     /// It could not be written.
     pub async fn finish(mut self, octets: Vec<u8>) -> Result<Spool, DeliverError> {
         self.hand_over(octets, true).await?;
-        let body = self.settled().await?.ok_or(DeliverError::Busy)?;
+        let Body { file, reserved, received, stored, .. } = self.settled().await?;
+        let file = file.ok_or(DeliverError::Busy)?;
         let counters = self.writers.counters();
         count(&counters.spooled);
-        counters.spooled_bytes.fetch_add(body.received, std::sync::atomic::Ordering::Relaxed);
+        counters.spooled_bytes.fetch_add(received, std::sync::atomic::Ordering::Relaxed);
         let writers = Arc::downgrade(&self.writers);
         let close = move |file| {
             if let Some(writers) = writers.upgrade() {
-                writers.close_file(file);
+                writers.close_file(file, reserved);
             }
         };
-        Ok(Spool::new(body.file, body.received, body.stored, close))
+        Ok(Spool::new(file, received, stored, close))
     }
 
     async fn hand_over(&mut self, octets: Vec<u8>, is_last: bool) -> Result<(), DeliverError> {
-        let body = self.settled().await?;
+        let mut body = self.settled().await?;
+        if let Err(error) = self.noted(body.reserved.take(octets.len() as u64)) {
+            self.close(body);
+            return Err(error);
+        }
         let (answer, answered) = oneshot::channel();
         let weight = octets.len();
         let handed = self.writers.spool(Work { body, octets, is_last, answer }, weight).await;
@@ -239,17 +271,22 @@ impl Spooling {
     }
 
     /// What is written so far. Afterwards it counts as failed until a state is set.
-    async fn settled(&mut self) -> Result<Option<Body>, DeliverError> {
+    async fn settled(&mut self) -> Result<Body, DeliverError> {
         let result = match std::mem::replace(&mut self.state, State::Failed) {
-            State::Empty => Ok(None),
-            State::Written(body) => Ok(Some(body)),
+            State::Written(body) => Ok(body),
             State::UnderWay(answered) => {
                 let answer = tokio::time::timeout(self.writers.patience(), answered).await;
-                answer.map_or(Err(DeliverError::Busy), |answer| answer.unwrap_or(Err(DeliverError::Busy))).map(Some)
+                answer.map_or(Err(DeliverError::Busy), |answer| answer.unwrap_or(Err(DeliverError::Busy)))
             }
             State::Failed => Err(DeliverError::Busy),
         };
         self.noted(result)
+    }
+
+    fn close(&self, body: Body) {
+        if let Some(file) = body.file {
+            self.writers.close_file(file, body.reserved);
+        }
     }
 
     fn noted<T>(&self, result: Result<T, DeliverError>) -> Result<T, DeliverError> {
@@ -260,7 +297,7 @@ impl Spooling {
 impl Drop for Spooling {
     fn drop(&mut self) {
         if let State::Written(body) = std::mem::replace(&mut self.state, State::Failed) {
-            self.writers.close_file(body.file);
+            self.close(body);
         }
     }
 }

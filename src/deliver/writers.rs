@@ -1,21 +1,24 @@
-//! The writers: a few threads behind a queue that is bounded in deliveries and in octets.
+//! The writers: a few threads behind a queue that is bounded in deliveries and in octets. Large deliveries hold half of them at most.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
+use super::clean::{Cleaned, clean_spool};
 use super::commit::Committer;
 use super::counters::{Counters, count};
 use super::disk::{Disk, Unwatched, Witness};
+use super::queue::{Job, Queue, Room};
 use super::space::{self, Space};
 use super::spool::{Spooling, Work};
+use super::spooled::{Reserved, Spooled};
 use super::{DeliverError, Delivery, Stored};
 
 /// The grain in which the queue's octets are counted.
@@ -63,23 +66,8 @@ struct Shared {
     /// Told when the queue is closed.
     closed: Condvar,
     space: Arc<Space>,
+    spooled: Arc<Spooled>,
 }
-
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    closed: bool,
-}
-
-/// What waits for a writer, with its room in the queue, which is given back when it is done.
-enum Job {
-    Deliver(Delivery, oneshot::Sender<Result<Stored, DeliverError>>, Room),
-    Spool(Work, Room),
-    /// A spooled body that is done with. One a session at most.
-    Close(File),
-}
-
-type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 impl Writers {
     /// Writers below `root` with the default limits but for these two. No thread starts yet and nothing is touched.
@@ -90,16 +78,18 @@ impl Writers {
     /// Writers with all limits given, whose every step on the file system `witness` is told of.
     pub fn with(root: PathBuf, limits: Limits, witness: Arc<dyn Witness>) -> Self {
         let counters = Arc::new(Counters::default());
+        let space = Arc::<Space>::default();
         let most_grains = (limits.queue_bytes / GRAIN_OCTETS).clamp(1, u32::MAX as usize);
         Writers {
             shared: Arc::new(Shared {
-                committer: Committer::new(root.clone(), Disk::new(witness, &root), counters.clone()),
+                committer: Committer::new(root.clone(), Disk::new(witness, &root), space.clone(), counters.clone()),
                 root,
                 counters,
-                queue: Mutex::default(),
+                queue: Mutex::new(Queue::of(limits.threads)),
                 changed: Condvar::new(),
                 closed: Condvar::new(),
-                space: Arc::default(),
+                spooled: Spooled::new(space.clone()),
+                space,
             }),
             grains: Arc::new(Semaphore::new(most_grains)),
             most_grains,
@@ -136,6 +126,11 @@ impl Writers {
         &self.shared.space
     }
 
+    /// What bodies that are spooled hold of it.
+    pub fn spooled(&self) -> &Arc<Spooled> {
+        &self.shared.spooled
+    }
+
     /// Stores all copies of a message durably, or none. Dropping the future gives the delivery up: it is taken back.
     ///
     /// # Errors
@@ -167,9 +162,9 @@ impl Writers {
         result.unwrap_or(Err(DeliverError::Busy))
     }
 
-    /// A body that goes to disk while it comes in.
-    pub fn spooling(self: &Arc<Self>) -> Spooling {
-        Spooling::new(Arc::clone(self))
+    /// A body that goes to disk while it comes in, from a client of this network, whose share of the disk it takes.
+    pub fn spooling(self: &Arc<Self>, network: IpAddr) -> Spooling {
+        Spooling::new(Arc::clone(self), network)
     }
 
     /// Hands a part of a body over, which holds so many octets in memory.
@@ -183,8 +178,18 @@ impl Writers {
     }
 
     /// Lets a writer close the file of a body: that of a large one takes its time.
-    pub(super) fn close_file(&self, file: File) {
-        drop(self.shared.push(Job::Close(file)));
+    pub(super) fn close_file(&self, file: File, reserved: Reserved) {
+        drop(self.shared.push(Job::Close(file, reserved)));
+    }
+
+    /// Removes what a crash left of bodies that were spooled on a file system without nameless files, and counts it. Blocks.
+    ///
+    /// # Errors
+    /// Their directory is there and can't be read.
+    pub fn clean_spool(&self) -> io::Result<Cleaned> {
+        let cleaned = clean_spool(&self.shared.root)?;
+        self.shared.counters.leftovers.fetch_add(cleaned.removed, Ordering::Relaxed);
+        Ok(cleaned)
     }
 
     /// How long one waits for the disk.
@@ -244,17 +249,17 @@ impl Shared {
         if queue.closed {
             return Err(DeliverError::Busy);
         }
-        queue.jobs.push_back(job);
+        queue.push(job);
         drop(queue);
         self.changed.notify_one();
         Ok(())
     }
 
-    /// The next job; `None` once the queue is closed and empty.
+    /// The next job; `None` once the queue is closed and there is none: what large ones are left is for those who make such.
     fn next(&self) -> Option<Job> {
         let mut queue = self.lock();
         loop {
-            if let Some(job) = queue.jobs.pop_front() {
+            if let Some(job) = queue.pop() {
                 return Some(job);
             }
             if queue.closed {
@@ -282,8 +287,14 @@ impl Shared {
         while let Some(job) = self.next() {
             match job {
                 Job::Deliver(delivery, answer, room) => {
+                    let is_large = delivery.is_large();
                     self.deliver(&delivery, answer);
                     drop((delivery, room));
+                    if is_large {
+                        self.lock().large_is_done();
+                        // another may begin, though this thread may find something older to do
+                        self.changed.notify_one();
+                    }
                 }
                 Job::Spool(work, room) => {
                     // the answer is dropped unsent, which whoever waits for it takes for a failure
@@ -292,7 +303,10 @@ impl Shared {
                     }
                     drop(room);
                 }
-                Job::Close(file) => drop(file),
+                Job::Close(file, reserved) => {
+                    drop(file);
+                    drop(reserved);
+                }
             }
         }
     }

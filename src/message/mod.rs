@@ -6,6 +6,7 @@ pub mod content;
 pub mod decoded;
 pub mod edit;
 pub mod header;
+pub mod ledger;
 pub mod mime;
 pub mod reference;
 pub mod spool;

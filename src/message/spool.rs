@@ -20,21 +20,21 @@ pub struct Spool {
 /// A large file takes its time to go away, which the thread that drops it last may not have.
 struct Unnamed {
     file: Option<File>,
-    close: Box<dyn Fn(File) + Send + Sync>,
+    close: Option<Box<dyn FnOnce(File) + Send + Sync>>,
 }
 
 impl Drop for Unnamed {
     fn drop(&mut self) {
-        if let Some(file) = self.file.take() {
-            (self.close)(file);
+        if let (Some(file), Some(close)) = (self.file.take(), self.close.take()) {
+            close(file);
         }
     }
 }
 
 impl Spool {
     /// A file of `stored` octets, which were `received` with CRLF line ends; `close` drops it.
-    pub fn new(file: File, received: u64, stored: u64, close: impl Fn(File) + Send + Sync + 'static) -> Spool {
-        Spool { file: Arc::new(Unnamed { file: Some(file), close: Box::new(close) }), received, stored }
+    pub fn new(file: File, received: u64, stored: u64, close: impl FnOnce(File) + Send + Sync + 'static) -> Spool {
+        Spool { file: Arc::new(Unnamed { file: Some(file), close: Some(Box::new(close)) }), received, stored }
     }
 
     /// Octets of the body as received.

@@ -48,6 +48,11 @@ pub(super) struct End {
 }
 
 impl End {
+    /// Whether the message is stored, and everybody's policy accepted it.
+    pub(super) fn is_welcome(&self) -> bool {
+        self.action == Action::Accept && self.all_accept && !self.delivery.is_empty()
+    }
+
     /// A refusal, by a rule or by the protocol.
     pub(super) fn refused(refusal: Refusal, policy: PolicyRecord) -> Self {
         End {

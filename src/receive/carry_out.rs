@@ -9,13 +9,13 @@ use crate::facts::word::Action;
 use crate::message::content::Content;
 use crate::message::edit::{Edit, Edited, Put};
 use crate::message::header::{Header, HeaderDefect};
+use crate::message::ledger::Share;
 use crate::message::trace;
 use crate::policy::Edits;
 use crate::recipients::MailboxName;
 use crate::smtp::reply::{self, Reply};
 
 use super::judge::Judged;
-use super::memory::Share;
 
 /// Octets of headers, changed for some recipients each, that one transaction may hold.
 const MOST_CHANGED: usize = 16 * 1024 * 1024;
@@ -89,7 +89,9 @@ impl Trouble {
 
     pub(super) fn of_storing(error: &DeliverError) -> Self {
         match error {
-            DeliverError::Full(_) => Trouble { reply: reply::disk_full(), cause: error.to_string() },
+            DeliverError::Full(_) | DeliverError::NoRoom(_) => {
+                Trouble { reply: reply::disk_full(), cause: error.to_string() }
+            }
             DeliverError::Io(cause) => Trouble { reply: reply::io_error(), cause: cause.to_string() },
             DeliverError::Busy => Trouble { reply: reply::io_error(), cause: error.to_string() },
         }

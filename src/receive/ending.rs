@@ -5,6 +5,7 @@ use crate::facts::record::{Recipient, RuleRecord};
 use crate::facts::word::{Action, GreylistResult};
 use crate::facts::{Rcpt, Role, Stage};
 use crate::message::content::Content;
+use crate::message::ledger::network;
 use crate::message::trace::{self, Received, With};
 use crate::observe::escape::shown;
 use crate::policy::Grounds;
@@ -59,6 +60,18 @@ impl Inquiry {
     /// RCPT was refused by a bound of the session.
     pub fn refused_recipient(&mut self, path: &ForwardPath, refusal: Reply) -> Reply {
         self.refuse_by_protocol(path, refusal)
+    }
+
+    /// The recipient who was answered last hears this instead, and with it the transaction ends.
+    pub fn refused_for_good(&mut self, refusal: Reply) -> Reply {
+        let Some(mut transaction) = self.transaction.take() else { return refusal };
+        let reply = self.worded(refusal, &transaction.reference);
+        if let Some(last) = transaction.tried.last_mut().filter(|_| transaction.tried_more == 0) {
+            last.reply = reply.one_line();
+        }
+        let end = End::refused(by_protocol(Stage::Rcpt, reply.clone()), policy_of(&transaction));
+        self.account(&transaction, with_heard(&transaction, end));
+        reply
     }
 
     /// A recipient is refused, and no rule has done it.
@@ -194,7 +207,7 @@ impl Inquiry {
         let cleaned = without_ours(&content.header, &self.receiver.authserv_id).await;
         let redirected = |address: &str| redirected(directory, address);
         // what changed headers hold counts until the copies are stored
-        let mut share = self.receiver.memory.of(transaction.facts.client.ip);
+        let mut share = self.receiver.memory.of(network(transaction.facts.client.ip));
         let plan = carry_out::copies(&content, &cleaned, &trace, judged, redirected, &mut share).await?;
         let stored = carry_out::store(&self.receiver.carrier, content, cleaned, plan).await;
         stored.map_err(|error| {

@@ -2,6 +2,7 @@
 //! memory may hold.
 
 use std::mem;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -9,18 +10,24 @@ use crate::authenticate::body::{BodyHasher, DkimKeys};
 use crate::deliver::{DeliverError, Spooling};
 use crate::message::content::{Body, Content};
 use crate::message::header::{Header, HeaderSplitter};
+use crate::message::ledger::Share;
 
 use super::Inquiry;
 use super::carry_out::{Carrier, Trouble};
-use super::memory::Share;
 
 /// Octets of a spooled body that are worth a way to a writer.
-const PART: usize = 32 * 1024;
+const PART: usize = 24 * 1024;
+/// Octets that come at once, beyond what is to be kept.
+const BEYOND: usize = 16 * 1024;
 
 /// A message that is coming in.
 pub(super) struct Incoming {
     share: Share,
+    /// Whose share of the disk its body takes.
+    network: IpAddr,
     part: Part,
+    /// Octets of a body that is kept in memory.
+    most: usize,
     bytes: u64,
     lines: Lines,
 }
@@ -64,9 +71,8 @@ impl Inquiry {
     /// Awaited before more is read: what came of a large body goes to disk, and look-ups go on meanwhile. Not to be dropped before it
     /// is ready.
     pub async fn keep(&mut self) {
-        let most = self.receiver.limits.memory_body;
         let incoming =
-            self.transaction.as_mut().and_then(|transaction| transaction.incoming.take_if(|one| one.is_to_keep(most)));
+            self.transaction.as_mut().and_then(|transaction| transaction.incoming.take_if(|one| one.is_to_keep()));
         let Some(mut incoming) = incoming else { return };
         let receiver = Arc::clone(&self.receiver);
         {
@@ -86,14 +92,15 @@ impl Inquiry {
     /// Whether [`Inquiry::keep`] has anything to do.
     pub fn is_to_keep(&self) -> bool {
         let incoming = self.transaction.as_ref().and_then(|transaction| transaction.incoming.as_ref());
-        incoming.is_some_and(|incoming| incoming.is_to_keep(self.receiver.limits.memory_body))
+        incoming.is_some_and(Incoming::is_to_keep)
     }
 }
 
 impl Incoming {
     /// Expects the first octet.
-    pub(super) fn new(share: Share) -> Self {
-        Incoming { share, part: Part::Header(HeaderSplitter::new()), bytes: 0, lines: Lines::default() }
+    pub(super) fn new(share: Share, network: IpAddr, most: usize) -> Self {
+        let part = Part::Header(HeaderSplitter::new());
+        Incoming { share, network, part, most, bytes: 0, lines: Lines::default() }
     }
 
     /// Takes the next octets; gives the header at the moment when it is complete.
@@ -107,7 +114,7 @@ impl Incoming {
             Part::Forgotten(_) => None,
             Part::Body { hasher, kept, .. } => {
                 hasher.write(octets);
-                kept.octets.extend_from_slice(octets);
+                kept.extend(octets, self.most);
                 None
             }
             Part::Header(splitter) => {
@@ -129,16 +136,16 @@ impl Incoming {
     }
 
     /// Whether there is more of the body in memory than should be: then [`Incoming::keep`] is to be awaited.
-    pub(super) fn is_to_keep(&self, most: usize) -> bool {
+    pub(super) fn is_to_keep(&self) -> bool {
         let Part::Body { kept, .. } = &self.part else { return false };
-        let enough = if kept.spooling.is_some() { PART } else { most.saturating_add(1) };
+        let enough = if kept.spooling.is_some() { PART } else { self.most.saturating_add(1) };
         kept.octets.len() >= enough
     }
 
     /// Moves what has come of the body to disk. Where that fails, the rest of the message is read and forgotten.
     pub(super) async fn keep(&mut self, carrier: &Carrier) {
         let Part::Body { kept, .. } = &mut self.part else { return };
-        if let Err(error) = kept.hand_over(carrier, &mut self.share).await {
+        if let Err(error) = kept.hand_over(carrier, self.network, &mut self.share).await {
             self.forget(Trouble::of_storing(&error));
         }
     }
@@ -187,11 +194,22 @@ impl Incoming {
 }
 
 impl Kept {
-    async fn hand_over(&mut self, carrier: &Carrier, share: &mut Share) -> Result<(), DeliverError> {
+    /// A body that does not fit into its first room gets all that it may ever need, once: pages that nobody touches take no memory, but
+    /// rooms that are outgrown one after the other do.
+    fn extend(&mut self, octets: &[u8], most: usize) {
+        let length = self.octets.len();
+        if self.octets.capacity().saturating_sub(length) < octets.len() {
+            let all = if self.spooling.is_some() { PART } else { most }.saturating_add(BEYOND);
+            self.octets.reserve_exact(octets.len().max(all.saturating_sub(length)));
+        }
+        self.octets.extend_from_slice(octets);
+    }
+
+    async fn hand_over(&mut self, carrier: &Carrier, network: IpAddr, share: &mut Share) -> Result<(), DeliverError> {
         let begins = self.spooling.is_none();
         let spooling = match (&mut self.spooling, carrier) {
             (Some(spooling), _) => spooling,
-            (none, Carrier::Maildirs(writers)) => none.insert(writers.spooling()),
+            (none, Carrier::Maildirs(writers)) => none.insert(writers.spooling(network)),
             // a rehearsal has the message in memory anyway
             (None, Carrier::Nowhere) => return Ok(()),
         };

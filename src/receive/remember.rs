@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::facts::rate::{Counted, Rate};
 use crate::facts::table::{self, FactSet};
-use crate::facts::word::Action;
 use crate::facts::{Facts, Greylist, Rcpt, Role, Stage};
 use crate::policy::Policy;
 use crate::state::{State, now};
@@ -106,7 +105,7 @@ impl Inquiry {
     pub(super) async fn note_message_seen(&self, transaction: &Transaction, end: &End) {
         let Some(state) = &self.receiver.state else { return };
         let rates = transaction.policies.rates(Counted::Messages);
-        let was_accepted = end.action == Action::Accept && end.all_accept && !end.delivery.is_empty();
+        let was_accepted = end.is_welcome();
         let greylists = transaction.greylists_at_data();
         let learns = was_accepted && vouches(transaction);
         if !(greylists || learns || !rates.is_empty()) {

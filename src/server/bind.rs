@@ -52,6 +52,8 @@ pub struct Bound {
     pub(super) handover: Option<UnixListener>,
     /// Who waits to hear that we accept mail.
     pub(super) predecessor: Option<UnixStream>,
+    /// Under what it remembers.
+    pub(super) secret: Option<[u8; 32]>,
     /// Cores that we may use; asked before files are closed to us.
     cores: NonZeroUsize,
 }
@@ -107,7 +109,7 @@ pub fn bind_what_is_missing(config: &Config, mut inherited: Inherited) -> Result
     let certificates = Certificates::of(config)?;
     let smtp = inherited.listen_for_mail(config).map_err(StartError::Machine)?;
     let http = inherited.listen_for_http(config).map_err(StartError::Machine)?;
-    let handover = handover_listener(config, smtp.len(), account)?;
+    let handover = handover_listener(config, smtp.len(), account, &mut inherited)?;
     if let Some(account) = account {
         if is_root() {
             // Landlock can't let us make it later
@@ -138,21 +140,35 @@ pub fn bind_what_is_missing(config: &Config, mut inherited: Inherited) -> Result
             path.display()
         )),
     })?;
-    let (sandbox, predecessor) = (Sandbox::default(), inherited.predecessor);
-    Ok(Bound { smtp, http, certificates, journal, sandbox, handover, predecessor, cores: cores() })
+    let Inherited { predecessor, secret, .. } = inherited;
+    let sandbox = Sandbox::default();
+    Ok(Bound { smtp, http, certificates, journal, sandbox, handover, predecessor, secret, cores: cores() })
 }
 
+/// Where the next process asks for our sockets: the predecessor's own, or a new one where there is none. One that somebody listens on is
+/// never put aside.
 fn handover_listener(
     config: &Config,
     sockets: usize,
     account: Option<Account>,
+    inherited: &mut Inherited,
 ) -> Result<Option<UnixListener>, StartError> {
     let Some(path) = &config.security.handover else { return Ok(None) };
-    if sockets >= handover::MOST {
-        let cause = format!("hands over {} sockets at most, with that of http.listen", handover::MOST);
+    // two more: that of http.listen, and the handover's own
+    if sockets.saturating_add(2) > handover::MOST {
+        let cause = format!("hands over {} sockets at most, with that of http.listen and its own", handover::MOST);
         return Err(StartError::Problems(
             config.problem("security.handover", cause, "listen on fewer addresses").into(),
         ));
+    }
+    if let Some(listener) = inherited.handover.take() {
+        return Ok(Some(listener));
+    }
+    if inherited.predecessor.is_none() && matches!(handover::connect(path), Ok(Some(_))) {
+        let path = path.display();
+        return Err(StartError::Machine(format!(
+            "security.handover: a server that runs listens at {path}: start with --take-over, or stop it first"
+        )));
     }
     let listener = listen_privately(path, account).map_err(|error| {
         let mend = "its directory must be there and be writable for whoever starts the server";

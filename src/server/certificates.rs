@@ -51,6 +51,26 @@ impl Certificates {
         let expires = ends.min_by_key(|(_, end)| *end);
         Ok(Some(Certificates { acceptor, files: files.collect(), expires }))
     }
+
+    /// The same, in place of those in force: a certificate that has ended never takes the place of one that has not. At the start, and where
+    /// the old one has ended, too, it is better than none.
+    ///
+    /// # Errors
+    /// As [`Certificates::of`], and where one has ended.
+    pub fn in_place_of(in_force: Option<&Certificates>, config: &Config) -> Result<Option<Certificates>, Problems> {
+        let new = Certificates::of(config)?;
+        let ended =
+            |certificates: &Certificates| certificates.expires.clone().filter(|(_, end)| seconds_left(*end) <= 0);
+        let (Some((path, end)), Some(in_force)) = (new.as_ref().and_then(ended), in_force) else { return Ok(new) };
+        if ended(in_force).is_some() {
+            return Ok(new);
+        }
+        let of_first = config.tls.as_ref().is_some_and(|tls| tls.first.certificate == path);
+        let key = if of_first { "smtp.tls.certificate" } else { "smtp.tls.more" };
+        let end = jiff::Timestamp::from_second(end).unwrap_or_default();
+        let cause = format!("{}: this certificate ended at {end}, and the one in force is still good", path.display());
+        Err(config.problem(key, cause, "renew it, or put the old one back").into())
+    }
 }
 
 impl Lasting {
@@ -115,9 +135,9 @@ impl CertificateFiles {
 
     /// Reads all pairs again and has them shown from the next session on.
     pub async fn read_again(&mut self, changed: Vec<PathBuf>, config: &Config, lasting: &Arc<Lasting>) {
-        let of = config.clone();
+        let (of, in_force) = (config.clone(), lasting.generation.load().certificates.clone());
         let read = tokio::task::spawn_blocking(move || {
-            Certificates::of(&of).map_err(|problems| problems.headlines(MOST_PROBLEMS))
+            Certificates::in_place_of(in_force.as_deref(), &of).map_err(|problems| problems.headlines(MOST_PROBLEMS))
         });
         let read = read.await.unwrap_or_else(|error| Err(vec![format!("reading ended in an error of ours: {error}")]));
         let files = changed.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");

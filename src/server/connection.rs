@@ -1,5 +1,6 @@
 //! One connection: octets to the session, its questions to the inquiry, the answers back; every wait has a deadline.
 
+mod conduct;
 mod introduced;
 mod manners;
 
@@ -20,7 +21,6 @@ use crate::receive::{Inquiry, Receiver};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Capabilities, Notice, Question, Session, Step};
 
-use super::behaved::Behaved;
 use super::certificates::Certificates;
 use super::generation::Lasting;
 use super::harvest::Harvest;
@@ -28,12 +28,11 @@ use super::patience::{Patience, Waits};
 use super::permits::Permit;
 use super::shutdown::Presence;
 use super::wire::Wire;
+use conduct::{Asked, Conduct};
 use introduced::{introduce, session_for};
 
-/// Octets that are read at once.
+/// Octets that are read at once, a record of TLS: a session that spools holds this and few parts of its message.
 const CHUNK: usize = 16 * 1024;
-/// The same while a message comes in.
-const DATA_CHUNK: usize = 64 * 1024;
 /// Replies are sent at the latest when so many octets wait, however much the client pipelines.
 const REPLIES: usize = 16 * 1024;
 
@@ -61,29 +60,6 @@ pub(super) struct Generation {
     pub harvest: Arc<Harvest>,
 }
 
-/// How a client has behaved.
-#[derive(Debug, Clone, Copy, Default)]
-struct Conduct {
-    /// A message of it was accepted.
-    delivered: bool,
-    /// It heard a 5yz, or was closed.
-    failed: bool,
-}
-
-impl Conduct {
-    fn note(&mut self, verb: Verb, code: u16) {
-        self.delivered |= verb == Verb::Message && code < 300;
-        self.failed |= code >= 500 || code == 421;
-    }
-
-    /// Tells it to those who remember. A session in which nothing happened changes nothing.
-    fn tell(self, behaved: &Behaved, ip: IpAddr) {
-        if self.delivered || self.failed {
-            behaved.note(ip, !self.failed);
-        }
-    }
-}
-
 /// Serves a client to the end of its session, for which it holds its permit. A panic ends this session and no other.
 pub(super) async fn serve(
     mut stream: TcpStream,
@@ -106,9 +82,7 @@ pub(super) async fn serve(
             }
         }
     }
-    let is_preferred = lasting.prefers(client.ip(), &generation.receiver);
-    let patience = Patience::new(generation.waits, lasting.permits.stress(), is_preferred);
-    let mut connection = Connection::new(stream, client, generation, presence, patience);
+    let mut connection = Connection::new(stream, client, generation, presence, permit, Arc::clone(&lasting));
     connection.input = ahead;
     let ended = AssertUnwindSafe(connection.run()).catch_unwind().await;
     let tls = connection.tls;
@@ -123,13 +97,16 @@ pub(super) async fn serve(
             metrics.panic();
         }
     }
-    connection.conduct.tell(&lasting.behaved, client.ip());
     metrics.connection_closed(tls);
 }
 
 struct Connection {
     generation: Arc<Generation>,
+    lasting: Arc<Lasting>,
     presence: Presence,
+    permit: Permit,
+    /// Who has the connection, whoever it speaks for by XCLIENT.
+    host: IpAddr,
     /// `None` only while hands are shaken.
     wire: Option<Wire>,
     session: Session,
@@ -167,11 +144,15 @@ impl Connection {
         client: SocketAddr,
         generation: Arc<Generation>,
         presence: Presence,
-        patience: Patience,
+        permit: Permit,
+        lasting: Arc<Lasting>,
     ) -> Self {
+        let is_preferred = lasting.prefers(client.ip(), &generation.receiver);
         Connection {
-            patience,
-            conduct: Conduct::default(),
+            patience: Patience::new(generation.waits, lasting.permits.stress(), is_preferred).with(client.ip()),
+            permit,
+            host: client.ip(),
+            conduct: Conduct::of(client.ip()),
             presence,
             wire: Some(Wire::Clear(stream)),
             session: session_for(client.ip(), &generation),
@@ -184,6 +165,7 @@ impl Connection {
             tls: SessionTls::Clear,
             strangers: 0,
             generation,
+            lasting,
         }
     }
 
@@ -220,17 +202,21 @@ impl Connection {
                     self.inquiry.helo(&name, extended);
                 }
                 Step::Notice(Notice::Introduced(introduced)) => {
-                    self.inquiry.introduced(introduced.ip, introduced.port);
-                    if let Some(helo) = introduced.helo {
-                        self.inquiry.helo(&helo, false);
+                    if !Box::pin(self.introduce_client(introduced)).await? {
+                        return Ok(());
                     }
                 }
                 Step::Notice(Notice::Abuse(abuse)) => self.count_abuse(abuse),
                 Step::Notice(Notice::Chunk { .. }) => self.patience.went_on(),
-                Step::Notice(Notice::Abandoned) => self.inquiry.end_transaction(),
+                Step::Notice(Notice::Abandoned) => {
+                    self.patience.ended(false);
+                    self.inquiry.end_transaction();
+                }
                 Step::Ask(question) => {
-                    self.patience.went_on();
+                    let (asked, began) = (Asked::of(&question), Instant::now());
                     let answer = self.answer(question).await;
+                    self.patience.waited_for_us(began.elapsed());
+                    self.note_answer(asked, &answer);
                     self.session.answer(answer);
                 }
                 Step::StartTls(reply) => {
@@ -262,6 +248,10 @@ impl Connection {
     /// What needs much room while it waits is boxed: it would be a part of every idle connection.
     async fn answer(&mut self, question: Question) -> Reply {
         match question {
+            Question::Mail { reverse_path, size: Some(size), .. } if self.inquiry.has_no_room_for(size) => {
+                self.verb = Verb::Mail;
+                self.inquiry.refused_mail(reverse_path, reply::disk_full())
+            }
             Question::Mail { reverse_path, smtputf8, .. } => {
                 self.verb = Verb::Mail;
                 self.inquiry.mail(reverse_path, smtputf8)
@@ -290,6 +280,9 @@ impl Connection {
                 if answer.is_positive() {
                     self.strangers = 0;
                 }
+                if self.inquiry.was_welcome() {
+                    self.generation.harvest.delivered(self.inquiry.client(), Instant::now());
+                }
                 answer
             }
         }
@@ -304,6 +297,9 @@ impl Connection {
         if now >= ends {
             // a client that always has octets ready would never be found silent
             return Ok(Input::Silence);
+        }
+        if self.patience.is_short() {
+            self.prefer_or_not();
         }
         let (in_data, in_message) = (self.session.in_data(), self.session.in_message());
         self.input.drain(..self.start);
@@ -322,7 +318,7 @@ impl Connection {
             }
             let octets = async {
                 wire.readable().await?;
-                input.reserve(if in_data { DATA_CHUNK } else { CHUNK });
+                make_room(input);
                 wire.read(input).await
             };
             tokio::select! {
@@ -353,7 +349,7 @@ impl Connection {
         let soft = self.generation.receiver.soft_reject;
         let reply = if soft { reply.soften() } else { reply };
         self.metrics().reply(self.verb, reply.code());
-        self.conduct.note(self.verb, reply.code());
+        self.note_reply(reply.code());
         reply.write_to(&mut self.replies);
     }
 
@@ -414,6 +410,13 @@ impl Connection {
         if let Some(wire) = self.wire.take() {
             wire.close().await;
         }
+    }
+}
+
+/// Makes room for half of a chunk at least, so that the buffer stays of one size: what a line left over would double it.
+fn make_room(input: &mut Vec<u8>) {
+    if input.capacity().saturating_sub(input.len()) < CHUNK / 2 {
+        input.reserve_exact(CHUNK.saturating_sub(input.len()).max(CHUNK / 2));
     }
 }
 

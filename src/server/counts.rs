@@ -46,6 +46,7 @@ pub(super) fn register(
     metrics.register_counter("gatepost_deliver_panics_total", &[], delivered(|all| &all.panics))?;
     metrics.register_counter("gatepost_spool_messages_total", &[], delivered(|all| &all.spooled))?;
     metrics.register_counter("gatepost_spool_bytes_total", &[], delivered(|all| &all.spooled_bytes))?;
+    metrics.register_counter("gatepost_spool_leftovers_total", &[], delivered(|all| &all.leftovers))?;
     metrics.register_deliver_errors(DeliverErrorKind::Full, delivered(|all| &all.full))?;
     metrics.register_deliver_errors(DeliverErrorKind::Io, delivered(|all| &all.io))?;
     metrics.register_deliver_errors(DeliverErrorKind::Busy, delivered(|all| &all.busy))?;
@@ -68,6 +69,8 @@ pub(super) fn register_bounds(
     let (permits, memory) = (Arc::clone(permits), Arc::clone(&receiver.memory));
     metrics.register_gauge("gatepost_stress", move || u64::from(permits.is_under_stress()))?;
     metrics.register_gauge("gatepost_message_memory_bytes", move || memory.used())?;
+    let spooled = Arc::clone(writers.spooled());
+    metrics.register_gauge("gatepost_spool_held_bytes", move || spooled.ledger().used())?;
     let space = || Arc::clone(writers.space());
     let (low, bytes, inodes) = (space(), space(), space());
     metrics.register_gauge("gatepost_disk_low", move || u64::from(low.is_low()))?;

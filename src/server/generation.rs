@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::config::Config;
+use crate::deliver::Writers;
 use crate::observe::metrics::Metrics;
 use crate::receive::{Limits, Policies, Receiver};
 use crate::smtp::session::Capabilities;
@@ -59,6 +60,12 @@ pub(super) fn message_limits(config: &Config) -> Limits {
 /// What messages may hold in memory: in all, and those of one network. One message must always fit.
 pub(super) fn memory(config: &Config) -> (u64, u64) {
     (config.limits.memory, (config.limits.memory / 8).max(LARGEST))
+}
+
+/// What large messages may hold of the disk while they come in.
+pub(super) fn bound_spool(writers: &Writers, config: &Config) {
+    let limits = &config.limits;
+    writers.spooled().bound(limits.spool, limits.spool_per_network, limits.message);
 }
 
 /// What sessions that begin from now on share.

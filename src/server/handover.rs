@@ -3,16 +3,16 @@
 //!
 //! ```text
 //! new: connects ------------------------------> old: is it root, or who we are? (SO_PEERCRED)
-//! new: <---- a letter a socket, and the sockets
+//! new: <---- a letter a socket, the secret that names what is remembered, and the sockets
 //! new: becomes the user, is confined, starts threads, accepts
 //! new: "ready" -------------------------------> old: accepts no more, finishes its sessions, ends
 //! ```
 //!
-//! Where the new one fails before "ready", the old one goes on as if nothing had been.
+//! The socket at the path is one of them: both listen on it until the old one has ended, so that whoever fails takes nothing away. Where the
+//! new one fails before "ready", the old one goes on as if nothing had been.
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
-use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -22,9 +22,12 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     recvmsg, sendmsg,
 };
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+
+use crate::receive::State;
 
 /// Sockets that can be handed over: more than anybody listens on.
 pub(super) const MOST: usize = 64;
@@ -33,46 +36,110 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// How long a new process may take until it accepts mail.
 const READY: Duration = Duration::from_secs(300);
 
-const SMTP_LETTER: u8 = b's';
-const HTTP_LETTER: u8 = b'h';
+/// Octets of the secret under which the old one remembers.
+const SECRET: usize = 32;
 const READY_WORD: &[u8; 6] = b"ready\n";
 
-/// Sockets to hand over, and what each is for.
-pub(super) struct Sockets {
-    pub smtp: Vec<OwnedFd>,
-    pub http: OwnedFd,
+/// Whose a socket is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Mail comes in.
+    Smtp,
+    /// The metrics.
+    Http,
+    /// The handover itself.
+    Handover,
 }
 
-/// The stream to tell the old process that we are ready, and its sockets, each with whether it is for HTTP.
-pub(super) type Taken = (UnixStream, Vec<(bool, TcpListener)>);
+impl Kind {
+    const ALL: [Kind; 3] = [Kind::Smtp, Kind::Http, Kind::Handover];
+
+    fn letter(self) -> u8 {
+        match self {
+            Kind::Smtp => b's',
+            Kind::Http => b'h',
+            Kind::Handover => b'u',
+        }
+    }
+}
+
+/// What is handed over.
+pub(super) struct Sockets {
+    pub all: Vec<(Kind, OwnedFd)>,
+    /// Tells the secret, which may change when the file of what is remembered comes to us.
+    pub state: State,
+}
+
+/// What was handed over.
+pub(super) struct Taken {
+    /// To tell the old process that we are ready.
+    pub predecessor: UnixStream,
+    pub sockets: Vec<(Kind, OwnedFd)>,
+    pub secret: Option<[u8; SECRET]>,
+}
+
+/// Why sockets can't be taken over: cause and mend.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TakeError {
+    /// Whoever is there does not speak as we do.
+    #[error("{0}; is that Gatepost's?")]
+    Io(#[from] io::Error),
+    /// There must be a letter a socket.
+    #[error("it has {0} names for {1} sockets; is that Gatepost's?")]
+    Count(usize, usize),
+    /// We would not know what to do with it.
+    #[error(
+        "it hands over a socket of a kind ({0}) that this version does not know: start a version at least as new as the one that runs"
+    )]
+    Unknown(std::ascii::EscapeDefault),
+}
+
+/// A connection to whoever listens at the path; `None` where nobody does.
+///
+/// # Errors
+/// The system's own.
+pub(super) fn connect(path: &Path) -> io::Result<Option<UnixStream>> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // connecting waits for as long where the other side does not come to accept
+    socket.set_write_timeout(Some(ANSWER))?;
+    socket.set_read_timeout(Some(ANSWER))?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        Ok(()) => Ok(Some(UnixStream::from(OwnedFd::from(socket)))),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
 
 /// Asks who listens at the path for its sockets; `None` where nobody is there.
 ///
 /// # Errors
 /// Somebody is there and does not answer as we would.
-pub(super) fn take(path: &Path) -> io::Result<Option<Taken>> {
-    let stream = match UnixStream::connect(path) {
-        Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    stream.set_read_timeout(Some(ANSWER))?;
-    stream.set_write_timeout(Some(ANSWER))?;
-    let mut letters = [0; MOST];
+pub(super) fn take(path: &Path) -> Result<Option<Taken>, TakeError> {
+    let Some(stream) = connect(path)? else { return Ok(None) };
+    let mut said = [0; MOST + 1 + SECRET];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = recvmsg(&stream, &mut [IoSliceMut::new(&mut letters)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let received = recvmsg(&stream, &mut [IoSliceMut::new(&mut said)], &mut control, RecvFlags::CMSG_CLOEXEC)
+        .map_err(io::Error::from)?;
     let mut sockets = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(handed) = message {
-            sockets.extend(handed.map(TcpListener::from));
+            sockets.extend(handed);
         }
     }
-    let letters = letters.get(..received.bytes).unwrap_or_default();
+    let said = said.get(..received.bytes).unwrap_or_default();
+    let mut parts = said.splitn(2, |octet| *octet == b'\n');
+    let letters = parts.next().unwrap_or_default();
     if letters.is_empty() || letters.len() != sockets.len() {
-        return Err(io::Error::new(ErrorKind::InvalidData, "it handed over no sockets"));
+        return Err(TakeError::Count(letters.len(), sockets.len()));
     }
-    Ok(Some((stream, letters.iter().map(|letter| *letter == HTTP_LETTER).zip(sockets).collect())))
+    let known = letters.iter().map(|letter| {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.letter() == *letter);
+        kind.ok_or(TakeError::Unknown(std::ascii::escape_default(*letter)))
+    });
+    let kinds = known.collect::<Result<Vec<_>, _>>()?;
+    let secret = parts.next().and_then(|secret| secret.try_into().ok());
+    Ok(Some(Taken { predecessor: stream, sockets: kinds.into_iter().zip(sockets).collect(), secret }))
 }
 
 /// Tells the old process that we accept mail: it may go.
@@ -116,14 +183,14 @@ async fn hand(mut stream: tokio::net::UnixStream, sockets: &Sockets) -> io::Resu
 }
 
 fn send(stream: &tokio::net::UnixStream, sockets: &Sockets) -> io::Result<()> {
-    let handed: Vec<BorrowedFd<'_>> = sockets.smtp.iter().chain([&sockets.http]).map(OwnedFd::as_fd).collect();
-    let mut letters = vec![SMTP_LETTER; sockets.smtp.len()];
-    letters.push(HTTP_LETTER);
+    let handed: Vec<BorrowedFd<'_>> = sockets.all.iter().map(|(_, socket)| socket.as_fd()).collect();
+    let letters = sockets.all.iter().map(|(kind, _)| kind.letter());
+    let said: Vec<u8> = letters.chain([b'\n']).chain(sockets.state.secret()).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !control.push(SendAncillaryMessage::ScmRights(&handed)) {
         return Err(io::Error::new(ErrorKind::InvalidInput, "there are too many sockets to hand over"));
     }
-    let sent = sendmsg(stream, &[IoSlice::new(&letters)], &mut control, SendFlags::NOSIGNAL)?;
-    if sent == letters.len() { Ok(()) } else { Err(ErrorKind::WriteZero.into()) }
+    let sent = sendmsg(stream, &[IoSlice::new(&said)], &mut control, SendFlags::NOSIGNAL)?;
+    if sent == said.len() { Ok(()) } else { Err(ErrorKind::WriteZero.into()) }
 }

@@ -1,4 +1,5 @@
-//! How many recipients that are nobody here a client network has asked for of late. It is forgiven evenly, over an hour.
+//! How many recipients that are nobody here a client network has asked for of late. It is forgiven evenly, over an hour, and by what it
+//! delivers: behind one address there may be an honest host and another.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,7 +12,9 @@ use crate::receive::network;
 
 /// How long it takes until a whole budget is forgiven.
 const FORGIVEN: Duration = Duration::from_secs(3600);
-/// Networks that are remembered at most, about 50 octets each.
+/// Unknown recipients that each message in an inbox forgives.
+const PER_MESSAGE: f64 = 10.0;
+/// Networks that are remembered at most, about 80 octets each.
 const MOST: usize = 65_536;
 
 /// The budgets of all client networks: one IPv4 address or one IPv6 /64 each.
@@ -26,6 +29,8 @@ struct Level {
     /// Those that are not forgiven yet, as they were at that time.
     asked: f64,
     at: Instant,
+    /// When a message of it came into an inbox last.
+    delivered: Option<Instant>,
 }
 
 impl Level {
@@ -44,23 +49,48 @@ impl Harvest {
     /// Counts one more; whether that is over the budget.
     pub fn note(&self, client: IpAddr, now: Instant) -> bool {
         let budget = f64::from(self.budget);
+        self.change(client, now, |level| {
+            let asked = level.now(self.budget, now) + 1.0;
+            // what is over the budget is not counted: who stops is forgiven in an hour, however long it went on
+            *level = Level { asked: asked.min(budget), at: now, ..*level };
+            asked > budget
+        })
+    }
+
+    /// A message of this client has come into an inbox.
+    pub fn delivered(&self, client: IpAddr, now: Instant) {
+        self.change(client, now, |level| {
+            let asked = (level.now(self.budget, now) - PER_MESSAGE).max(0.0);
+            *level = Level { asked, at: now, delivered: Some(now) };
+        });
+    }
+
+    /// Whether a network has used its budget up.
+    pub fn is_spent(&self, client: IpAddr, now: Instant) -> bool {
+        self.networks().get(&network(client)).is_some_and(|level| self.is_over(*level, now))
+    }
+
+    /// Whether a network has used its budget up and is to come again later. One that has delivered within the hour may come in all the
+    /// same: what it delivers next forgives it, and the next unknown recipient ends its session.
+    pub fn turns_away(&self, client: IpAddr, now: Instant) -> bool {
+        let has_delivered =
+            |level: &Level| level.delivered.is_some_and(|at| now.saturating_duration_since(at) < FORGIVEN);
+        let networks = self.networks();
+        networks.get(&network(client)).is_some_and(|level| self.is_over(*level, now) && !has_delivered(level))
+    }
+
+    fn is_over(&self, level: Level, now: Instant) -> bool {
+        level.now(self.budget, now) + 1.0 > f64::from(self.budget)
+    }
+
+    /// Changes what is remembered of a client's network.
+    fn change<T>(&self, client: IpAddr, now: Instant, change: impl FnOnce(&mut Level) -> T) -> T {
         let mut networks = self.networks();
         let client = network(client);
         if networks.len() >= MOST && !networks.contains_key(&client) {
             forget_the_least(&mut networks, self.budget, now);
         }
-        let level = networks.entry(client).or_insert(Level { asked: 0.0, at: now });
-        let asked = level.now(self.budget, now) + 1.0;
-        // what is over the budget is not counted: who stops is forgiven in an hour, however long it went on
-        *level = Level { asked: asked.min(budget), at: now };
-        asked > budget
-    }
-
-    /// Whether a network has used its budget up, and is to come again later.
-    pub fn is_spent(&self, client: IpAddr, now: Instant) -> bool {
-        let networks = self.networks();
-        let level = networks.get(&network(client));
-        level.is_some_and(|level| level.now(self.budget, now) + 1.0 > f64::from(self.budget))
+        change(networks.entry(client).or_insert(Level { asked: 0.0, at: now, delivered: None }))
     }
 
     /// Networks that are remembered.

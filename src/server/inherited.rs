@@ -2,14 +2,15 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use listenfd::ListenFd;
 
 use crate::config::Config;
 
 use super::bind::StartError;
-use super::handover;
+use super::handover::{self, Kind, TakeError};
 use super::listener;
 
 /// What a socket is for, as `FileDescriptorName=` of systemd's socket unit says it.
@@ -24,6 +25,10 @@ pub struct Inherited {
     is_activated: bool,
     /// Who waits to hear that we accept mail.
     pub(super) predecessor: Option<UnixStream>,
+    /// Where the next process asks.
+    pub(super) handover: Option<UnixListener>,
+    /// Under what the predecessor remembers.
+    pub(super) secret: Option<[u8; 32]>,
 }
 
 impl Inherited {
@@ -65,23 +70,36 @@ impl Inherited {
             let cause = "this key is missing: nobody knows where the server that runs can be asked";
             return Err(StartError::Problems(config.problem("security.handover", cause, "name a path").into()));
         };
-        let taken = handover::take(path).map_err(|error| {
-            StartError::Machine(format!("security.handover: {}: {error}; is that Gatepost's?", path.display()))
-        })?;
-        let Some((predecessor, listeners)) = taken else {
+        let told = |error: TakeError| StartError::Machine(format!("security.handover: {}: {error}", path.display()));
+        let Some(taken) = handover::take(path).map_err(told)? else {
             tracing::info!(path = %path.display(), "nobody is there to take over from");
             return Ok(Inherited::default());
         };
-        let mut inherited = Inherited { predecessor: Some(predecessor), ..Inherited::default() };
-        for (is_http, listener) in listeners {
-            usable(&listener).map_err(|error| StartError::Machine(format!("security.handover: {error}")))?;
-            if is_http {
-                inherited.http = Some(listener);
-            } else {
-                inherited.smtp.push(listener);
-            }
+        let mut inherited =
+            Inherited { predecessor: Some(taken.predecessor), secret: taken.secret, ..Inherited::default() };
+        for (kind, socket) in taken.sockets {
+            inherited.receive(kind, socket).map_err(|error| told(error.into()))?;
         }
         Ok(inherited)
+    }
+
+    /// Takes a socket for what it is.
+    fn receive(&mut self, kind: Kind, socket: OwnedFd) -> io::Result<()> {
+        if kind == Kind::Handover {
+            let listener = UnixListener::from(socket);
+            listens(&listener)?;
+            listener.local_addr()?;
+            listener.set_nonblocking(true)?;
+            self.handover = Some(listener);
+            return Ok(());
+        }
+        let listener = TcpListener::from(socket);
+        usable(&listener)?;
+        match kind {
+            Kind::Http => self.http = Some(listener),
+            Kind::Smtp | Kind::Handover => self.smtp.push(listener),
+        }
+        Ok(())
     }
 
     /// The sockets that mail comes in by: those that are there already, and those that must be bound.
@@ -130,9 +148,14 @@ fn is_at(listener: &TcpListener, address: SocketAddr) -> bool {
 
 /// Makes it one that the runtime can use.
 fn usable(listener: &TcpListener) -> io::Result<()> {
-    if !rustix::net::sockopt::socket_acceptconn(listener)? {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen"));
-    }
+    listens(listener)?;
     listener.local_addr()?;
     listener.set_nonblocking(true)
+}
+
+fn listens(socket: &impl AsFd) -> io::Result<()> {
+    if rustix::net::sockopt::socket_acceptconn(socket)? {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "one of its sockets does not listen"))
 }

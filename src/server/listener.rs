@@ -4,8 +4,11 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use futures_util::future::FutureExt;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+
+use super::descriptors::{Descriptors, is_of_descriptors};
 
 /// How many connections the kernel holds for us before we accept them.
 const BACKLOG: i32 = 1024;
@@ -53,22 +56,41 @@ fn trouble(key: &str, address: SocketAddr, error: &io::Error) -> String {
     format!("{key}: can't listen on {address}: {error}; {mend}")
 }
 
-/// Accepts for ever and hands each connection on. Trouble (no descriptors left) is said and waited out, never spun on.
-pub async fn accept(listener: TcpListener, mut take: impl FnMut(TcpStream, SocketAddr)) {
-    let mut pause = Duration::from_millis(10);
+/// How long is waited after trouble, at first.
+const PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Accepts for ever and hands each connection on, with whether there is hardly a descriptor left: then the client is to be told to come
+/// again. Trouble is said and waited out, never spun on.
+pub async fn accept(listener: TcpListener, mut take: impl FnMut(TcpStream, SocketAddr, bool)) {
+    let mut descriptors = Descriptors::new();
+    let mut pause = PAUSE;
     loop {
+        descriptors.keep_reserve(&listener);
         match listener.accept().await {
             Ok((stream, peer)) => {
-                pause = Duration::from_millis(10);
+                pause = PAUSE;
                 // replies are small and each is waited for
                 let _ = stream.set_nodelay(true);
-                take(stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+                let is_scarce = descriptors.are_scarce_for(&stream);
+                take(stream, canonical(peer), is_scarce);
+            }
+            // each turn tells one client, which is gone then: nothing to wait for
+            Err(error) if is_of_descriptors(&error) && descriptors.give_up_reserve() => {
+                descriptors.say();
+                if let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+                    take(stream, canonical(peer), true);
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "can't accept a connection, waiting a moment");
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(1));
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     }
+}
+
+fn canonical(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }

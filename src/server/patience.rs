@@ -1,10 +1,17 @@
-//! How long a client may be silent, and how slow its message may come: less under stress, except for clients that have behaved.
+//! How long a client may be silent, and how slow its message may come: less under stress, except for clients that have behaved, and
+//! least for those whose messages hold most of what is short.
 
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+
+use super::stress::Stress;
+
+/// Those who hold most wait so many times shorter, and are to be so many times faster.
+const HASTE: u32 = 4;
 
 /// The waits of a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +29,11 @@ pub struct Waits {
 pub struct Patience {
     waits: Waits,
     /// Since when there is stress.
-    stress: watch::Receiver<Option<Instant>>,
+    stress: watch::Receiver<Option<Stress>>,
+    /// Whose messages may hold most of what is short.
+    client: Option<IpAddr>,
+    /// They did when it was last looked at.
+    is_heaviest: bool,
     has_behaved: bool,
     /// When it was begun to measure the message's pace, and how many octets came since.
     pace: Option<(Instant, u64)>,
@@ -32,6 +43,8 @@ pub struct Patience {
     went_on_at: Option<Instant>,
     /// Whether the client has said who it is: saying it again leads nowhere.
     introduced: bool,
+    /// The last transaction led nowhere: the next has to lead to its message in the time that is left.
+    barren: bool,
 }
 
 /// When a client is given up.
@@ -45,8 +58,21 @@ pub struct Deadline {
 
 impl Patience {
     /// With a client, of a network that has behaved or not.
-    pub fn new(waits: Waits, stress: watch::Receiver<Option<Instant>>, has_behaved: bool) -> Self {
-        Patience { waits, stress, has_behaved, pace: None, went_on: true, went_on_at: None, introduced: false }
+    pub fn new(waits: Waits, stress: watch::Receiver<Option<Stress>>, has_behaved: bool) -> Self {
+        let (client, is_heaviest, introduced, barren) = (None, false, false, false);
+        let (pace, went_on, went_on_at) = (None, true, None);
+        Patience { waits, stress, client, is_heaviest, has_behaved, pace, went_on, went_on_at, introduced, barren }
+    }
+
+    /// The client comes from there.
+    #[must_use]
+    pub fn with(self, client: IpAddr) -> Self {
+        Patience { client: Some(client), ..self }
+    }
+
+    /// From now on its network counts as one that has behaved, or not.
+    pub fn prefer(&mut self, has_behaved: bool) {
+        self.has_behaved = has_behaved;
     }
 
     /// When it is given up if it says nothing more, having been silent since then. Under stress the silence is measured from the
@@ -60,19 +86,27 @@ impl Patience {
         self.went_on = false;
         let idle = silent_since + self.waits.idle;
         let stress = if self.has_behaved { None } else { *self.stress.borrow_and_update() };
-        let Some(began) = stress else {
-            self.pace = None;
+        let Some(stress) = stress else {
+            (self.pace, self.is_heaviest) = (None, false);
             return Deadline { at: idle, is_slow: false };
         };
-        let silent = idle.min(went_on_at.max(began) + self.waits.stress_idle);
+        let is_heaviest = self.client.is_some_and(|client| stress.heaviest.includes(client));
+        if is_heaviest && !std::mem::replace(&mut self.is_heaviest, is_heaviest) {
+            // what it sent before buys it nothing more
+            self.pace = None;
+        }
+        self.is_heaviest = is_heaviest;
+        let haste = if is_heaviest { HASTE } else { 1 };
+        let (stress_idle, rate) = (self.waits.stress_idle / haste, self.waits.stress_rate.max(1) * u64::from(haste));
+        let silent = idle.min(went_on_at.max(stress.since) + stress_idle);
         if !in_message {
             self.pace = None;
             return Deadline { at: silent, is_slow: false };
         }
         let (since, octets) = *self.pace.get_or_insert((Instant::now(), 0));
         // each octet buys its share of a second, as Postfix's smtpd_min_data_rate has it
-        let bought = Duration::from_millis(octets.saturating_mul(1000) / self.waits.stress_rate.max(1));
-        let slow = since.checked_add(self.waits.stress_idle.saturating_add(bought)).unwrap_or(silent);
+        let bought = Duration::from_millis(octets.saturating_mul(1000) / rate);
+        let slow = since.checked_add(stress_idle.saturating_add(bought)).unwrap_or(silent);
         Deadline { at: silent.min(slow), is_slow: slow < silent }
     }
 
@@ -91,6 +125,28 @@ impl Patience {
     /// The transaction went on: the client asked for something that has its place in one, or octets of a message came.
     pub fn went_on(&mut self) {
         self.went_on = true;
+    }
+
+    /// The client asked for MAIL or RCPT and was not refused: that leads on, unless its last transaction led nowhere.
+    pub fn began(&mut self) {
+        self.went_on |= !self.barren;
+    }
+
+    /// A transaction has ended, with a message that was taken or not.
+    pub fn ended(&mut self, with_message: bool) {
+        self.barren = !with_message;
+    }
+
+    /// The client had to wait for us so long: that is not held against it.
+    pub fn waited_for_us(&mut self, time: Duration) {
+        if let Some(went_on_at) = &mut self.went_on_at {
+            *went_on_at = went_on_at.checked_add(time).unwrap_or(*went_on_at);
+        }
+    }
+
+    /// Whether it makes a difference to be preferred.
+    pub fn is_short(&self) -> bool {
+        self.stress.borrow().is_some()
     }
 
     /// The client said who it is.

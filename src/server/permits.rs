@@ -1,14 +1,20 @@
-//! How many connections there may be: in all, from one address, and from one network; and whether so many are open that the server is
-//! under stress.
+//! How many connections there may be: in all, from one address, and from one network; and whether so many are open, or so much of what
+//! they share is taken, that the server is under stress.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::Limits;
+use crate::receive::wide_network as network;
+
+use super::stress::{Heaviest, Pressure, Stress};
+
+/// So many percent must be given back before stress is over, so that it does not flicker.
+pub(super) const CALMER: usize = 10;
 
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,13 +27,15 @@ pub struct Places {
     pub per_network: usize,
     /// With so many open, the server is under stress.
     pub stress: usize,
+    /// And with so many percent of what messages may hold.
+    pub percent: usize,
 }
 
 impl Places {
     /// So many, of which `percent` make stress.
     pub fn new(total: usize, per_address: usize, per_network: usize, percent: usize) -> Places {
         let stress = total.saturating_mul(percent).div_ceil(100).max(1);
-        Places { total, per_address, per_network, stress }
+        Places { total, per_address, per_network, stress, percent }
     }
 
     /// For clients of networks that have behaved all of them; half of what is left under stress is kept for these.
@@ -57,12 +65,14 @@ impl Places {
 pub struct Permits {
     open: Mutex<Open>,
     /// Since when there is stress. Changed only under the lock.
-    stress: watch::Sender<Option<Instant>>,
+    stress: watch::Sender<Option<Stress>>,
 }
 
 #[derive(Debug)]
 struct Open {
     places: Places,
+    pressure: Pressure,
+    heaviest: Heaviest,
     total: usize,
     by_address: HashMap<IpAddr, usize>,
     by_network: HashMap<IpAddr, usize>,
@@ -72,7 +82,7 @@ struct Open {
 #[derive(Debug)]
 pub struct Permit {
     permits: Arc<Permits>,
-    /// `None` as long as a proxy has not said for whom it speaks.
+    /// `None` as long as a proxy or a filter has not said for whom it speaks.
     ip: Option<IpAddr>,
 }
 
@@ -87,13 +97,16 @@ pub enum Denied {
     Network,
     /// Its network has asked for too many unknown recipients.
     Harvest,
+    /// Hardly a file can be opened any more.
+    Files,
 }
 
 impl Permits {
     /// So many.
     pub fn new(places: Places) -> Arc<Self> {
         let (by_address, by_network) = (HashMap::new(), HashMap::new());
-        let open = Mutex::new(Open { places, total: 0, by_address, by_network });
+        let (pressure, heaviest) = (Pressure::default(), Heaviest::default());
+        let open = Mutex::new(Open { places, pressure, heaviest, total: 0, by_address, by_network });
         Arc::new(Permits { open, stress: watch::Sender::new(None) })
     }
 
@@ -104,8 +117,25 @@ impl Permits {
         self.weigh(&open);
     }
 
+    /// So much is taken of what messages share, and these hold most of what is short.
+    pub fn press(&self, pressure: Pressure, heaviest: Heaviest) {
+        let mut open = self.open();
+        (open.pressure, open.heaviest) = (pressure, heaviest);
+        self.weigh(&open);
+    }
+
+    /// Connections that are open.
+    pub fn connections(&self) -> usize {
+        self.open().total
+    }
+
+    /// The percent from which on there is stress.
+    pub fn begins_at(&self) -> usize {
+        self.open().places.percent
+    }
+
     /// Since when there is stress, now and later.
-    pub fn stress(&self) -> watch::Receiver<Option<Instant>> {
+    pub fn stress(&self) -> watch::Receiver<Option<Stress>> {
         self.stress.subscribe()
     }
 
@@ -116,18 +146,31 @@ impl Permits {
 
     /// Stress begins or ends, or neither.
     fn weigh(&self, open: &Open) {
-        let (connections, Places { total, stress, .. }) = (open.total, open.places);
-        let was = self.is_under_stress();
-        if !was && connections >= stress {
-            self.stress.send_replace(Some(Instant::now()));
+        let (connections, total) = (open.total, open.places.total);
+        let (most, percent) = open.pressure.greatest();
+        match *self.stress.borrow() {
+            None if open.is_short() => {}
+            Some(_) if open.is_calm() => {}
+            Some(stress) if stress.heaviest != open.heaviest => {}
+            _ => return,
+        }
+        let was = self.stress.borrow().map(|stress| stress.since);
+        if was.is_some() && open.is_calm() {
+            self.stress.send_replace(None);
+            tracing::info!(connections, total, most, percent, "the stress is over");
+            return;
+        }
+        let since = was.unwrap_or_else(Instant::now);
+        self.stress.send_replace(Some(Stress { since, heaviest: open.heaviest }));
+        if was.is_none() {
             tracing::warn!(
                 connections,
                 total,
-                "under stress: nearly all connections are in use, waits are short and clients that have behaved are preferred"
+                most,
+                percent,
+                "under stress: nearly all connections, memory, disk or open files are in use, waits are short and clients that have \
+                 behaved are preferred"
             );
-        } else if was && connections < open.places.calm() {
-            self.stress.send_replace(None);
-            tracing::info!(connections, total, "the stress is over");
         }
     }
 
@@ -147,7 +190,7 @@ impl Permits {
         Ok(Permit { permits: Arc::clone(self), ip: Some(ip) })
     }
 
-    /// Takes a place for whom a proxy speaks, who is to be [named](Permit::name) next.
+    /// Takes a place for whom a proxy or a filter speaks, who is to be [named](Permit::name) next.
     ///
     /// # Errors
     /// All are taken.
@@ -167,6 +210,17 @@ impl Permits {
 }
 
 impl Open {
+    /// Whether nearly all of something is taken.
+    fn is_short(&self) -> bool {
+        self.total >= self.places.stress || self.pressure.greatest().1 >= self.places.percent
+    }
+
+    /// Whether enough was given back of all.
+    fn is_calm(&self) -> bool {
+        self.total < self.places.calm()
+            && self.pressure.greatest().1 < self.places.percent.saturating_sub(CALMER).max(1)
+    }
+
     /// Counts a connection for its address and network.
     fn name(&mut self, ip: IpAddr) -> Result<(), Denied> {
         if held(&self.by_address, ip) >= self.places.per_address {
@@ -179,16 +233,25 @@ impl Open {
         *self.by_network.entry(network(ip)).or_insert(0) += 1;
         Ok(())
     }
+
+    /// Counts a connection no more for its address and network.
+    fn forget(&mut self, ip: IpAddr) {
+        give_back(&mut self.by_address, ip);
+        give_back(&mut self.by_network, network(ip));
+    }
 }
 
 impl Permit {
-    /// Says whose it is, once: of a network that has behaved or not.
+    /// Says whose it is from now on: of a network that has behaved or not.
     ///
     /// # Errors
-    /// Why there is no place for it.
+    /// Why there is no place for it; then it is nobody's.
     pub fn name(&mut self, ip: IpAddr, has_behaved: bool) -> Result<(), Denied> {
         let ip = ip.to_canonical();
         let mut open = self.permits.open();
+        if let Some(before) = self.ip.take() {
+            open.forget(before);
+        }
         // its own place is counted
         if open.total > open.places.of(has_behaved) {
             return Err(Denied::Busy);
@@ -196,6 +259,13 @@ impl Permit {
         open.name(ip)?;
         self.ip = Some(ip);
         Ok(())
+    }
+
+    /// It is nobody's from now on: whoever has the connection speaks for itself.
+    pub fn unname(&mut self) {
+        if let Some(before) = self.ip.take() {
+            self.permits.open().forget(before);
+        }
     }
 }
 
@@ -217,17 +287,8 @@ impl Drop for Permit {
         let mut open = self.permits.open();
         open.total = open.total.saturating_sub(1);
         if let Some(ip) = self.ip {
-            give_back(&mut open.by_address, ip);
-            give_back(&mut open.by_network, network(ip));
+            open.forget(ip);
         }
         self.permits.weigh(&open);
-    }
-}
-
-/// The /24 of an IPv4 address, the /64 of an IPv6 one.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(ip) => IpAddr::V4((ip.to_bits() & !0xff).into()),
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
     }
 }

@@ -7,8 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ppp::{v1, v2};
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
 /// Octets of the longest header of version 1, CRLF included (§2.1).
@@ -16,7 +15,7 @@ pub const LINE_MAX: usize = 107;
 /// Octets of the longest header of version 2 that is read: what §2.2 has every receiver take at least.
 pub const HEADER_MAX: usize = 536;
 /// How long the header may take: it comes with the connection.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub const DEADLINE: Duration = Duration::from_secs(10);
 /// What a header of version 2 begins with.
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Octets of version 2 before the addresses; the last two say how many follow.
@@ -87,11 +86,15 @@ fn second(octets: &[u8]) -> Header {
     Header::Whole(length, client)
 }
 
-/// A connection that a proxy made: for whom it speaks, and what has come behind the header.
+/// A connection that a proxy made: for whom it speaks, and what has come behind the header. All of the header must come within `deadline`.
 ///
 /// # Errors
 /// There is no header, it can't be believed, or it does not come in time.
-pub(super) async fn introduced(stream: &mut TcpStream, proxy: SocketAddr) -> io::Result<(SocketAddr, Vec<u8>)> {
+pub async fn introduced(
+    stream: &mut (impl AsyncRead + Unpin),
+    proxy: SocketAddr,
+    deadline: Duration,
+) -> io::Result<(SocketAddr, Vec<u8>)> {
     let reading = async {
         let mut octets = Vec::with_capacity(HEADER_MAX);
         loop {
@@ -111,5 +114,5 @@ pub(super) async fn introduced(stream: &mut TcpStream, proxy: SocketAddr) -> io:
             }
         }
     };
-    timeout(DEADLINE, reading).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    timeout(deadline, reading).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

@@ -14,6 +14,7 @@ use crate::receive::{Carrier, Receiver};
 
 use super::audit;
 use super::certificates::Certificates;
+use super::descriptors;
 use super::generation::{self, Lasting, generation, message_limits, policies};
 use super::lists::block_lists;
 use super::memory;
@@ -74,12 +75,14 @@ impl Reload {
         if !self.force {
             guard(old, &config)?;
         }
+        descriptors::check(old.limits.connections, config.limits.connections)?;
         let journal = &self.started.journal;
         if journal.pseudonymise {
             Keys::check(&journal.directory).map_err(|problem| Problems::from(problem).render(false))?;
         }
-        let certificates =
-            Certificates::of(&config).map_err(|problems| problems.headlines(MOST_PROBLEMS).join("\n"))?;
+        let in_force = self.lasting.generation.load();
+        let certificates = Certificates::in_place_of(in_force.certificates.as_deref(), &config)
+            .map_err(|problems| problems.headlines(MOST_PROBLEMS).join("\n"))?;
         let restart = self.started.restart_keys(&config);
         if !restart.is_empty() {
             tracing::warn!(keys = %restart.join(", "), "these keys have changed and need a restart; the old values stay");
@@ -89,7 +92,6 @@ impl Reload {
         if let Some(state) = &state {
             memory::keep(state, &config).map_err(|error| error.to_string())?;
         }
-        let in_force = self.lasting.generation.load();
         let receiver = Arc::new(Receiver {
             hostname: config.hostname.as_str().to_owned(),
             authserv_id: config.authserv_id.clone(),
@@ -106,6 +108,7 @@ impl Reload {
         was.memory.bound(most, of_network);
         if let Carrier::Maildirs(writers) = &was.carrier {
             writers.space().floor(config.limits.free_disk, config.limits.free_inodes);
+            generation::bound_spool(writers, &config);
         }
         self.lasting.permits.bound(Places::of_config(&config.limits));
         was.metrics.soft_reject(config.smtp.soft_reject);

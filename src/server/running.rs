@@ -20,11 +20,13 @@ use super::handover;
 use super::list_files::ListFiles;
 use super::notify;
 use super::reload::Reload;
-use super::shutdown::Shutdown;
+use super::shutdown::{DRAIN, Shutdown};
 use super::signals::{Asked, Signals};
 
 /// How long sessions may go on after another process has taken over.
 const HANDED_OVER: Duration = Duration::from_secs(120);
+/// How long it may take at the end until what is remembered is on disk.
+const KEEPING: Duration = Duration::from_secs(10);
 
 /// A server that accepts mail.
 pub struct Running {
@@ -131,7 +133,8 @@ impl Running {
             let _ = stop_http.send(());
             let _ = http_task.await;
         };
-        Ending { shutdown: self.shutdown, writers: self.writers, journal: self.journal, state: self.state }.run().await;
+        let (shutdown, writers, journal, state) = (self.shutdown, self.writers, self.journal, self.state);
+        Ending { shutdown, writers, journal, state, keeping: KEEPING }.run().await;
         pages.await;
         tracing::info!("ended");
     }
@@ -149,7 +152,9 @@ impl Running {
             _ = self.shutdown.wait(HANDED_OVER) => {}
             () = asked => tracing::info!("shutting down"),
         }
-        Ending { shutdown: self.shutdown, writers: self.writers, journal: self.journal, state: self.state }.run().await;
+        let (shutdown, writers, journal, state) = (self.shutdown, self.writers, self.journal, self.state);
+        // the file may still be that of the process before us
+        Ending { shutdown, writers, journal, state, keeping: HANDED_OVER + DRAIN + KEEPING }.run().await;
         tracing::info!("ended");
     }
 }
@@ -160,6 +165,8 @@ struct Ending {
     writers: Arc<Writers>,
     journal: Arc<Journal>,
     state: State,
+    /// How long it may take until what is remembered is on disk.
+    keeping: Duration,
 }
 
 impl Ending {
@@ -178,7 +185,7 @@ impl Ending {
             tracing::error!(lost, "lines of the journal could not be written");
         }
         let state = self.state.clone();
-        let kept = tokio::task::spawn_blocking(move || state.close(Duration::from_secs(10))).await.unwrap_or_default();
+        let kept = tokio::task::spawn_blocking(move || state.close(self.keeping)).await.unwrap_or_default();
         if !kept {
             tracing::error!("what greylisting and rates remember could not be kept in time");
         }

@@ -20,6 +20,7 @@ use super::bind::StartError;
 use super::privileges::is_root;
 
 pub(super) use capabilities::empty_bounding_set;
+pub use seccomp::filters;
 
 /// Which layers are in force.
 #[derive(Debug, Clone, Default)]

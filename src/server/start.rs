@@ -33,7 +33,7 @@ use super::connection;
 use super::counts;
 use super::dns;
 use super::generation::{self, Lasting, generation, message_limits, policies};
-use super::handover;
+use super::handover::{self, Kind};
 use super::harvest::Harvest;
 use super::listener;
 use super::lists;
@@ -43,6 +43,7 @@ use super::permits::{Denied, Permits, Places};
 use super::private::PrivateClients;
 use super::running::Running;
 use super::shutdown::Shutdown;
+use super::stress;
 use super::turned_away::TurnedAway;
 
 /// Threads that write messages; they wait for the disk, not for a core.
@@ -52,6 +53,8 @@ const QUEUE: usize = 128 * 1024 * 1024;
 /// Octets of a connection that waits, without what it has read and the facts of its client: thousands may be idle. Every test that
 /// connects holds it.
 const CONNECTION: usize = 4096;
+/// How long the file of what is remembered may be the predecessor's: it goes on for two minutes, and drains.
+const UNREAD: Duration = Duration::from_secs(180);
 /// A file in tmp/ that is older was left by a crash.
 const STALE: Duration = Duration::from_secs(36 * 3600);
 /// How often stale files are looked for.
@@ -82,6 +85,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")).map_err(machine)?);
     let writers = Arc::new(Writers::new(config.maildir.root.clone(), WRITERS, QUEUE));
     writers.space().floor(config.limits.free_disk, config.limits.free_inodes);
+    generation::bound_spool(&writers, &config);
     writers.start().map_err(machine)?;
     let journal = Arc::new(bound.journal);
     if let (Some(log), Some(keys)) = (&log, journal.keys()) {
@@ -89,7 +93,10 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     }
     journal.start().map_err(machine)?;
     journal.audit(Event::Start, audit::taken(&config));
-    let state = State::in_memory(memory::remembering(&config), config.state.entries);
+    let mut state = State::in_memory(memory::remembering(&config), config.state.entries);
+    if let Some(secret) = bound.secret {
+        state = state.after_another(secret, UNREAD);
+    }
     memory::keep(&state, &config).map_err(machine)?;
     let policies = policies(&config.policies);
     let (most, of_network) = generation::memory(&config);
@@ -135,7 +142,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
 
     let shutdown = Shutdown::default();
     let (asked, taken_over) = mpsc::channel(1);
-    let handing = hand_over(bound.handover, &bound.smtp, &bound.http, asked).map_err(machine)?;
+    let handing = hand_over(bound.handover, &bound.smtp, &bound.http, &state, asked).map_err(machine)?;
     let (smtp, mut tasks) = accept(bound.smtp, &config, &lasting, &shutdown).map_err(machine)?;
     tasks.extend(handing);
     tasks.push(tokio::spawn(notify::stay_alive()));
@@ -143,7 +150,8 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     tasks.push(tokio::spawn(dns::watch(Arc::clone(&lasting), Arc::clone(&dns_works))));
     tasks.push(tokio::spawn(certificates::warn(Arc::clone(&lasting))));
     tasks.push(tokio::spawn(lists::watch(Arc::clone(&lasting))));
-    tasks.push(tokio::spawn(clean(config.maildir.root.clone())));
+    tasks.push(tokio::spawn(stress::watch(Arc::clone(&lasting), Arc::clone(&writers))));
+    tasks.push(tokio::spawn(clean(config.maildir.root.clone(), Arc::clone(&writers))));
     let pages = pages(&lasting, &journal, &writers, &shutdown, dns_works);
     let (stop_http, stopped) = oneshot::channel();
     let listener = tokio::net::TcpListener::from_std(bound.http).map_err(machine)?;
@@ -176,11 +184,17 @@ fn hand_over(
     listener: Option<UnixListener>,
     smtp: &[std::net::TcpListener],
     http: &std::net::TcpListener,
+    state: &State,
     taken_over: mpsc::Sender<()>,
 ) -> io::Result<Option<JoinHandle<()>>> {
     let Some(listener) = listener else { return Ok(None) };
-    let smtp = smtp.iter().map(|listener| listener.try_clone().map(OwnedFd::from)).collect::<io::Result<_>>()?;
-    let sockets = handover::Sockets { smtp, http: OwnedFd::from(http.try_clone()?) };
+    let mut all = Vec::new();
+    for listener in smtp {
+        all.push((Kind::Smtp, OwnedFd::from(listener.try_clone()?)));
+    }
+    all.push((Kind::Http, OwnedFd::from(http.try_clone()?)));
+    all.push((Kind::Handover, OwnedFd::from(listener.try_clone()?)));
+    let sockets = handover::Sockets { all, state: state.clone() };
     let listener = tokio::net::UnixListener::from_std(listener)?;
     Ok(Some(tokio::spawn(handover::serve(listener, sockets, taken_over))))
 }
@@ -200,11 +214,13 @@ fn accept(
         addresses.push(listener.local_addr()?);
         let shutdown = shutdown.clone();
         let (lasting, private) = (Arc::clone(lasting), Arc::clone(&private));
-        tasks.push(tokio::spawn(listener::accept(listener, move |stream, client| {
+        tasks.push(tokio::spawn(listener::accept(listener, move |stream, client, is_scarce| {
             let generation = lasting.generation.load_full();
-            // for whom a proxy speaks is known later
-            let by_proxy = generation.is_proxy(client.ip());
-            let permit = if by_proxy {
+            // for whom a proxy or a filter speaks is known later
+            let is_between = generation.is_between(client.ip());
+            let permit = if is_scarce {
+                Err(Denied::Files)
+            } else if is_between {
                 lasting.permits.take_for_proxy()
             } else if generation.turns_away(client.ip()) {
                 Err(Denied::Harvest)
@@ -214,7 +230,7 @@ fn accept(
             match permit {
                 Ok(permit) => {
                     lasting.metrics.connection(ConnectionOutcome::Accepted);
-                    if !by_proxy {
+                    if !is_between {
                         private.notice(client.ip(), &generation.receiver);
                     }
                     let presence = shutdown.enter();
@@ -229,7 +245,14 @@ fn accept(
     Ok((addresses, tasks))
 }
 
-async fn clean(root: PathBuf) {
+async fn clean(root: PathBuf, writers: Arc<Writers>) {
+    match tokio::task::spawn_blocking(move || writers.clean_spool()).await {
+        Ok(Ok(cleaned)) if cleaned.removed > 0 => {
+            tracing::info!(removed = cleaned.removed, "what a crash left in .gatepost-spool was removed");
+        }
+        Ok(Ok(_)) | Err(_) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "maildir.root: .gatepost-spool can't be cleaned"),
+    }
     loop {
         let root = root.clone();
         match tokio::task::spawn_blocking(move || clean_tmp(&root, STALE)).await {

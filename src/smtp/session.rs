@@ -17,7 +17,7 @@ use super::command::{Command, CommandError, MailParameters};
 use super::data::Frame;
 use super::line::{Line, LineReader};
 use super::reply::{self, Reply};
-use super::xclient::Introduced;
+use super::xclient::{Address, Introduced};
 
 pub use exchange::{Abuse, Capabilities, Limits, Notice, Question, Step};
 use phase::{Envelope, Phase, Waiting};
@@ -243,6 +243,10 @@ impl Session {
         match Introduced::parse(attributes) {
             Err(why) => self.mistake(phase, reply::bad_argument(why)),
             Ok(introduced) => {
+                if introduced.address != Address::Same {
+                    // what another client did does not count against this one
+                    self.counts.errors = 0;
+                }
                 self.steps.push_back(Step::Notice(Notice::Introduced(introduced)));
                 let greeting = reply::greeting(&self.capabilities.hostname);
                 self.reply(Phase::Greeted, greeting)

@@ -8,11 +8,23 @@ pub const ATTRIBUTES: &str = "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT"
 /// The longest value that is kept, in octets: a domain's.
 const VALUE_MAX: usize = 255;
 
+/// Who the client is, by ADDR.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Address {
+    /// Nothing was said: it is the same client, of whom more is told.
+    #[default]
+    Same,
+    /// `[UNAVAILABLE]`, `[TEMPUNAVAIL]`: another client, and nobody knows which.
+    Unknown,
+    /// Another client, at this address.
+    Is(IpAddr),
+}
+
 /// What was said of the client; what is `None` stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Introduced {
     /// ADDR.
-    pub ip: Option<IpAddr>,
+    pub address: Address,
     /// PORT.
     pub port: Option<u16>,
     /// HELO: printable ASCII.
@@ -20,7 +32,7 @@ pub struct Introduced {
 }
 
 impl Introduced {
-    /// Reads `NAME=VALUE` pairs, values in xtext (RFC 3461 §4). `[UNAVAILABLE]` and `[TEMPUNAVAIL]` say nothing. NAME is read past, for
+    /// Reads `NAME=VALUE` pairs, values in xtext (RFC 3461 §4). `[UNAVAILABLE]` and `[TEMPUNAVAIL]` say nothing, but for ADDR. NAME is read past, for
     /// reverse names are looked up here, and so are PROTO, LOGIN, DESTADDR and DESTPORT, of which nothing depends.
     ///
     /// # Errors
@@ -36,10 +48,11 @@ impl Introduced {
             let value = decoded(value.get(1..).unwrap_or_default()).ok_or("a value is not xtext")?;
             let said = !["[UNAVAILABLE]", "[TEMPUNAVAIL]"].iter().any(|word| value.eq_ignore_ascii_case(word));
             match name.to_ascii_uppercase().as_slice() {
-                b"ADDR" if said => introduced.ip = Some(address(&value).ok_or("ADDR is no IP address")?),
+                b"ADDR" if said => introduced.address = Address::Is(address(&value).ok_or("ADDR is no IP address")?),
+                b"ADDR" => introduced.address = Address::Unknown,
                 b"PORT" if said => introduced.port = Some(value.parse().map_err(|_| "PORT is no port")?),
                 b"HELO" if said => introduced.helo = Some(value),
-                b"ADDR" | b"PORT" | b"HELO" | b"NAME" | b"PROTO" | b"LOGIN" | b"DESTADDR" | b"DESTPORT" => {}
+                b"PORT" | b"HELO" | b"NAME" | b"PROTO" | b"LOGIN" | b"DESTADDR" | b"DESTPORT" => {}
                 _ => return Err("this attribute was not offered"),
             }
         }

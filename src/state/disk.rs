@@ -51,9 +51,12 @@ pub(super) enum DiskError {
     /// What it holds makes no sense.
     #[error("{0}")]
     Broken(String),
-    /// The disk, the permissions, another process.
+    /// The disk, the permissions.
     #[error("{0}")]
     Unusable(String),
+    /// Another process has it.
+    #[error("another process has the file")]
+    InUse,
 }
 
 impl From<redb::Error> for DiskError {
@@ -65,6 +68,9 @@ impl From<redb::Error> for DiskError {
             Io(error) => matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof),
             _ => false,
         };
+        if matches!(error, redb::Error::DatabaseAlreadyOpen) {
+            return DiskError::InUse;
+        }
         let text = error.to_string();
         if broken { DiskError::Broken(text) } else { DiskError::Unusable(text) }
     }

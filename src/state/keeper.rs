@@ -18,6 +18,8 @@ use super::names::Names;
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long the disk is left alone after it failed.
 const AGAIN: Duration = Duration::from_secs(15);
+/// How long it is waited at the end until another process, which has the file, is asked again.
+const ASKED_AGAIN: Duration = Duration::from_millis(100);
 /// How often what is past its time goes.
 const EXPIRING: Duration = Duration::from_secs(30);
 
@@ -30,14 +32,22 @@ pub(super) struct Keeper {
     phase: Mutex<Phase>,
     changed: Condvar,
     failing: AtomicBool,
+    /// The file was read once.
+    read: AtomicBool,
+    /// Another process has the file.
+    in_use: AtomicBool,
     errors: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Running,
-    Closing,
-    Ended,
+    /// Until then at the latest.
+    Closing(Instant),
+    /// Whether what is remembered is where it can be.
+    Ended {
+        kept: bool,
+    },
 }
 
 impl Keeper {
@@ -54,6 +64,8 @@ impl Keeper {
             phase: Mutex::new(Phase::Running),
             changed: Condvar::new(),
             failing: AtomicBool::new(false),
+            read: AtomicBool::new(false),
+            in_use: AtomicBool::new(false),
             errors: AtomicU64::new(0),
         });
         let clock = Clock::since(disk::written(directory), super::now());
@@ -68,6 +80,11 @@ impl Keeper {
         self.failing.load(Relaxed)
     }
 
+    /// Whether the file was read once.
+    pub(super) fn has_read(&self) -> bool {
+        self.read.load(Relaxed)
+    }
+
     /// Attempts to use the disk that failed.
     pub(super) fn errors(&self) -> u64 {
         self.errors.load(Relaxed)
@@ -78,17 +95,19 @@ impl Keeper {
         let until = Instant::now() + deadline;
         let mut phase = self.lock();
         if *phase == Phase::Running {
-            *phase = Phase::Closing;
+            *phase = Phase::Closing(until);
         }
         self.changed.notify_all();
-        while *phase != Phase::Ended {
+        loop {
+            if let Phase::Ended { kept } = *phase {
+                return kept;
+            }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
             }
             phase = self.changed.wait_timeout(phase, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        true
     }
 
     fn lock(&self) -> MutexGuard<'_, Phase> {
@@ -105,7 +124,9 @@ impl Keeper {
                 self.local.expire_if_believed(&mut clock, super::now(), begun.elapsed());
                 expired = Instant::now();
             }
-            if disk.is_none() && (closing || tried.elapsed() >= AGAIN) {
+            // who has the file may leave it at any time
+            let pause = if self.in_use.load(Relaxed) { PAUSE } else { AGAIN };
+            if disk.is_none() && (closing.is_some() || tried.elapsed() >= pause) {
                 disk = self.open();
                 tried = Instant::now();
             }
@@ -115,24 +136,30 @@ impl Keeper {
                     tried = Instant::now();
                 }
             }
-            if closing {
-                // closed before anybody hears of the end: whoever comes next opens the file
-                drop(disk);
-                *self.lock() = Phase::Ended;
-                self.changed.notify_all();
-                return;
+            let Some(until) = closing else { continue };
+            let waits = disk.is_none() && self.in_use.load(Relaxed);
+            if waits && Instant::now() + ASKED_AGAIN < until {
+                std::thread::sleep(ASKED_AGAIN);
+                continue;
             }
+            // closed before anybody hears of the end: whoever comes next opens the file
+            drop(disk);
+            *self.lock() = Phase::Ended { kept: !waits };
+            self.changed.notify_all();
+            return;
         }
     }
 
-    /// Waits for the next batch; true where it is the last.
-    fn pause(&self) -> bool {
+    /// Waits for the next batch; until when, where it is the last.
+    fn pause(&self) -> Option<Instant> {
         let until = Instant::now() + PAUSE;
         let mut phase = self.lock();
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            if *phase != Phase::Running || left.is_zero() {
-                return *phase != Phase::Running;
+            match *phase {
+                Phase::Closing(until) => return Some(until),
+                Phase::Running if !left.is_zero() => {}
+                Phase::Running | Phase::Ended { .. } => return None,
             }
             phase = self.changed.wait_timeout(phase, left).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -154,13 +181,33 @@ impl Keeper {
         });
         match result {
             Ok((disk, kept)) => {
-                self.local.fill(kept);
+                self.in_use.store(false, Relaxed);
+                self.local.fill(kept, !self.has_read());
+                self.read.store(true, Relaxed);
                 Some(disk)
             }
+            Err(DiskError::InUse) => {
+                self.is_in_use();
+                None
+            }
             Err(error) => {
+                self.in_use.store(false, Relaxed);
                 self.failed(&error);
                 None
             }
+        }
+    }
+
+    /// Another process has the file: said once, asked for again every second.
+    fn is_in_use(&self) {
+        self.local.not_kept();
+        self.failing.store(true, Relaxed);
+        if !self.in_use.swap(true, Relaxed) {
+            self.errors.fetch_add(1, Relaxed);
+            tracing::warn!(
+                directory = %self.directory.display(),
+                "another process has the file of greylisting and rates: until it ends, what is remembered stays in memory"
+            );
         }
     }
 

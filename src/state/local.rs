@@ -167,12 +167,19 @@ impl Local {
         all
     }
 
-    /// Takes in what the disk has, where nothing newer is there.
-    pub(super) fn fill(&self, kept: Vec<Change>) {
+    /// Takes in what the disk has. Where there is something in memory as well, that is newer; but what is read for the first time (`anew`)
+    /// is of another process, and both are true: whoever was seen was seen then, and counts add up.
+    pub(super) fn fill(&self, kept: Vec<Change>, anew: bool) {
         for change in kept {
             match change {
                 Change::Entry(shelf, key, Some(entry)) => {
                     let mut table = self.shelf(shelf);
+                    if let Some(ours) = table.get(&key, 0).filter(|ours| anew && ours.since < entry.until) {
+                        let since = ours.since.min(entry.since);
+                        let both = Entry { since, until: ours.until.max(entry.until), ..ours };
+                        table.set_in(both.origin, key, both, both.until);
+                        continue;
+                    }
                     let has_share = entry.origin == 0 || table.len_of(entry.origin) < self.share();
                     if table.get(&key, 0).is_none() && !table.is_full() && has_share {
                         table.set_in(entry.origin, key, entry, entry.until);
@@ -184,6 +191,11 @@ impl Local {
                         continue;
                     }
                     let Some(table) = of_rate(&mut rates, rate, self.most) else { continue };
+                    if let Some(ours) = table.get(&key, 0).filter(|_| anew) {
+                        let both = ours.plus(window);
+                        table.set(key, both, both.end(rate.seconds()));
+                        continue;
+                    }
                     if table.get(&key, 0).is_none() && !table.is_full() {
                         table.set(key, window, window.end(rate.seconds()));
                     }

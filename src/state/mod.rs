@@ -22,7 +22,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::facts::rate::Rate;
 use crate::facts::word::{GreylistKey, GreylistResult};
@@ -107,6 +107,8 @@ pub struct State {
     names: Names,
     settings: Settings,
     counters: Arc<Counters>,
+    /// Until then another process may have the file, see [`State::after_another`].
+    unread_until: Option<Instant>,
 }
 
 /// Milliseconds since 1970.
@@ -125,7 +127,8 @@ impl State {
     /// in common, see [`State::named_under`].
     pub fn with_store(store: Arc<dyn Store>, settings: Settings) -> State {
         let names = Names::new();
-        State { store, local: None, keeper: Arc::default(), names, settings, counters: Arc::default() }
+        let (keeper, counters) = (Arc::default(), Arc::default());
+        State { store, local: None, keeper, names, settings, counters, unread_until: None }
     }
 
     /// The same under this secret.
@@ -133,6 +136,24 @@ impl State {
     pub fn named_under(self, secret: [u8; 32]) -> State {
         self.names.under(secret);
         self
+    }
+
+    /// The secret that names what is remembered.
+    pub fn secret(&self) -> [u8; 32] {
+        self.names.secret()
+    }
+
+    /// The same, in a process that goes on for another one, which has the file until it has ended: for `most` at the most nobody is asked to
+    /// come again for what only the file knows. The other's secret makes one memory of both.
+    #[must_use]
+    pub fn after_another(self, secret: [u8; 32], most: Duration) -> State {
+        State { unread_until: Instant::now().checked_add(most), ..self.named_under(secret) }
+    }
+
+    /// Whether another process has what we should know.
+    fn is_unread(&self) -> bool {
+        let until = self.unread_until.is_some_and(|until| Instant::now() < until);
+        until && self.keeper.get().is_some_and(|keeper| !keeper.has_read())
     }
 
     /// The same memory under other settings.
@@ -158,7 +179,8 @@ impl State {
         Ok(())
     }
 
-    /// Writes what is left to the disk, for at most `deadline`; false where that was too short. Blocks.
+    /// Writes what is left to the disk, for at most `deadline`, waiting for another process to leave the file; false where that was too
+    /// short. Blocks.
     pub fn close(&self, deadline: Duration) -> bool {
         self.keeper.get().is_none_or(|keeper| keeper.close(deadline))
     }
@@ -191,8 +213,13 @@ impl State {
     /// What greylisting knows of the sender and these recipients. At data, where there are several, the best of what is known.
     pub async fn greylist(&self, facts: &Facts, forward_paths: &[&str], now: u64) -> Greylist {
         let sender = Sender::of(facts);
-        let looked_up =
-            if is_exempt(facts) { Ok(known()) } else { self.look_up(facts, &sender, forward_paths, now).await };
+        let looked_up = if is_exempt(facts) {
+            Ok(known())
+        } else if self.is_unread() {
+            Err(StoreError::Unreachable("another process has the file".to_owned()))
+        } else {
+            self.look_up(facts, &sender, forward_paths, now).await
+        };
         let found = looked_up.unwrap_or_else(|error| {
             match error {
                 StoreError::Full => self.counters.no_room.fetch_add(1, Relaxed),

@@ -52,6 +52,15 @@ impl Window {
         (self.newest.saturating_add(SLOTS as u64)).saturating_mul(Self::width(seconds))
     }
 
+    /// What both have counted, each by itself.
+    pub(super) fn plus(mut self, mut other: Window) -> Window {
+        let newest = self.newest.max(other.newest);
+        self.clear_until(newest);
+        other.clear_until(newest);
+        self.counts.iter_mut().zip(other.counts).for_each(|(count, more)| *count = count.saturating_add(more));
+        self
+    }
+
     /// Makes an earlier `slot` the newest: what was counted keeps its age, so that it goes when its time is over.
     fn set_back_to(&mut self, slot: u64) {
         let back = self.newest.saturating_sub(slot) % SLOTS as u64;

@@ -95,6 +95,7 @@ fn every_key_is_read() {
     assert_eq!((limits.errors, limits.commands, limits.transactions), (5, 400, 50));
     assert_eq!((limits.header, limits.header_fields), (65_536, 500));
     assert_eq!((limits.memory_body, limits.memory), (65_536, 64_000_000));
+    assert_eq!((limits.spool, limits.spool_per_network), (2_000_000_000, 500_000_000));
     assert_eq!((limits.connections, limits.connections_per_address, limits.connections_per_network), (300, 20, 60));
     assert_eq!((limits.session, limits.idle), (Duration::from_secs(600), Duration::from_secs(300)));
     assert_eq!((limits.stress, limits.stress_idle, limits.stress_rate), (70, Duration::from_secs(5), 1_000));

@@ -5,6 +5,7 @@
 
 mod corpus;
 mod durability;
+mod fairness;
 mod faults;
 mod housekeeping;
 mod processes;

@@ -34,6 +34,7 @@ mod http;
 mod invariants;
 mod iprev;
 mod journal;
+mod load;
 mod log;
 mod metrics;
 mod mime;

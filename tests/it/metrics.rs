@@ -77,10 +77,12 @@ fn full() -> Metrics {
         let name = &format!("gatepost_deliver_{noun}_total");
         metrics.register_counter(name, &[], || 5).unwrap();
     }
-    for noun in ["messages", "bytes"] {
+    for noun in ["messages", "bytes", "leftovers"] {
         metrics.register_counter(&format!("gatepost_spool_{noun}_total"), &[], || 9).unwrap();
     }
-    for noun in ["disk_free_bytes", "disk_free_inodes", "disk_low", "message_memory_bytes", "stress"] {
+    for noun in
+        ["disk_free_bytes", "disk_free_inodes", "disk_low", "message_memory_bytes", "spool_held_bytes", "stress"]
+    {
         metrics.register_gauge(&format!("gatepost_{noun}"), || 1).unwrap();
     }
     let directory = tempfile::TempDir::new().unwrap();

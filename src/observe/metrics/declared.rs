@@ -147,6 +147,12 @@ pub const DECLARED: &[Declaration] = &[
     counter("gatepost_sessions_total", &["tls"], "SMTP sessions that have ended, by their TLS version."),
     gauge("gatepost_soft_reject", &[], "1 while smtp.soft_reject turns every 5yz into a 4yz."),
     counter("gatepost_spool_bytes_total", &[], "Octets of large bodies that were written to disk while they came in."),
+    gauge("gatepost_spool_held_bytes", &[], "Octets of large bodies that are on disk, outside the Maildirs, now."),
+    counter(
+        "gatepost_spool_leftovers_total",
+        &[],
+        "Files that a crash left in .gatepost-spool of the Maildir root, removed at the start.",
+    ),
     counter("gatepost_spool_messages_total", &[], "Messages whose bodies were written to disk while they came in."),
     histogram(
         "gatepost_stage_seconds",
@@ -168,7 +174,7 @@ pub const DECLARED: &[Declaration] = &[
     gauge(
         "gatepost_stress",
         &[],
-        "1 while nearly all connections are in use: waits are short, and clients that have behaved are preferred.",
+        "1 while nearly all of something that clients share is in use (connections, memory, disk, open files): waits are short, and clients that have behaved are preferred.",
     ),
     gauge(
         "gatepost_tls_certificate_expiry_timestamp_seconds",

@@ -36,6 +36,8 @@ labels! {
         Network = "network",
         /// Its network has asked for too many unknown recipients.
         Harvest = "harvest",
+        /// Hardly a file can be opened any more.
+        Files = "files",
     }
 }
 labels! {

@@ -66,16 +66,16 @@ impl Connection {
 
     /// A recipient who is nobody here was asked for: the reply, after a while where there were many, or the end of the session.
     pub(super) async fn answer_about_nobody(&mut self, answer: Reply) -> Reply {
-        if self.inquiry.is_trusted() {
-            return answer;
-        }
         let generation = &self.generation;
         let (client, budget) = (self.inquiry.client(), generation.unknown_recipients);
+        if generation.has_no_budget(client) {
+            return answer;
+        }
         self.strangers = self.strangers.saturating_add(1);
         let network_is_over = generation.harvest.note(client, Instant::now());
         if self.strangers > budget || network_is_over {
             self.metrics().protocol_abuse(Abuse::Harvest);
-            return reply::too_many_unknown();
+            return self.inquiry.refused_for_good(reply::too_many_unknown());
         }
         if self.strangers > budget / 2 {
             let ends = Instant::now() + generation.tarpit;

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use nix::libc;
 use seccompiler::{
-    BpfProgram, Error, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    TargetArch, apply_filter,
+    BackendError, BpfProgram, Error, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch, apply_filter, sock_filter,
 };
 
 use super::Refusal;
@@ -124,12 +124,9 @@ const DENIED_HERE: &[libc::c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const DENIED_HERE: &[libc::c_long] = &[];
 
-/// The calls of the x32 ABI on x86_64: the same numbers under this bit, and a few of its own from 512 on. A kernel that has them would
-/// take `execve` by another number.
-#[cfg(target_arch = "x86_64")]
-const X32: Option<(i64, std::ops::Range<i64>)> = Some((0x4000_0000, 512..548));
-#[cfg(not(target_arch = "x86_64"))]
-const X32: Option<(i64, std::ops::Range<i64>)> = None;
+/// What the calls of the x32 ABI on x86_64 begin with: the same numbers under this bit, and a few of its own. A kernel that has them would
+/// take every call of this file by another number, and nothing of ours makes one.
+const X32: u32 = 0x4000_0000;
 
 /// Denies the calls to this thread and those that it starts; gives what is denied, in words.
 ///
@@ -143,20 +140,54 @@ pub(super) fn restrict() -> Result<String, Refusal> {
         return Err(Refusal::Unavailable("this kernel has no seccomp".to_owned()));
     }
     let failed = |error: &dyn std::fmt::Display| Refusal::Failed(error.to_string());
-    let clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
-    let clone3 = program(clone3, libc::ENOSYS, architecture).map_err(|error| failed(&error))?;
-    let denied = denied().map_err(|error| failed(&error))?;
-    let count = denied.len();
-    let denied = program(denied, libc::EPERM, architecture).map_err(|error| failed(&error))?;
-    for filter in [&clone3, &denied] {
-        apply_filter(filter).map_err(|error| match &error {
+    let (programs, count) = programs(architecture).map_err(|error| failed(&error))?;
+    for program in &programs {
+        apply_filter(program).map_err(|error| match &error {
             Error::Prctl(cause) | Error::Seccomp(cause) if is_denied(cause) => {
                 Refusal::Unavailable("this kernel has no seccomp, or a filter around us denies it".to_owned())
             }
             _ => failed(&error),
         })?;
     }
-    Ok(format!("{count} calls are denied"))
+    let all_of_x32 = if has_x32(architecture) { ", and all of x32" } else { "" };
+    Ok(format!("{count} calls are denied{all_of_x32}"))
+}
+
+/// What the kernel runs at each call, and how many calls are denied by number. The strictest answer of all holds.
+fn programs(architecture: TargetArch) -> Result<(Vec<BpfProgram>, usize), BackendError> {
+    let clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
+    let denied = denied()?;
+    let count = denied.len();
+    let mut programs = vec![program(clone3, libc::ENOSYS, architecture)?, program(denied, libc::EPERM, architecture)?];
+    if has_x32(architecture) {
+        programs.push(no_x32());
+    }
+    Ok((programs, count))
+}
+
+/// The programs of this machine's architecture, for whoever wants to see what they deny.
+///
+/// # Errors
+/// The architecture is not known, or a rule makes no sense.
+pub fn filters() -> Result<Vec<BpfProgram>, BackendError> {
+    Ok(programs(TargetArch::try_from(std::env::consts::ARCH)?)?.0)
+}
+
+fn has_x32(architecture: TargetArch) -> bool {
+    matches!(architecture, TargetArch::x86_64)
+}
+
+/// All calls from [`X32`] on answer EPERM: a list of numbers would miss those that it does not know, and those with conditions.
+fn no_x32() -> BpfProgram {
+    let [load_word, jump_if_at_least, answer] = [0x20, 0x35, 0x06];
+    let step = |code, jf, k| sock_filter { code, jt: 0, jf, k };
+    vec![
+        // the number is what the kernel's `seccomp_data` begins with
+        step(load_word, 0, 0),
+        step(jump_if_at_least, 1, X32),
+        step(answer, 0, SeccompAction::Errno(libc::EPERM.cast_unsigned()).into()),
+        step(answer, 0, SeccompAction::Allow.into()),
+    ]
 }
 
 /// As a kernel without it says, or a filter of a container or of systemd.
@@ -164,12 +195,8 @@ fn is_denied(cause: &std::io::Error) -> bool {
     matches!(cause.raw_os_error(), Some(libc::EPERM | libc::ENOSYS | libc::EACCES))
 }
 
-fn denied() -> Result<Rules, seccompiler::BackendError> {
+fn denied() -> Result<Rules, BackendError> {
     let mut rules: Rules = DENIED.iter().chain(DENIED_HERE).map(|call| (*call, Vec::new())).collect();
-    if let Some((bit, own)) = X32 {
-        let same: Vec<i64> = rules.keys().map(|call| call | bit).collect();
-        rules.extend(same.into_iter().chain(own.map(|call| call | bit)).map(|call| (call, Vec::new())));
-    }
     let with = |argument, mask: libc::c_int, value: libc::c_int| {
         let (mask, value) = (u64::from(mask.cast_unsigned()), u64::from(value.cast_unsigned()));
         let operator = SeccompCmpOp::MaskedEq(mask);
@@ -187,19 +214,32 @@ fn denied() -> Result<Rules, seccompiler::BackendError> {
     rules.insert(libc::SYS_sendto, vec![fast_open(3)?]);
     rules.insert(libc::SYS_sendmsg, vec![fast_open(2)?]);
     rules.insert(libc::SYS_sendmmsg, vec![fast_open(3)?]);
-    let protocol = |protocol| with(2, -1, protocol);
-    let family = |family| with(0, -1, family);
-    let others =
-        [protocol(libc::IPPROTO_MPTCP)?, family(libc::AF_VSOCK)?, family(libc::AF_PACKET)?, family(libc::AF_ALG)?];
-    rules.insert(libc::SYS_socket, others.into());
+    rules.insert(libc::SYS_socket, sockets()?);
     Ok(rules)
 }
 
-fn program(
-    rules: Rules,
-    errno: libc::c_int,
-    architecture: TargetArch,
-) -> Result<BpfProgram, seccompiler::BackendError> {
+/// Sockets that are neither TCP nor UDP, nor within the machine (Unix; netlink, by which libc asks for interfaces): SCTP, MPTCP, DCCP, SMC, RDS,
+/// VSOCK, raw packets, the kernel's cryptography. Each would be a way around the rules for ports, or a part of the kernel to attack.
+fn sockets() -> Result<Vec<SeccompRule>, BackendError> {
+    let of = |argument: u8, operator, value: libc::c_int| {
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, u64::from(value.cast_unsigned()))
+    };
+    let none_of = |argument, values: &[libc::c_int]| {
+        let conditions = values.iter().map(|value| of(argument, SeccompCmpOp::Ne, *value)).collect::<Result<_, _>>()?;
+        SeccompRule::new(conditions)
+    };
+    let mut rules = vec![
+        none_of(0, &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK])?,
+        none_of(2, &[0, libc::IPPROTO_TCP, libc::IPPROTO_UDP])?,
+    ];
+    // the type's lower bits; the others are flags
+    for kind in [libc::SOCK_RDM, libc::SOCK_SEQPACKET, libc::SOCK_DCCP] {
+        rules.push(SeccompRule::new(vec![of(1, SeccompCmpOp::MaskedEq(0xf), kind)?])?);
+    }
+    Ok(rules)
+}
+
+fn program(rules: Rules, errno: libc::c_int, architecture: TargetArch) -> Result<BpfProgram, BackendError> {
     let answer = SeccompAction::Errno(errno.cast_unsigned());
     SeccompFilter::new(rules, SeccompAction::Allow, answer, architecture)?.try_into()
 }

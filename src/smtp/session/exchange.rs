@@ -78,7 +78,7 @@ pub enum Notice {
         /// Whether it was EHLO.
         extended: bool,
     },
-    /// XCLIENT: the client is another; the session begins again.
+    /// XCLIENT: the client is another, or more is known of it; the session begins again.
     Introduced(Introduced),
     /// BDAT: so many octets follow, and are a message's or forgotten.
     Chunk {

@@ -1,16 +1,21 @@
 //! Bodies that go to disk while they come in: stored as one in memory would be, and nothing of them left where they are not.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use gatepost::deliver::{DeliverError, Delivery, Folder, Payload, Step, Writers};
+use gatepost::deliver::{DeliverError, Delivery, Folder, Payload, Step, Witness, Writers};
 use gatepost::message::content::Body;
 use gatepost::message::spool::Spool;
 
 use super::durability::judge;
 use super::{Event, Fault, SHORT, Script, block_on, copy, files_in, limits, paths, store, with_limits, writers};
+
+/// Of whom all bodies here come.
+const NETWORK: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 0));
+const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 3, 0));
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
@@ -19,7 +24,7 @@ const EOPNOTSUPP: i32 = 95;
 
 fn spooled(writers: &Arc<Writers>, body: &[u8], part: usize) -> Result<Spool, DeliverError> {
     block_on(async {
-        let mut spooling = writers.spooling();
+        let mut spooling = writers.spooling(NETWORK);
         for octets in body.chunks(part) {
             spooling.write(octets.to_vec()).await?;
         }
@@ -167,11 +172,11 @@ fn whoever_hands_over_waits_for_the_disk_and_not_for_ever() {
     let script = Script::failing(Step::WriteSpool, 0, Fault::Wait);
     let writers = with_limits(root.path(), gatepost::deliver::Limits { patience: 4 * SHORT, ..limits(1) }, &script);
     block_on(async {
-        let mut spooling = writers.spooling();
+        let mut spooling = writers.spooling(NETWORK);
         spooling.write(b"a\r\n".to_vec()).await.expect("one part may be under way");
         let second = tokio::time::timeout(SHORT, spooling.write(b"b\r\n".to_vec())).await;
         assert!(second.is_err(), "the second waits for the first");
-        let mut late = writers.spooling();
+        let mut late = writers.spooling(NETWORK);
         late.write(b"c\r\n".to_vec()).await.unwrap();
         assert!(matches!(late.settle().await, Err(DeliverError::Busy)));
         assert!(matches!(late.write(b"d\r\n".to_vec()).await, Err(DeliverError::Busy)), "it was given up");
@@ -187,7 +192,7 @@ fn a_body_that_is_given_up_at_any_moment_leaves_nothing() {
     let writers = writers(root.path(), 2, &Script::new());
     for parts in 0..4 {
         block_on(async {
-            let mut spooling = writers.spooling();
+            let mut spooling = writers.spooling(NETWORK);
             for _ in 0..parts {
                 spooling.write(b"a\r\n".to_vec()).await.unwrap();
             }
@@ -213,4 +218,197 @@ fn nothing_is_spooled_after_the_end() {
     assert!(matches!(spooled(&writers, b"a\r\n", 3), Err(DeliverError::Busy)));
     drop((spool, writers));
     none_is_held(root.path());
+}
+
+/// Whether it is refused for want of a share, and what it says.
+#[track_caller]
+fn no_room<T>(result: Result<T, DeliverError>) -> &'static str {
+    match result {
+        Err(DeliverError::NoRoom(why)) => why,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("there was room"),
+    }
+}
+
+#[test]
+fn what_bodies_hold_of_the_disk_is_bounded_in_all_and_for_a_network() {
+    let root = tempfile::tempdir().unwrap();
+    let script = Script::new();
+    let writers = writers(root.path(), 2, &script);
+    writers.spooled().bound(10_000, 4_000, 4_000);
+    let part = || vec![b'x'; 1_000];
+    block_on(async {
+        let mut greedy = writers.spooling(NETWORK);
+        let mut second = writers.spooling(NETWORK);
+        for _ in 0..2 {
+            greedy.write(part()).await.unwrap();
+            second.write(part()).await.unwrap();
+        }
+        greedy.settle().await.unwrap();
+        let written = script.done(Step::WriteSpool);
+        assert!(no_room(second.write(part()).await).contains("limits.spool_per_network"));
+        assert!(matches!(second.write(part()).await, Err(DeliverError::Busy)), "it was given up");
+        assert!(script.done(Step::WriteSpool) <= written + 1, "nothing more was written");
+        while writers.spooled().ledger().used() > 2_000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(held(root.path()), 1, "the file goes at once, before its sender ends");
+        // another network has its own, until all is spent
+        let mut others: Vec<_> = (0..2).map(|_| writers.spooling(OTHER)).collect();
+        for other in &mut others {
+            other.write(part()).await.unwrap();
+            other.write(part()).await.unwrap();
+        }
+        let mut third = writers.spooling(IpAddr::from([198, 51, 100, 0]));
+        for _ in 0..4 {
+            third.write(part()).await.unwrap();
+        }
+        assert!(
+            no_room(writers.spooling(IpAddr::from([203, 0, 113, 0])).write(part()).await).contains("limits.spool,")
+        );
+        assert_eq!(writers.spooled().ledger().used(), 10_000);
+        // a whole body is held until it is gone
+        let spool = greedy.finish(Vec::new()).await.unwrap();
+        assert_eq!(writers.spooled().ledger().used(), 10_000);
+        drop((spool, others, third, second));
+    });
+    none_is_held(root.path());
+    assert!(block_on(writers.drain()));
+    drop(writers);
+}
+
+#[test]
+fn what_is_reserved_is_given_back_on_every_way_out() {
+    for (step, nth, fault) in [
+        (Step::CreateSpool, 0, Fault::Errno(ENOSPC)),
+        (Step::WriteSpool, 1, Fault::Errno(EIO)),
+        (Step::WriteSpool, 1, Fault::Panic),
+        (Step::WriteSpool, 9, Fault::Errno(EIO)),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let writers = writers(root.path(), 1, &Script::failing(step, nth, fault));
+        let spool = spooled(&writers, &[b'x'; 100], 30);
+        assert_eq!(spool.is_err(), nth < 9);
+        assert_eq!(writers.spooled().ledger().used(), if nth < 9 { 0 } else { 100 });
+        drop(spool);
+        // in the hands of a writer, and of nobody
+        for settled in [true, false] {
+            block_on(async {
+                let mut spooling = writers.spooling(NETWORK);
+                spooling.write(vec![b'x'; 50]).await.unwrap();
+                if settled {
+                    spooling.settle().await.unwrap();
+                }
+            });
+        }
+        // whoever takes the last place has all before it behind him
+        spooled(&writers, b"y", 1).map(drop).unwrap();
+        none_is_held(root.path());
+        for _ in 0..400 {
+            if writers.spooled().ledger().used() == 0 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(writers.spooled().ledger().used(), 0, "{step:?} {nth} {fault:?}");
+    }
+}
+
+#[test]
+fn nothing_is_spooled_or_copied_under_the_floor() {
+    let root = tempfile::tempdir().unwrap();
+    let script = Script::new();
+    let writers = writers(root.path(), 1, &script);
+    let spool = spooled(&writers, &[b'x'; 1_000], 1_000).unwrap();
+    block_on(async {
+        let mut under_way = writers.spooling(NETWORK);
+        under_way.write(vec![b'x'; 1_000]).await.unwrap();
+        under_way.settle().await.unwrap();
+        let written = script.done(Step::WriteSpool);
+        writers.space().floor(1_000_000_000_000_000, 0);
+        assert!(no_room(under_way.write(vec![b'x'; 1_000]).await).contains("limits.free_disk"));
+        assert!(no_room(writers.spooling(OTHER).write(vec![b'x']).await).contains("limits.free_disk"));
+        assert!(no_room(writers.spooled().check(OTHER, 1)).contains("limits.free_disk"));
+        assert_eq!(script.done(Step::WriteSpool), written);
+    });
+    let error = store(&writers, delivery(Body::Spooled(spool.clone()))).unwrap_err();
+    assert!(matches!(error, DeliverError::NoRoom(why) if why.contains("limits.free_disk")), "{error}");
+    assert_eq!(named(root.path()), 0);
+    writers.space().floor(0, 0);
+    assert_eq!(content(root.path(), &writers, Body::Spooled(spool)).len(), 2);
+}
+
+#[test]
+fn bodies_take_no_more_than_half_of_what_is_free_above_the_floor() {
+    let root = tempfile::tempdir().unwrap();
+    let writers = writers(root.path(), 1, &Script::new());
+    writers.spooled().bound(u64::MAX, u64::MAX, 0);
+    let free = writers.space().bytes();
+    // ten megabytes above the floor, whatever else goes on on this disk meanwhile
+    writers.space().floor(free - 10_000_000, 0);
+    assert_eq!(writers.spooled().most(), 5_000_000);
+    writers.spooled().check(NETWORK, 625_000).unwrap();
+    assert!(no_room(writers.spooled().check(NETWORK, 625_001)).contains("limits.spool_per_network"));
+    writers.spooled().bound(u64::MAX, 0, 1_000_000);
+    writers.spooled().check(NETWORK, 1_000_000).unwrap();
+    assert!(no_room(writers.spooled().check(NETWORK, 5_000_001)).contains("limits.spool,"));
+    // what was written since the last look counts
+    let spool = spooled(&writers, &vec![b'x'; 600_000], 100_000).unwrap();
+    assert!(writers.space().bytes() <= free - 600_000);
+    assert_eq!(writers.spooled().most(), 5_000_000);
+    drop(spool);
+}
+
+/// Has no nameless files, and whoever looks for leftovers removes a name before its owner does.
+struct Faster;
+
+impl Witness for Faster {
+    fn before(&self, step: Step, path: &Path) -> std::io::Result<()> {
+        match step {
+            Step::CreateSpool => Err(std::io::Error::from_raw_os_error(EOPNOTSUPP)),
+            Step::Remove => std::fs::remove_file(path),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn a_name_that_another_process_removed_is_missed_by_nobody() {
+    let root = tempfile::tempdir().unwrap();
+    let writers = Arc::new(Writers::with(root.path().to_owned(), limits(1), Arc::new(Faster)));
+    writers.start().unwrap();
+    let spool = spooled(&writers, b"a\r\nb\r\n", 4).unwrap();
+    assert_eq!((held(root.path()), named(root.path())), (1, 0));
+    assert_eq!(spool.read(usize::MAX).unwrap(), b"a\r\nb\r\n");
+}
+
+#[test]
+fn what_a_crash_left_is_removed_and_what_a_process_holds_is_not() {
+    let root = tempfile::tempdir().unwrap();
+    let writers = writers(root.path(), 1, &Script::new());
+    assert_eq!(writers.clean_spool().unwrap().removed, 0, "there is no directory");
+    let directory = root.path().join(".gatepost-spool");
+    std::fs::create_dir(&directory).unwrap();
+    let names = ["0123456789abcdef", "fedcba9876543210", "00000000000000ff"];
+    for name in names.iter().chain(&[".nfs000000000001", "README", "0123"]) {
+        std::fs::write(directory.join(name), "x").unwrap();
+    }
+    let lives = std::fs::File::open(directory.join(names[2])).unwrap();
+    lives.try_lock().unwrap();
+    std::fs::create_dir(directory.join("1111111111111111")).unwrap();
+    let aside = root.path().join("aside");
+    std::fs::write(&aside, "x").unwrap();
+    std::os::unix::fs::symlink(&aside, directory.join("2222222222222222")).unwrap();
+    let cleaned = writers.clean_spool().unwrap();
+    assert_eq!((cleaned.removed, cleaned.bytes, cleaned.failed), (2, 2, 0));
+    let mut left: Vec<String> =
+        std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    left.sort();
+    assert_eq!(
+        left,
+        [".nfs000000000001", "00000000000000ff", "0123", "1111111111111111", "2222222222222222", "README"]
+    );
+    drop(lives);
+    assert_eq!(writers.clean_spool().unwrap().removed, 1);
+    assert_eq!(writers.counters().leftovers.load(Relaxed), 3);
 }

@@ -136,6 +136,11 @@ fn programs_processes_and_the_kernel_are_out_of_reach() {
         let new = |domain, protocol| socket2::Socket::new(domain, socket2::Type::STREAM, protocol);
         denied("MPTCP", new(socket2::Domain::IPV4, Some(socket2::Protocol::from(262))));
         denied("VSOCK", new(socket2::Domain::VSOCK, None));
+        denied("SCTP", new(socket2::Domain::IPV6, Some(socket2::Protocol::from(132))));
+        denied("SCTP by its type", nix_socket(nix::libc::AF_INET, socket2::Type::SEQPACKET));
+        for family in [nix::libc::AF_PACKET, nix::libc::AF_ALG, nix::libc::AF_TIPC, 21, 43] {
+            denied("another family", nix_socket(family, socket2::Type::STREAM));
+        }
         let tcp = new(socket2::Domain::IPV4, None).unwrap();
         denied("listening without a port", tcp.listen(1));
         let anywhere = std::net::SocketAddr::from(([127, 0, 0, 1], 9)).into();
@@ -147,6 +152,96 @@ fn programs_processes_and_the_kernel_are_out_of_reach() {
         std::thread::spawn(|| denied("a program of a thread", Command::new("/bin/true").spawn())).join().unwrap();
         assert!(rustix::thread::no_new_privs().unwrap());
     });
+}
+
+fn nix_socket(family: i32, kind: socket2::Type) -> io::Result<socket2::Socket> {
+    socket2::Socket::new(socket2::Domain::from(family), kind, None)
+}
+
+/// What a program of the filter answers to a call: the kernel's words of classic BPF that such programs are made of.
+fn answer(program: &seccompiler::BpfProgram, architecture: u32, call: u32, arguments: [u64; 6]) -> u32 {
+    let mut data = [call, architecture, 0, 0].to_vec();
+    data.extend(arguments.iter().flat_map(|argument| [*argument as u32, (*argument >> 32) as u32]));
+    let (mut at, mut word) = (0, 0_u32);
+    for _ in 0..100_000 {
+        let step = &program[at];
+        at += 1;
+        let holds = match step.code {
+            // load, and, jump always, answer
+            0x20 => {
+                word = data[step.k as usize / 4];
+                continue;
+            }
+            0x54 => {
+                word &= step.k;
+                continue;
+            }
+            0x05 => {
+                at += step.k as usize;
+                continue;
+            }
+            0x06 => return step.k,
+            // equal, greater, at least
+            0x15 => word == step.k,
+            0x25 => word > step.k,
+            0x35 => word >= step.k,
+            other => panic!("a word that is not known: {other:#x}"),
+        };
+        at += usize::from(if holds { step.jt } else { step.jf });
+    }
+    panic!("it does not end");
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn every_call_of_x32_is_denied_and_no_other_architecture_lives() {
+    use nix::libc;
+    const X86_64: u32 = 0xc000_003e;
+    const I386: u32 = 0x4000_0003;
+    const KILL: u32 = 0x8000_0000;
+    let programs = gatepost::server::filters().unwrap();
+    // the strictest holds: kill, then an error, then go on
+    let all = |architecture, call: u32, arguments| {
+        let mut answers: Vec<u32> =
+            programs.iter().map(|program| answer(program, architecture, call, arguments)).collect();
+        answers.sort_by_key(|answer| if *answer == KILL { 0 } else { *answer });
+        answers[0]
+    };
+    let error = |number: i32| 0x0005_0000 | number.cast_unsigned();
+    let (eperm, allowed) = (error(libc::EPERM), 0x7fff_0000);
+    // as it would be by its own number: memory that is read and written, a TCP socket, a write
+    for call in [libc::SYS_mmap, libc::SYS_socket, libc::SYS_sendto, libc::SYS_write, libc::SYS_openat, libc::SYS_clone]
+    {
+        let call = u32::try_from(call).unwrap();
+        let harmless = match i64::from(call) {
+            libc::SYS_mmap => [0, 4096, 3, 0x22, u64::MAX, 0],
+            libc::SYS_socket => [2, 1, 0, 0, 0, 0],
+            libc::SYS_clone => [0x10000, 0, 0, 0, 0, 0],
+            _ => [0; 6],
+        };
+        assert_eq!(all(X86_64, call, harmless), allowed, "{call}");
+    }
+    for call in 0..2_000 {
+        for arguments in [[0; 6], [2, 1, 0, 0, 0, 0], [0x10000, 4096, 3, 0x22, u64::MAX, 0]] {
+            assert_eq!(all(X86_64, 0x4000_0000 | call, arguments), eperm, "{call}");
+        }
+        assert_eq!(all(I386, call, [0; 6]), KILL, "{call}");
+    }
+    assert_eq!(all(X86_64, u32::MAX, [0; 6]), eperm);
+    for (call, arguments, expected) in [
+        (libc::SYS_execve, [0; 6], eperm),
+        (libc::SYS_clone3, [0; 6], error(libc::ENOSYS)),
+        (libc::SYS_mmap, [0, 4096, 5, 0x22, u64::MAX, 0], eperm),
+        (libc::SYS_clone, [0; 6], eperm),
+        (libc::SYS_socket, [2, 1, 262, 0, 0, 0], eperm),
+        (libc::SYS_socket, [2, 5, 0, 0, 0, 0], eperm),
+        (libc::SYS_socket, [16, 0x8_0003, 0, 0, 0, 0], allowed),
+        (libc::SYS_socket, [1, 0x8_0002, 0, 0, 0, 0], allowed),
+        (libc::SYS_socket, [10, 0x8_0802, 17, 0, 0, 0], allowed),
+        (libc::SYS_socket, [40, 1, 0, 0, 0, 0], eperm),
+    ] {
+        assert_eq!(all(X86_64, u32::try_from(call).unwrap(), arguments), expected, "{call} {arguments:?}");
+    }
 }
 
 /// The fields of /proc/PID/status, of every thread.
@@ -217,4 +312,54 @@ fn a_layer_can_be_switched_off_and_that_is_said() {
     assert!(statuses(server.process()).iter().all(|status| field(status, "Seccomp") == "0"));
     assert!(server.metric("gatepost_sandbox", &["landlock"]) < 0.5);
     assert!(server.metric("gatepost_sandbox", &["no_new_privs"]) > 0.5, "that is never off");
+}
+
+/// A kernel without these calls, as far as this thread and what it starts can tell.
+fn kernel_without(calls: &[nix::libc::c_long]) {
+    use seccompiler::{SeccompAction, SeccompFilter, TargetArch, apply_filter};
+    rustix::thread::set_no_new_privs(true).unwrap();
+    let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
+    let architecture = TargetArch::try_from(std::env::consts::ARCH).unwrap();
+    let missing = SeccompAction::Errno(nix::libc::ENOSYS.cast_unsigned());
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, missing, architecture).unwrap();
+    let program: seccompiler::BpfProgram = filter.try_into().unwrap();
+    apply_filter(&program).unwrap();
+}
+
+#[test]
+fn what_is_required_and_can_not_be_had_ends_the_start_and_what_is_only_wanted_is_said() {
+    use nix::libc::{SYS_landlock_create_ruleset, SYS_seccomp};
+    let directory = tempfile::tempdir().unwrap();
+    for (key, layer, calls, why) in [
+        ("landlock", SandboxLayer::Landlock, &[SYS_landlock_create_ruleset][..], "this kernel has no Landlock"),
+        ("seccomp", SandboxLayer::Seccomp, &[SYS_seccomp], "this kernel has no seccomp"),
+    ] {
+        let confined = |word: &str| {
+            // the other one off, so that this one alone is tried
+            let other = if key == "landlock" { "seccomp" } else { "landlock" };
+            let config = config(directory.path(), 53, &format!("{key} = \"{word}\"\n{other} = \"off\"\n"));
+            let tried = std::thread::spawn(move || {
+                kernel_without(calls);
+                confine_thread(&config).map_err(|error| error.to_string())
+            });
+            tried.join().unwrap()
+        };
+        let refusal = confined("require").unwrap_err();
+        let says = [format!("security.{key}: it is required, and {why}"), "write \"on\" to do without".to_owned()];
+        assert!(says.iter().all(|words| refusal.contains(words)), "{refusal}");
+        let without = confined("on").unwrap();
+        assert!(!without.has(layer) && without.line().contains(&format!("{key} OFF ({why}")), "{}", without.line());
+    }
+    // the program itself
+    let server =
+        Server::start_with(Setup::default(), &More { security: "landlock = \"require\"\n", ..More::default() });
+    let program = std::thread::spawn(move || {
+        kernel_without(&[SYS_landlock_create_ruleset]);
+        let mut other = std::fs::read_to_string(server.path("gatepost.toml")).unwrap();
+        other = other.replace(&server.smtp.to_string(), "127.0.0.1:0").replace(&server.http.to_string(), "127.0.0.1:0");
+        server.write("other.toml", &other);
+        server.refused(&["serve", "--config", "other.toml"])
+    });
+    let said = program.join().unwrap();
+    assert!(said.contains("security.landlock: it is required"), "{said}");
 }

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use gatepost::server::proxy::{HEADER_MAX, Header, LINE_MAX};
+use gatepost::server::proxy::{DEADLINE, HEADER_MAX, Header, LINE_MAX, introduced};
 
 use crate::support::site::{Client, Setup, Site, message};
 
@@ -135,4 +135,180 @@ fn xclient_makes_another_client_of_it_and_nobody_else_may() {
     let facts = site.record(reply.is("250")).facts;
     assert_eq!((facts.client.ip.to_string().as_str(), facts.client.port), ("127.0.0.40", 4711));
     assert_eq!((facts.client.name.as_str(), facts.helo.as_str()), ("", "client.example"));
+}
+
+/// A connection of the filter, which has greeted.
+fn filter(site: &Site) -> Client {
+    let mut client = site.dial_from([127, 0, 0, 8]);
+    client.expect("EHLO filter.example", "250");
+    client
+}
+
+/// Asks for so many who are nobody; the codes of the answers.
+fn harvest(client: &mut Client, times: usize) -> Vec<u16> {
+    client.expect("EHLO client.example", "250");
+    client.expect("MAIL FROM:<a@sender.example>", "250");
+    (0..times).map(|n| client.say(&format!("RCPT TO:<nobody{n}@local.example>")).code).collect()
+}
+
+#[test]
+fn the_budget_of_unknown_recipients_is_the_introduced_clients_and_never_the_filters() {
+    let smtp = format!("{POSTMASTER}tarpit = \"0s\"\nxclient_from = [\"127.0.0.8\"]\nproxy_from = [\"127.0.0.7\"]");
+    let more = "[limits]\nunknown_recipients = 100\nunknown_recipients_per_address = 3\n";
+    let site = Site::start(Setup { smtp: &smtp, more, ..Setup::default() });
+    // mail of the filter itself
+    assert_eq!(harvest(&mut filter(&site), 6), [550; 6]);
+    let mut client = filter(&site);
+    client.expect("XCLIENT ADDR=127.0.0.40", "220");
+    assert_eq!(harvest(&mut client, 4), [550, 550, 550, 421]);
+    client.expect_end();
+    let mut again = filter(&site);
+    let reply = again.expect("XCLIENT ADDR=127.0.0.40", "421 4.7.0 too many unknown recipients");
+    assert_eq!(site.record(&reply).facts.client.ip.to_string(), "127.0.0.40");
+    again.expect_end();
+    assert_eq!(site.metric("gatepost_connections_total", &["outcome=\"harvest\""]), 1.0);
+    let mut other = filter(&site);
+    other.expect("XCLIENT ADDR=127.0.0.41", "220");
+    assert_eq!(harvest(&mut other, 3), [550; 3]);
+    // what a proxy sends for itself
+    for _ in 0..2 {
+        let mut own = Client::connect(site.smtp, Ipv4Addr::new(127, 0, 0, 7));
+        own.send("PROXY UNKNOWN\r\n");
+        own.reply().is("220 ");
+        assert_eq!(harvest(&mut own, 5), [550; 5]);
+    }
+}
+
+#[test]
+fn the_share_of_connections_is_the_introduced_clients_and_moves_with_the_name() {
+    let smtp = format!("{POSTMASTER}xclient_from = [\"127.0.0.8\"]");
+    let more = "[limits]\nconnections_per_address = 2\n";
+    let site = Site::start(Setup { smtp: &smtp, more, ..Setup::default() });
+    let mut held: Vec<Client> = (0..5).map(|_| filter(&site)).collect();
+    held[0].expect("XCLIENT ADDR=127.0.0.40", "220");
+    held[1].expect("XCLIENT ADDR=127.0.0.40", "220");
+    let reply = held[2].expect("XCLIENT ADDR=127.0.0.40", "421 4.7.0 too many connections from your address");
+    held[2].expect_end();
+    assert_eq!(site.record(&reply).facts.client.ip.to_string(), "127.0.0.40");
+    held[3].expect("XCLIENT ADDR=127.0.0.41", "220");
+    // the same client is named again, and then another one
+    held[0].expect("XCLIENT ADDR=127.0.0.40 HELO=again.example", "220");
+    held[0].expect("XCLIENT ADDR=127.0.0.42", "220");
+    held[4].expect("XCLIENT ADDR=127.0.0.40", "220");
+    // who connects by itself has what is left of its share
+    let _first = site.dial_from([127, 0, 0, 41]);
+    let mut late = Client::connect(site.smtp, Ipv4Addr::new(127, 0, 0, 41));
+    late.reply().is("421 4.7.0 too many connections from your address");
+    drop(held);
+    site.wait_for_metric("gatepost_connections", &[], 1.0);
+    for _ in 0..2 {
+        filter(&site).expect("XCLIENT ADDR=127.0.0.40", "220");
+    }
+}
+
+#[test]
+fn what_one_introduced_client_did_does_not_count_against_the_next() {
+    let smtp = format!("{POSTMASTER}tarpit = \"0s\"\nxclient_from = [\"127.0.0.8\"]");
+    let more = "[limits]\nerrors = 3\nunknown_recipients = 2\nconnections = 10\n";
+    let site = Site::start(Setup { smtp: &smtp, more, ..Setup::default() });
+    let mut client = filter(&site);
+    for last in [40, 41, 42] {
+        client.expect(&format!("XCLIENT ADDR=127.0.0.{last}"), "220");
+        (0..3).for_each(|_| drop(client.expect("NONSENSE", "500 5.5.1")));
+        assert_eq!(harvest(&mut client, 2), [550; 2]);
+        client.expect("RSET", "250");
+    }
+    // a name alone makes nobody else of it
+    client.expect("XCLIENT HELO=other.example", "220");
+    client.expect("NONSENSE", "421 4.7.0");
+    let mut client = filter(&site);
+    client.expect("XCLIENT ADDR=127.0.0.50", "220");
+    client.expect("NONSENSE", "500 5.5.1");
+    client.expect("XCLIENT ADDR=127.0.0.51", "220");
+    client.begin("a@sender.example", &["alice@local.example"]);
+    client.data(message("a@sender.example")).is("250 2.0.0");
+    client.expect("QUIT", "221");
+    site.wait_for_metric("gatepost_connections", &[], 0.0);
+    // the last of ten places is for those that have behaved
+    let _held: Vec<Client> = (1..=9).map(|last| site.dial_from([127, 0, 1, last])).collect();
+    let mut misbehaved = Client::connect(site.smtp, Ipv4Addr::new(127, 0, 0, 50));
+    misbehaved.reply().is("421 4.3.2");
+    site.dial_from([127, 0, 0, 51]).expect("NOOP", "250");
+}
+
+#[test]
+fn a_client_of_whom_nothing_is_known_is_not_the_one_before() {
+    let smtp = format!("{POSTMASTER}xclient_from = [\"127.0.0.8\"]");
+    let site = Site::start(Setup { smtp: &smtp, ..Setup::default() });
+    let mut client = filter(&site);
+    for (line, ip) in [
+        ("XCLIENT ADDR=127.0.0.40", "127.0.0.40"),
+        ("XCLIENT NAME=[UNAVAILABLE] ADDR=[UNAVAILABLE]", "127.0.0.8"),
+        ("XCLIENT ADDR=127.0.0.41", "127.0.0.41"),
+        ("XCLIENT HELO=more.of.it.example", "127.0.0.41"),
+    ] {
+        client.expect(line, "220");
+        client.begin("a@sender.example", &["alice@local.example"]);
+        let reply = client.data(message("a@sender.example"));
+        assert_eq!(site.record(reply.is("250")).facts.client.ip.to_string(), ip, "{line}");
+    }
+}
+
+#[test]
+fn who_a_proxy_names_may_say_xclient_only_where_it_is_a_filter_itself() {
+    let smtp = format!("{POSTMASTER}proxy_from = [\"127.0.0.7\"]\nxclient_from = [\"127.0.0.7\", \"127.0.0.8\"]");
+    let more = "[limits]\nconnections_per_address = 1\n";
+    let site = Site::start(Setup { smtp: &smtp, more, ..Setup::default() });
+    let through = |ip: &str| {
+        let mut client = Client::connect(site.smtp, Ipv4Addr::new(127, 0, 0, 7));
+        client.send(format!("PROXY TCP4 {ip} 127.0.0.1 4096 25\r\n"));
+        client.reply().is("220 ");
+        client
+    };
+    let mut stranger = through("127.0.0.30");
+    assert!(!stranger.expect("EHLO client.example", "250").text.contains("XCLIENT"));
+    stranger.expect("XCLIENT ADDR=127.0.0.40", "502 5.5.1");
+    // the filter's connections are no share of one client
+    let (mut first, mut second) = (through("127.0.0.8"), through("127.0.0.8"));
+    first.expect("EHLO filter.example", "250");
+    first.expect("XCLIENT ADDR=127.0.0.40", "220");
+    second.expect("EHLO filter.example", "250");
+    second.expect("XCLIENT ADDR=127.0.0.41", "220");
+}
+
+#[test]
+fn the_whole_header_must_come_in_time_however_it_drips() {
+    use std::time::Duration;
+    use tokio::io::AsyncWriteExt;
+
+    assert_eq!(DEADLINE, Duration::from_secs(10));
+    let proxy = SocketAddr::from(([127, 0, 0, 8], 4711));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let heard = |octets: Vec<u8>, pause: Duration, deadline: Duration| {
+        runtime.block_on(async {
+            let (mut ours, mut theirs) = tokio::io::duplex(16);
+            let dripping = tokio::spawn(async move {
+                for octet in octets {
+                    tokio::time::sleep(pause).await;
+                    if theirs.write_all(&[octet]).await.is_err() {
+                        return;
+                    }
+                }
+                std::future::pending::<()>().await;
+            });
+            let heard = introduced(&mut ours, proxy, deadline).await;
+            dripping.abort();
+            heard
+        })
+    };
+    let line = b"PROXY TCP4 192.0.2.1 192.0.2.2 4096 25\r\n".to_vec();
+    // no pause is as long as the deadline, all of them together are longer
+    let slow = heard(line.clone(), Duration::from_millis(20), Duration::from_millis(200));
+    assert_eq!(slow.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    let silent = heard(Vec::new(), Duration::ZERO, Duration::from_millis(50));
+    assert_eq!(silent.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    let cut = heard(second(1, 0x11, IPV4)[..20].to_vec(), Duration::ZERO, Duration::from_millis(50));
+    assert_eq!(cut.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    let (client, behind) = heard(line, Duration::from_millis(1), DEADLINE).unwrap();
+    assert_eq!((client.to_string().as_str(), behind.len()), ("192.0.2.1:4096", 0));
 }

@@ -5,7 +5,7 @@ use gatepost::facts::word::Action;
 use nix::sys::signal::Signal;
 
 use crate::support::server::{self, Server, wait_for};
-use crate::support::site::{Setup, Site};
+use crate::support::site::{Client, Setup, Site};
 
 #[test]
 fn under_the_floor_mail_is_deferred_and_the_server_is_not_ready() {
@@ -50,4 +50,77 @@ fn a_reload_moves_the_floor_and_the_bounds() {
     client.expect("MAIL FROM:<a@sender.example>", 250);
     server.dial();
     wait_for("a line of the log", || server.log().contains("has less free than limits.free_disk").then_some(()));
+}
+
+/// Octets of a message's body, in lines.
+fn lines(octets: usize) -> String {
+    format!("{}\r\n", "x".repeat(98)).repeat(octets / 100)
+}
+
+/// A message of which 700,000 octets have come.
+fn unfinished(site: &Site, from: [u8; 4]) -> Client {
+    let mut client = site.dial_from(from);
+    client.begin("a@sender.example", &["alice@local.example"]);
+    client.expect("DATA", "354");
+    client.send("From: <a@sender.example>\r\n\r\n");
+    client.send(lines(700_000));
+    client
+}
+
+#[test]
+fn one_network_can_not_fill_the_disk_with_messages_that_do_not_end() {
+    let more = "[limits]\nmessage = \"1 MB\"\nspool = \"4 MB\"\nspool_per_network = \"1 MB\"\n";
+    let site = Site::start(Setup { more, ..Setup::default() });
+    let spooled = |least: f64| {
+        crate::support::site::wait_for("octets on disk", || {
+            (site.metric("gatepost_spool_held_bytes", &[]) >= least).then_some(())
+        });
+    };
+    let mut first = unfinished(&site, [127, 0, 0, 1]);
+    spooled(600_000.0);
+    let mut second = unfinished(&site, [127, 0, 0, 2]);
+    let mut other = unfinished(&site, [127, 0, 1, 1]);
+    // what would not fit is told before it is sent; what stays in memory needs no room
+    let mut third = site.dial_from([127, 0, 0, 3]);
+    third.expect("EHLO client.example", "250");
+    let record = site.record(&third.expect("MAIL FROM:<a@sender.example> SIZE=900000", "452 4.3.1"));
+    assert_eq!((record.stage, record.decision.action), (Stage::Mail, Action::Defer));
+    third.expect("MAIL FROM:<a@sender.example> SIZE=90000", "250");
+    let refused = second.expect(".", "452 4.3.1");
+    let record = site.record(&refused);
+    assert!(record.trouble.contains("limits.spool_per_network"), "{}", record.trouble);
+    assert!(record.facts.message.bytes > 700_000, "the rest was read");
+    spooled(1_200_000.0);
+    assert!(site.metric("gatepost_spool_held_bytes", &[]) < 1_500_000.0, "its file is gone");
+    first.expect(".", "250 2.0.0");
+    other.expect(".", "250 2.0.0");
+    second.mail("a@sender.example", &["alice@local.example"]);
+    second.expect("DATA", "354");
+    second.send(format!("From: <a@sender.example>\r\n\r\n{}", lines(700_000)));
+    second.expect(".", "250 2.0.0");
+    assert_eq!(site.delivered("local.example/alice").len(), 3);
+    site.wait_for_metric("gatepost_spool_held_bytes", &[], 0.0);
+}
+
+#[test]
+fn a_large_message_is_given_up_when_the_disk_falls_under_the_floor() {
+    let server = Server::start(server::Setup { policy: Some("description = \"all\"\n"), ..Default::default() });
+    let mut client = server.dial();
+    client.expect("EHLO client.example", 250);
+    client.expect("MAIL FROM:<a@sender.example>", 250);
+    client.expect("RCPT TO:<alice@receiver.example>", 250);
+    client.expect("DATA", 354);
+    client.send(&format!("From: <a@sender.example>\r\n\r\n{}", lines(1_000_000)));
+    let held = || server.metric("gatepost_spool_held_bytes", &[]);
+    wait_for("a body on disk", || (held() > 900_000.0).then_some(()));
+    server.write_config("\n[limits]\nfree_disk = 1000000000000000\n");
+    server.signal(Signal::SIGHUP);
+    wait_for("the floor", || (server.metric("gatepost_disk_low", &[]) > 0.5).then_some(()));
+    client.send(&lines(200_000));
+    wait_for("its file is gone before its end", || (held() < 0.5).then_some(()));
+    let reply = client.expect(".", 452);
+    let record = server.record(&server::reference(&reply).unwrap());
+    assert!(record["trouble"].as_str().unwrap().contains("limits.free_disk"), "{record}");
+    client.expect("NOOP", 250);
+    assert_eq!(server.delivered("alice").len(), 0);
 }

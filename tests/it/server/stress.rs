@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use gatepost::facts::Stage;
-use gatepost::server::{Behaved, Denied, Patience, Permit, Permits, Places, Waits};
+use gatepost::server::{Behaved, Denied, Heaviest, Patience, Permit, Permits, Places, Pressure, Stress, Waits};
 use tokio::sync::watch;
 
 use crate::support::site::{Client, Setup, Site, message};
@@ -86,7 +86,7 @@ fn waits_are_short_under_stress_and_count_from_its_beginning() {
     for in_data in [false, true] {
         assert_eq!(stranger.deadline(now, in_data).at, now + seconds(300));
     }
-    stress.send_replace(Some(now + seconds(5)));
+    stress.send_replace(Some(Stress::from(now + seconds(5))));
     assert_eq!(stranger.deadline(now, false).at, now + seconds(15));
     assert_eq!(stranger.deadline(now + seconds(7), false).at, now + seconds(15), "what it said led nowhere");
     stranger.went_on();
@@ -117,7 +117,7 @@ fn a_handshake_or_a_reply_is_waited_for_less_under_stress() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let second = Duration::from_secs(1);
     let waits = Waits { idle: 300 * second, stress_idle: second, stress_rate: 500 };
-    let stress = watch::Sender::new(Some(tokio::time::Instant::now()));
+    let stress = watch::Sender::new(Some(Stress::from(tokio::time::Instant::now())));
     let (stranger, known) =
         (Patience::new(waits, stress.subscribe(), false), Patience::new(waits, stress.subscribe(), true));
     let never = std::future::pending::<std::io::Result<()>>;
@@ -152,15 +152,150 @@ fn networks_of_our_own_are_preferred_too() {
 /// 127.0.0.9 stays where silent clients of other addresses make stress, and have to go.
 fn stays_under_stress(site: &Site) {
     let mut good = site.dial_from([127, 0, 0, 9]);
-    let mut silent: Vec<Client> = (1..=2).map(|last| site.dial_from([127, 0, 0, last])).collect();
     assert_eq!(site.metric("gatepost_stress", &[]), 0.0);
-    silent.push(site.dial_from([127, 0, 0, 3]));
+    silent_ones_go(site, 1..=3);
+    site.wait_for_metric("gatepost_stress", &[], 0.0);
+    good.expect("NOOP", "250");
+}
+
+/// Silent clients make stress, and go.
+fn silent_ones_go(site: &Site, last: std::ops::RangeInclusive<u8>) {
+    let mut silent: Vec<Client> = last.map(|last| site.dial_from([127, 0, 0, last])).collect();
     for client in &mut silent {
         client.reply().is("421 4.4.2");
         client.expect_end();
     }
+}
+
+#[test]
+fn who_delivers_to_an_inbox_is_preferred_at_once_and_after_a_mistake_no_more() {
+    let site = limited(STRESSED);
+    let mut good = welcome(&site, 9..=9).remove(0);
+    silent_ones_go(&site, 1..=3);
     site.wait_for_metric("gatepost_stress", &[], 0.0);
-    good.expect("NOOP", "250");
+    good.expect("MAIL FROM:<a@sender.example", "501");
+    silent_ones_go(&site, 1..=3);
+    good.reply().is("421 4.4.2");
+    // nor is its network
+    site.wait_for_metric("gatepost_connections", &[], 0.0);
+    let mut again = site.dial_from([127, 0, 0, 9]);
+    silent_ones_go(&site, 1..=3);
+    again.reply().is("421 4.4.2");
+}
+
+#[test]
+fn who_delivers_to_junk_or_to_nobody_is_not_preferred() {
+    for action in ["quarantine", "discard"] {
+        let policy = format!("[[rule]]\nname = 'no'\nat = 'data'\nwhen = 'true'\naction = '{action}'\n");
+        let site = Site::start(Setup { more: STRESSED, policy: &policy, ..Setup::default() });
+        for _ in 0..2 {
+            let mut client = welcome(&site, 9..=9).remove(0);
+            silent_ones_go(&site, 1..=3);
+            client.reply().is("421 4.4.2");
+            site.wait_for_metric("gatepost_connections", &[], 0.0);
+        }
+    }
+}
+
+#[test]
+fn what_messages_hold_makes_stress_as_connections_do() {
+    let permits = Permits::new(Places::new(100, 20, 20, 80));
+    let held = permits.take(ip(1), false).unwrap();
+    let press = |memory, disk, descriptors| {
+        let heaviest = Heaviest { memory: (memory >= 80).then(|| ip(1)), disk: None };
+        permits.press(Pressure { memory, disk, descriptors }, heaviest);
+        permits.stress().borrow().map(|stress| stress.heaviest.memory)
+    };
+    assert_eq!(press(79, 79, 79), None);
+    assert_eq!(press(80, 0, 0), Some(Some(ip(1))));
+    let since = permits.stress().borrow().unwrap().since;
+    assert_eq!(press(70, 0, 0), Some(None), "it does not flicker");
+    assert_eq!(press(90, 0, 0), Some(Some(ip(1))));
+    assert_eq!(permits.stress().borrow().unwrap().since, since, "it is the same stress");
+    assert_eq!(press(69, 0, 0), None);
+    assert_eq!(press(0, 80, 0), Some(None));
+    assert_eq!(press(0, 69, 69), None);
+    assert_eq!(press(0, 0, 80), Some(None));
+    drop(held);
+    assert!(permits.is_under_stress(), "no connection is left, and no descriptor");
+    assert_eq!(press(0, 0, 0), None);
+}
+
+#[test]
+fn who_holds_most_has_a_quarter_of_the_time_and_four_times_the_pace() {
+    let seconds = Duration::from_secs;
+    let waits = Waits { idle: seconds(300), stress_idle: seconds(8), stress_rate: 500 };
+    let now = tokio::time::Instant::now();
+    let stress = watch::Sender::new(Some(Stress::from(now)));
+    let client = |last: u8| Patience::new(waits, stress.subscribe(), false).with(ip(last));
+    let (mut heavy, mut near, mut far) =
+        (client(1), client(2), Patience::new(waits, stress.subscribe(), false).with([198, 51, 100, 1].into()));
+    for client in [&mut heavy, &mut near, &mut far] {
+        client.deadline(now, true);
+        client.came(1_000_000);
+        assert_eq!(client.deadline(now, true).at, now + seconds(8));
+    }
+    let memory = Heaviest { memory: Some(ip(1)), disk: None };
+    stress.send_replace(Some(Stress { since: now, heaviest: memory }));
+    assert_eq!(heavy.deadline(now, false).at, now + seconds(2));
+    assert_eq!((near.deadline(now, true).at, far.deadline(now, true).at), (now + seconds(8), now + seconds(8)));
+    // what it sent before buys nothing
+    heavy.went_on();
+    let begun = heavy.deadline(now + seconds(60), true);
+    assert!(begun.is_slow && begun.at < now + seconds(60), "{begun:?}");
+    heavy.came(4_000);
+    assert_eq!(heavy.deadline(now + seconds(60), true).at, begun.at + seconds(2));
+    // of the disk the whole /24 has one share
+    stress.send_replace(Some(Stress {
+        since: now,
+        heaviest: Heaviest { memory: None, disk: Some([192, 0, 2, 0].into()) },
+    }));
+    assert_eq!(near.deadline(now, false).at, now + seconds(2));
+    assert_eq!(far.deadline(now, false).at, now + seconds(8));
+    near.prefer(true);
+    assert_eq!(near.deadline(now, false).at, now + seconds(300));
+}
+
+/// Two networks hold nine tenths of what there is with two messages each that do not end: the one that holds more is let go, which is
+/// enough, and the other stays.
+fn heaviest_goes_first(limits: &str, metric: &str) {
+    let site = limited(limits);
+    let unfinished = |network: u8, octets: usize| -> Vec<Client> {
+        let clients = (1..=2).map(|_| {
+            let mut client = site.dial_from([127, 0, network, 1]);
+            client.begin("a@sender.example", &["alice@local.example"]);
+            client.expect("DATA", "354");
+            client.send("From: <a@sender.example>\r\n\r\n");
+            client.send(format!("{}\r\n", "x".repeat(998)).repeat(octets / 1_000));
+            client
+        });
+        clients.collect()
+    };
+    let mut lighter = unfinished(2, 840_000);
+    let mut heavier = unfinished(1, 960_000);
+    crate::support::site::wait_for("what they hold", || (site.metric(metric, &[]) > 3_300_000.0).then_some(()));
+    site.wait_for_metric("gatepost_stress", &[], 1.0);
+    for client in &mut heavier {
+        client.reply().is("421 4.4.2");
+    }
+    site.wait_for_metric("gatepost_stress", &[], 0.0);
+    for client in &mut lighter {
+        client.expect(".", "250 2.0.0");
+    }
+    site.wait_for_metric(metric, &[], 0.0);
+}
+
+#[test]
+fn memory_that_messages_hold_makes_stress_and_who_holds_most_goes_first() {
+    let limits = "[limits]\nmemory = \"4 MB\"\nmemory_body = \"1 MB\"\nstress_idle = \"16s\"\n";
+    heaviest_goes_first(limits, "gatepost_message_memory_bytes");
+}
+
+#[test]
+fn disk_that_messages_hold_makes_stress_and_who_holds_most_goes_first() {
+    let limits =
+        "[limits]\nspool = \"4 MB\"\nspool_per_network = \"2 MB\"\nmessage = \"1 MB\"\nstress_idle = \"16s\"\n";
+    heaviest_goes_first(limits, "gatepost_spool_held_bytes");
 }
 
 #[test]
@@ -173,18 +308,11 @@ fn a_message_that_comes_too_slowly_is_given_up_under_stress() {
     let mut fast = site.dial_from([127, 0, 0, 2]);
     fast.begin("a@sender.example", &["bob@local.example"]);
     fast.expect("DATA", "354");
-    let mut others: Vec<Client> = (3..=4).map(|last| site.dial_from([127, 0, 0, last])).collect();
-    for other in &mut others {
-        other.expect("HELO x", "250");
-    }
+    let _others = welcome(&site, 3..=4);
     let until = Instant::now() + crate::support::site::PATIENCE;
     let dripping = slow.drip(b'x', Duration::from_millis(50), until);
     for _ in 0..30 {
         fast.send(format!("{}\r\n", "y".repeat(998)));
-        for other in &mut others {
-            other.expect("MAIL FROM:<a@sender.example>", "250");
-            other.expect("RSET", "250");
-        }
         std::thread::sleep(Duration::from_millis(100));
     }
     let reply = slow.reply();
@@ -194,39 +322,62 @@ fn a_message_that_comes_too_slowly_is_given_up_under_stress() {
     assert_eq!(site.delivered("local.example/alice").len(), 0);
 }
 
-/// Under stress that others keep up, says `line` again and again, which is answered so, until it is closed; how it was.
-fn closed_for(open: impl Fn(&mut Client), line: &str, answer: &str) -> String {
+/// Clients that keep their places, since they have delivered mail.
+fn welcome(site: &Site, last: std::ops::RangeInclusive<u8>) -> Vec<Client> {
+    let mut clients: Vec<Client> = last.map(|last| site.dial_from([127, 0, 0, last])).collect();
+    for client in &mut clients {
+        client.begin("a@sender.example", &["carol@local.example"]);
+        client.data(message("a@sender.example")).is("250 2.0.0");
+    }
+    clients
+}
+
+/// Under stress that others keep up, says the lines in turn, which are answered so, until it is closed; how it was.
+fn closed_for(open: impl Fn(&mut Client), lines: &[(&str, &str)]) -> String {
     let site = limited(STRESSED);
+    let _others = welcome(&site, 2..=4);
     let mut client = site.dial_from([127, 0, 0, 1]);
     open(&mut client);
-    let mut others: Vec<Client> = (2..=4).map(|last| site.dial_from([127, 0, 0, last])).collect();
-    for other in &mut others {
-        other.expect("HELO x", "250");
-    }
-    let until = Instant::now() + crate::support::site::PATIENCE;
-    while Instant::now() < until {
-        client.send(line);
+    let until = Instant::now() + Duration::from_secs(20);
+    for (line, answer) in lines.iter().cycle() {
+        assert!(Instant::now() < until, "{line:?} kept a place");
+        client.send(format!("{line}\r\n"));
         let reply = client.reply();
         if reply.text.starts_with("421") {
             return reply.text;
         }
         reply.is(answer);
-        for other in &mut others {
-            other.expect("MAIL FROM:<a@sender.example>", "250");
-            other.expect("RSET", "250");
-        }
         std::thread::sleep(Duration::from_millis(100));
     }
-    panic!("{line:?} kept a place")
+    unreachable!("there are lines")
 }
 
 #[test]
 fn commands_that_lead_nowhere_keep_no_place_under_stress() {
-    for (line, answer) in [("NOOP\r\n", "250"), ("HELO y\r\n", "250"), ("VRFY x\r\n", "252")] {
-        let closed = closed_for(|client| drop(client.expect("HELO x", "250")), line, answer);
-        assert!(closed.starts_with("421 4.4.2"), "{line:?}: {closed}");
-        assert!(!closed.contains("slowly"), "{line:?}: {closed}");
+    let (mail, rcpt) = ("MAIL FROM:<a@sender.example>", "RCPT TO:<alice@local.example>");
+    let rows: [&[(&str, &str)]; 6] = [
+        &[("NOOP", "250")],
+        &[("HELO y", "250")],
+        &[("VRFY x", "252")],
+        &[(mail, "250"), ("RSET", "250")],
+        &[(mail, "250"), (rcpt, "250"), ("RSET", "250")],
+        &[(mail, "250"), (rcpt, "250"), ("EHLO y", "250")],
+    ];
+    for lines in rows {
+        let closed = closed_for(|client| drop(client.expect("HELO x", "250")), lines);
+        assert!(closed.starts_with("421 4.4.2"), "{lines:?}: {closed}");
+        assert!(!closed.contains("slowly"), "{lines:?}: {closed}");
     }
+}
+
+#[test]
+fn recipients_who_are_refused_keep_no_place_under_stress() {
+    let begin = |client: &mut Client| {
+        client.expect("HELO x", "250");
+        client.expect("MAIL FROM:<a@sender.example>", "250");
+    };
+    let closed = closed_for(begin, &[("RCPT TO:<a@abroad.example>", "550")]);
+    assert!(closed.starts_with("421 4.4.2"), "{closed}");
 }
 
 #[test]
@@ -234,27 +385,17 @@ fn chunks_of_an_octet_are_a_slow_message_under_stress() {
     let begin = |client: &mut Client| {
         client.begin("a@sender.example", &["alice@local.example"]);
     };
-    let closed = closed_for(begin, "BDAT 1\r\nx", "250");
+    let closed = closed_for(begin, &[("BDAT 3\r\nx", "250")]);
     assert!(closed.starts_with("421 4.4.2 your message comes too slowly"), "{closed}");
 }
 
 #[test]
 fn parts_of_a_line_keep_no_place_under_stress() {
     let site = limited(STRESSED);
+    let _others = welcome(&site, 2..=4);
     let mut slow = site.dial_from([127, 0, 0, 1]);
-    let mut others: Vec<Client> = (2..=4).map(|last| site.dial_from([127, 0, 0, last])).collect();
-    for other in &mut others {
-        other.expect("HELO x", "250");
-    }
     let until = Instant::now() + crate::support::site::PATIENCE;
     let dripping = slow.drip(b'x', Duration::from_millis(50), until);
-    for _ in 0..30 {
-        for other in &mut others {
-            other.expect("MAIL FROM:<a@sender.example>", "250");
-            other.expect("RSET", "250");
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
     slow.reply().is("421 4.4.2");
     dripping.join().unwrap();
 }

@@ -250,6 +250,46 @@ fn an_end_within_data_or_a_chunk_under_tls_delivers_nothing() {
 }
 
 #[test]
+fn a_close_notify_or_an_end_in_clear_within_data_or_a_chunk_delivers_nothing() {
+    let site = site(Zone::new());
+    let half = "From: <a@sender.example>\r\n\r\nhalf\r\n";
+    let ways = [
+        ("DATA", half),
+        // all but the last octet of the end
+        ("DATA", "From: <a@sender.example>\r\n\r\nwhole\r\n.\r"),
+        ("BDAT 500", half),
+        ("BDAT 500 LAST", half),
+        // a whole chunk, and no last one
+        ("BDAT 34", half),
+    ];
+    assert_eq!(half.len(), 34);
+    for under_tls in [true, false] {
+        for (command, octets) in ways {
+            let mut client = if under_tls { secured(&site, ANY_VERSION) } else { site.dial() };
+            client.begin("a@sender.example", &["alice@local.example"]);
+            client.send(format!("{command}\r\n"));
+            if command == "DATA" {
+                client.reply().is("354");
+            }
+            client.send(octets);
+            if command == "BDAT 34" {
+                client.reply().is("250 2.0.0");
+            }
+            if under_tls {
+                client.close_notify();
+            } else {
+                client.half_close();
+            }
+            let end = client.reply();
+            assert_eq!((end.code, end.text.as_str()), (0, ""), "{command}, TLS {under_tls}");
+        }
+    }
+    let records = site.records(2 * ways.len());
+    assert!(records.iter().all(|record| record.delivery.is_empty() && record.decision.reply.is_empty()));
+    assert_eq!((records.len(), site.all_files().len()), (2 * ways.len(), 0));
+}
+
+#[test]
 fn a_handshake_that_is_none_ends_the_session_and_no_other() {
     let site = site(Zone::new());
     let mut other = site.dial();

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -101,6 +101,117 @@ fn a_new_process_that_fails_leaves_the_old_one_serving() {
     client.expect("QUIT", 221);
     server.write("policy.toml", "description = \"takes\"\n");
     assert!(server.take_over().success());
+}
+
+/// The text of the configuration, one part of it replaced.
+fn replace(server: &Server, this: &str, by: &str) {
+    let text = std::fs::read_to_string(server.path("gatepost.toml")).unwrap();
+    assert!(text.contains(this), "{this} in {text}");
+    server.write("gatepost.toml", &text.replace(this, by));
+}
+
+fn inode(server: &Server) -> u64 {
+    std::fs::metadata(server.path("handover.sock")).unwrap().ino()
+}
+
+#[test]
+fn the_socket_of_the_handover_is_handed_over_too_and_outlives_who_fails() {
+    let policy = Some("description = \"takes\"\n");
+    let mut server = Server::start_with(Setup { policy, ..Setup::default() }, &HANDOVER);
+    let socket = inode(&server);
+    // it has all sockets when it finds that mail can't be stored
+    replace(&server, "root = \"mail\"", "root = \"policy.toml\"");
+    assert!(server.refused(&["serve", "--config", "gatepost.toml", "--take-over"]).contains("maildir.root"));
+    wait_for("the failure", || server.log().contains("the sockets were not handed over").then_some(()));
+    replace(&server, "root = \"policy.toml\"", "root = \"mail\"");
+    // a plain start beside it takes nothing away either, whatever it listens on
+    let mut other = std::fs::read_to_string(server.path("gatepost.toml")).unwrap();
+    other = other.replace(&server.smtp.to_string(), "127.0.0.1:0").replace(&server.http.to_string(), "127.0.0.1:0");
+    server.write("other.toml", &other);
+    let said = server.refused(&["serve", "--config", "other.toml"]);
+    assert!(said.contains("security.handover") && said.contains("--take-over"), "{said}");
+    for _ in 0..2 {
+        assert!(server.take_over().success());
+        assert_eq!(inode(&server), socket);
+    }
+    assert_eq!(server.log().matches("another process accepts mail now").count(), 2, "{}", server.log());
+}
+
+/// Somebody at the path who hands over these.
+fn hands(path: &std::path::Path, letters: &'static [u8], sockets: Vec<OwnedFd>) -> JoinHandle<()> {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+    if let Some((user, _)) = mail_user() {
+        nix::unistd::chown(path, Some(user.uid), None).unwrap();
+    }
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let handed: Vec<_> = sockets.iter().map(std::os::fd::AsFd::as_fd).collect();
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&handed)));
+        sendmsg(&stream, &[std::io::IoSlice::new(letters)], &mut control, SendFlags::NOSIGNAL).unwrap();
+    })
+}
+
+#[test]
+fn a_socket_of_an_unknown_kind_is_refused_and_not_taken_for_mail() {
+    let server = Server::start_with(Setup::default(), &HANDOVER);
+    let path = server.path("other.sock");
+    replace(&server, "handover.sock", "other.sock");
+    let listener = || OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap());
+    for (letters, sockets, says) in [
+        (&b"sx\n"[..], vec![listener(), listener()], ["other.sock: ", "(x)", "start a version at least as new"]),
+        (b"sh\n", vec![listener()], ["other.sock: ", "2 names for 1 sockets", "is that Gatepost's?"]),
+        (b"u\n", vec![listener()], ["other.sock: ", "security.handover", "is that Gatepost's?"]),
+    ] {
+        let handing = hands(&path, letters, sockets);
+        let said = server.refused(&["serve", "--config", "gatepost.toml", "--take-over"]);
+        handing.join().unwrap();
+        assert!(says.iter().all(|word| said.contains(word)) && said.contains("security.handover"), "{said}");
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+const GREYLISTS: &str = "description = \"greylists\"\n[[rule]]\nname = \"stranger\"\nat = \"rcpt\"\nwhen = \"true\"\naction = \"greylist\"\n";
+
+#[test]
+fn what_greylisting_learns_on_either_side_of_a_handover_is_kept() {
+    let mut server = Server::start_with(Setup { policy: Some(GREYLISTS), ..Setup::default() }, &HANDOVER);
+    let asks = |client: &mut Client, from: &str| {
+        client.expect(&format!("MAIL FROM:<{from}>"), "250");
+        let code = client.say("RCPT TO:<alice@receiver.example>").code;
+        client.expect("RSET", "250");
+        code
+    };
+    let dial = |smtp| {
+        let mut client = Client::connect(smtp, Ipv4Addr::LOCALHOST);
+        client.reply().is("220");
+        client.expect("EHLO client.example", "250");
+        client
+    };
+    let mut old = dial(server.smtp);
+    assert_eq!(asks(&mut old, "before@sender.example"), 451);
+    let ended = server.begin_take_over();
+    wait_for("the handover", || server.log().contains("another process accepts mail now").then_some(()));
+    // the new process can't know yet whom the old one knows: nobody is asked to come again for that
+    let mut new = dial(server.smtp);
+    assert_eq!(asks(&mut new, "unknown@sender.example"), 250);
+    assert!(server.metric("gatepost_state_up", &[]) < 0.5);
+    assert!(server.log().contains("another process has the file of greylisting and rates"), "{}", server.log());
+    assert_eq!(asks(&mut old, "meanwhile@sender.example"), 451);
+    old.expect("QUIT", "221");
+    assert!(ended.join().unwrap().success());
+    wait_for("the file", || (server.metric("gatepost_state_up", &[]) > 0.5).then_some(()));
+    assert_eq!(asks(&mut new, "unknown@sender.example"), 451);
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    for from in ["before@sender.example", "meanwhile@sender.example", "unknown@sender.example"] {
+        assert_eq!(asks(&mut new, from), 250, "{from} has come before");
+    }
+    new.expect("QUIT", "221");
+    assert!(server.take_over().success());
+    wait_for("the file", || (server.metric("gatepost_state_up", &[]) > 0.5).then_some(()));
+    assert_eq!(asks(&mut dial(server.smtp), "meanwhile@sender.example"), 250);
 }
 
 #[test]

@@ -44,6 +44,90 @@ fn is_filled(state: &State) {
     assert_eq!(at_once(state.rates(&stranger(), &[rate("client", "1h")], now()))["client/1h"], 4);
 }
 
+/// A process that goes on for another one, which has the file.
+fn after(old: &State, directory: &Path, unread: std::time::Duration) -> State {
+    let new = state(1000).after_another(old.secret(), unread);
+    new.keep_in(directory).unwrap();
+    assert!(new.is_failing(), "the other has the file");
+    new
+}
+
+#[track_caller]
+fn wait_for_the_file(state: &State) {
+    let until = Instant::now() + PATIENCE;
+    while state.is_failing() {
+        assert!(Instant::now() < until, "it did not get the file");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn what_two_processes_learn_beside_each_other_becomes_one_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = kept_in(directory.path());
+    filled(&old);
+    let new = after(&old, directory.path(), std::time::Duration::ZERO);
+    // the same stranger comes to the new one, and to both come others
+    let [other, meanwhile] =
+        ["198.51.100.8", "203.0.113.9"].map(|ip| sent(ip, "b@other.example", "alice@local.example"));
+    let then = now() - 6 * MINUTE;
+    assert_eq!(word(&new, &stranger(), now()), New);
+    word(&new, &other, then);
+    word(&old, &meanwhile, then);
+    for _ in 0..3 {
+        counts(&new, &stranger(), rate("client", "1h"), now());
+    }
+    for _ in 0..2 {
+        counts(&old, &stranger(), rate("client", "1h"), now());
+    }
+    counts(&new, &other, rate("client", "1h"), now());
+    assert!(old.close(PATIENCE));
+    wait_for_the_file(&new);
+    let is_whole = |state: &State| {
+        assert_eq!(state.entries(), [3, 1, 2]);
+        for seen in [&stranger(), &other, &meanwhile] {
+            assert_eq!(word(state, seen, now()), Pass);
+        }
+        assert_eq!(word(state, &friend(), now()), Known);
+        assert_eq!(at_once(state.rates(&stranger(), &[rate("client", "1h")], now()))["client/1h"], 4 + 3 + 2);
+        assert_eq!(at_once(state.rates(&other, &[rate("client", "1h")], now()))["client/1h"], 1);
+    };
+    is_whole(&new);
+    assert!(new.close(PATIENCE));
+    is_whole(&kept_in(directory.path()));
+}
+
+#[test]
+fn nobody_is_asked_to_come_again_for_what_only_another_process_knows() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = kept_in(directory.path());
+    let new = after(&old, directory.path(), PATIENCE);
+    let counted = |state: &State| state.counters().unanswered();
+    assert_eq!((word(&new, &stranger(), now()), counted(&new)), (Known, 1));
+    assert!(old.close(PATIENCE));
+    wait_for_the_file(&new);
+    assert_eq!((word(&new, &stranger(), now()), counted(&new)), (New, 1), "now it would know");
+    // one that waits in vain does not wait for ever
+    let late = after(&new, directory.path(), std::time::Duration::ZERO);
+    assert_eq!(word(&late, &stranger(), now()), New);
+}
+
+#[test]
+fn one_that_ends_before_it_has_the_file_waits_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = kept_in(directory.path());
+    let new = after(&old, directory.path(), std::time::Duration::ZERO);
+    word(&new, &stranger(), now() - 6 * MINUTE);
+    assert!(!new.clone().close(std::time::Duration::from_millis(300)), "and says where that was too short");
+    let new = after(&old, directory.path(), std::time::Duration::ZERO);
+    word(&new, &stranger(), now() - 6 * MINUTE);
+    let ending = std::thread::spawn(move || new.close(PATIENCE));
+    word(&old, &friend(), now() - 6 * MINUTE);
+    assert!(old.close(PATIENCE) && ending.join().unwrap());
+    let next = kept_in(directory.path());
+    assert_eq!((word(&next, &stranger(), now()), word(&next, &friend(), now())), (Pass, Pass));
+}
+
 #[test]
 fn a_restart_forgets_nothing() {
     let directory = tempfile::tempdir().unwrap();

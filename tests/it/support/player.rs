@@ -145,7 +145,7 @@ fn notice_text(notice: &Notice) -> String {
     match notice {
         Notice::Abandoned => "abandoned".to_owned(),
         Notice::Introduced(client) => {
-            format!("client {:?} {:?} {:?}", client.ip, client.port, client.helo)
+            format!("client {:?} {:?} {:?}", client.address, client.port, client.helo)
         }
         Notice::Abuse(abuse) => format!("abuse {abuse:?}"),
         Notice::Chunk { octets, last } => format!("BDAT {octets}{}", if *last { " LAST" } else { "" }),

@@ -32,6 +32,8 @@ pub struct Setup {
     pub file_blocks: Option<u64>,
     /// How many files it may open before it asks for more.
     pub soft_files: Option<u64>,
+    /// How many it may open at all.
+    pub hard_files: Option<u64>,
 }
 
 /// What few tests want to be different.
@@ -61,6 +63,7 @@ pub struct Server {
     environment: Vec<(&'static str, String)>,
     file_blocks: Option<u64>,
     soft_files: Option<u64>,
+    hard_files: Option<u64>,
     _answering: Answering,
 }
 
@@ -104,6 +107,7 @@ impl Server {
             environment: more.environment.to_vec(),
             file_blocks: setup.file_blocks,
             soft_files: setup.soft_files,
+            hard_files: setup.hard_files,
             _answering: Answering { _server: dns, _runtime: runtime },
         };
         if let Some(policy) = setup.policy {
@@ -155,6 +159,22 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
         command.args(arguments).current_dir(self.directory.path());
         command
+    }
+
+    /// What a process says that must not start, with these arguments.
+    #[track_caller]
+    pub fn refused(&self, arguments: &[&str]) -> String {
+        let mut child = self.gatepost(arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let until = Instant::now() + PATIENCE;
+        while child.try_wait().unwrap().is_none() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // one that serves is no use any more
+        let _ = child.kill();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        said
     }
 
     /// Writes the configuration; `more` are further lines of `[domains."receiver.example"]`.
@@ -217,7 +237,8 @@ impl Server {
         let log = File::options().append(true).open(self.path("log")).unwrap();
         let blocks = self.file_blocks.map(|blocks| format!("ulimit -f {blocks}; "));
         let files = self.soft_files.map(|files| format!("ulimit -S -n {files}; "));
-        let mut command = match blocks.into_iter().chain(files).reduce(|all, one| all + &one) {
+        let most = self.hard_files.map(|files| format!("ulimit -n {files}; "));
+        let mut command = match blocks.into_iter().chain(files).chain(most).reduce(|all, one| all + &one) {
             None => self.gatepost(serve),
             Some(limits) => {
                 // ignored, so that a file that is too large is an error and not the end

@@ -271,8 +271,17 @@ impl Reply {
     }
 }
 
-trait Stream: Read + Write + Send {}
-impl<T: Read + Write + Send> Stream for T {}
+trait Stream: Read + Write + Send {
+    /// Says that nothing more comes, in the words of TLS (close_notify), where it is under TLS.
+    fn say_goodbye(&mut self) {}
+}
+impl Stream for TcpStream {}
+impl Stream for rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
+    fn say_goodbye(&mut self) {
+        self.conn.send_close_notify();
+        self.flush().unwrap();
+    }
+}
 
 /// An SMTP client that says what a test tells it to.
 pub struct Client {
@@ -399,6 +408,11 @@ impl Client {
     /// Sends no more; what the server says can still be read.
     pub fn half_close(&self) {
         self.tcp.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
+    /// Says by close_notify that it sends no more; the connection stays open below.
+    pub fn close_notify(&mut self) {
+        self.stream.get_mut().say_goodbye();
     }
 
     /// The handshake; from then on all is said under TLS.

@@ -1,0 +1,154 @@
+//! What large deliveries may take of the writers: small ones always find one, and what nobody waits for any more ends.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use gatepost::deliver::{Copy, Delivery, Folder, Limits, Payload, Step, Witness, Writers};
+use gatepost::message::content::Body;
+use gatepost::message::spool::Spool;
+
+use super::{Event, Fault, Script, abandoned, block_on, copy, files_in, limits, one, payload, store, writers};
+
+/// Holds whoever writes into Bob's mailbox, and counts them.
+#[derive(Default)]
+struct Gate {
+    state: Mutex<Held>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Held {
+    now: usize,
+    most: usize,
+    open: bool,
+}
+
+impl Gate {
+    fn wait_until_held(&self, count: usize) {
+        let state = self.state.lock().unwrap();
+        let waited = self.changed.wait_timeout_while(state, Duration::from_secs(30), |state| state.now < count);
+        assert!(!waited.unwrap().1.timed_out(), "{count} are held");
+    }
+
+    fn open(&self) {
+        self.state.lock().unwrap().open = true;
+        self.changed.notify_all();
+    }
+}
+
+impl Witness for Gate {
+    fn before(&self, step: Step, path: &Path) -> io::Result<()> {
+        if step == Step::Write && path.to_string_lossy().contains("/bob") {
+            let mut state = self.state.lock().unwrap();
+            state.now += 1;
+            state.most = state.most.max(state.now);
+            self.changed.notify_all();
+            let mut state = self.changed.wait_while(state, |state| !state.open).unwrap();
+            state.now -= 1;
+        }
+        Ok(())
+    }
+}
+
+fn spooled(writers: &Arc<Writers>) -> Spool {
+    block_on(writers.spooling(IpAddr::V4(Ipv4Addr::LOCALHOST)).finish(b"large\r\n".to_vec())).unwrap()
+}
+
+/// Of more large deliveries than there are writers, half as many are under way, and a small one is stored meanwhile.
+fn large_ones_leave_room(large: impl Fn(&Arc<Writers>) -> Delivery) {
+    let root = tempfile::tempdir().unwrap();
+    let gate = Arc::new(Gate::default());
+    let bounds = Limits { patience: Duration::from_secs(5), ..limits(4) };
+    let writers = Arc::new(Writers::with(root.path().to_owned(), bounds, gate.clone()));
+    writers.start().unwrap();
+    let deliveries: Vec<Delivery> = (0..8).map(|_| large(&writers)).collect();
+    let waiting: Vec<_> = deliveries
+        .into_iter()
+        .map(|delivery| {
+            let writers = writers.clone();
+            std::thread::spawn(move || store(&writers, delivery))
+        })
+        .collect();
+    gate.wait_until_held(2);
+    for _ in 0..20 {
+        let stored = store(&writers, one("small\r\n"));
+        assert!(stored.is_ok(), "a small one finds a writer: {stored:?}");
+    }
+    assert_eq!(gate.state.lock().unwrap().most, 2, "half of four");
+    gate.open();
+    for delivery in waiting {
+        assert!(delivery.join().unwrap().is_ok());
+    }
+    assert_eq!(gate.state.lock().unwrap().most, 2, "at any time");
+    assert!(block_on(writers.drain()));
+}
+
+#[test]
+fn spooled_deliveries_hold_half_of_the_writers() {
+    large_ones_leave_room(|writers| {
+        let body = Body::Spooled(spooled(writers));
+        let payload = Arc::new(Payload { header: b"Subject: Test\r\n\r\n".to_vec(), body });
+        Delivery { payload, copies: vec![copy("bob@example.org", Folder::Inbox)] }
+    });
+}
+
+#[test]
+fn deliveries_to_many_mailboxes_hold_half_of_the_writers() {
+    large_ones_leave_room(|_| Delivery { payload: payload("small\r\n"), copies: to(33) });
+}
+
+/// Copies to so many mailboxes, whose names begin with Bob's.
+fn to(mailboxes: usize) -> Vec<Copy> {
+    (0..mailboxes).map(|number| copy(&format!("bob{number}@example.org"), Folder::Inbox)).collect()
+}
+
+#[test]
+fn one_writer_takes_large_ones_too_and_the_drain_waits_for_them() {
+    let root = tempfile::tempdir().unwrap();
+    let writers = writers(root.path(), 1, &Script::new());
+    let stored = block_on(async {
+        let delivery = || Delivery { payload: payload("small\r\n"), copies: to(33) };
+        let all = futures_util::future::join_all((0..3).map(|_| writers.store(delivery())));
+        let (results, idle) = futures_util::future::join(all, async {
+            tokio::task::yield_now().await;
+            writers.drain().await
+        })
+        .await;
+        assert!(idle);
+        results.iter().filter(|result| result.is_ok()).count()
+    });
+    assert_eq!((stored, files_in(root.path(), "new").len()), (3, 99));
+}
+
+/// Whoever asked for so many copies gives up in the midst of one kind of step: no more than that one is made.
+#[test]
+fn a_delivery_that_nobody_waits_for_ends_at_its_next_copy() {
+    for step in [Step::Write, Step::SyncFile, Step::Rename, Step::SyncDirectory] {
+        let root = tempfile::tempdir().unwrap();
+        // the first delivery makes the directories
+        let count = Script::new();
+        let first = writers(root.path(), 1, &count);
+        let delivery = || Delivery { payload: payload("x\r\n"), copies: to(20) };
+        store(&first, delivery()).map(drop).unwrap();
+        drop(first);
+        let script = Script::failing(step, 2, Fault::Wait);
+        let writers = writers(root.path(), 1, &script);
+        // what directories there are is not known to new writers
+        let known = script.events().len();
+        assert_eq!(known, 0);
+        let gone = abandoned(&writers, &script, delivery(), || {});
+        assert!(gone.is_none());
+        let begun = |step: Step| {
+            script.events().iter().filter(|event| matches!(event, Event::Begun(one, _) if *one == step)).count()
+        };
+        let before = begun(step);
+        script.release();
+        assert!(block_on(writers.drain()));
+        let more = begun(step) - before;
+        assert!(more <= 1, "{step:?}: {more} more");
+        assert_eq!((files_in(root.path(), "new").len(), files_in(root.path(), "tmp").len()), (20, 0), "{step:?}");
+    }
+}
