@@ -1,5 +1,5 @@
 # What people and CI call. `make help` lists it.
-.PHONY: help test check packages demo stress fuzz bench bench-replay
+.PHONY: help test check packages demo stress fuzz bench bench-parts bench-peers bench-curves bench-replay
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -25,8 +25,19 @@ stress: ## ten thousand clients, slow, large, hostile: half an hour, then a tabl
 	cargo build --locked --release
 	STRESS_PROGRAM=$(CURDIR)/target/release/gatepost cargo test --locked --test it -- load::all_in_the_long_form --exact --ignored --nocapture
 
-bench: ## what authentication and deciding cost a message, with the DNS cached (release build)
+bench: bench-parts bench-peers ## what parts of a message's way cost, then Gatepost and its peers in turn
+
+bench-parts: ## what authentication and deciding cost a message, with the DNS cached (release build)
 	cargo bench --locked --bench authenticate --bench policy
+
+# BENCH="compare --size 1048576 --messages 10 --write" chooses another setting; docs/performance.md has them all
+BENCH ?= compare
+bench-peers: ## Gatepost, Postfix with its filters, Exim, and a sink without checks, with the same messages (root; peers from Debian)
+	benches/peers/packages target/tmp/peers/packages
+	cargo bench --locked --bench peers -- $(BENCH)
+
+bench-curves: ## how the figures change with connections, sizes, recipients, mailboxes, rules and full Maildirs (root)
+	cargo bench --locked --bench peers -- curves --rounds 3
 
 bench-replay: ## how long a replay of a million records takes, and how much memory (needs 3 GB of disk for a while)
 	cargo bench --locked --bench replay

@@ -55,6 +55,18 @@ impl DnsServer {
     /// When no port of that address can be bound.
     pub async fn start(zone: Zone, ip: IpAddr) -> io::Result<DnsServer> {
         let (udp, tcp) = bind(ip).await?;
+        DnsServer::on(zone, udp, tcp)
+    }
+
+    /// Serves `zone` at this address. To be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the address can't be bound.
+    pub async fn start_at(zone: Zone, address: SocketAddr) -> io::Result<DnsServer> {
+        DnsServer::on(zone, UdpSocket::bind(address).await?, TcpListener::bind(address).await?)
+    }
+
+    fn on(zone: Zone, udp: UdpSocket, tcp: TcpListener) -> io::Result<DnsServer> {
         let addr = udp.local_addr()?;
         let shared = Arc::new(Shared { zone: RwLock::new(Arc::new(zone)), asked: Mutex::default() });
         let mut server = Server::new(Answerer(Arc::clone(&shared)));

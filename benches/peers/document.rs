@@ -1,0 +1,76 @@
+//! docs/performance.md: what the program puts into it, between marks that name the table.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::case::{Case, Curve};
+use super::report::{self, Turns};
+use super::run::Figures;
+use super::system::System;
+use super::plot;
+
+/// Writes table and plot of a comparison.
+pub fn write_comparison(case: &Case, systems: &[&'static System], turns: &Turns) {
+    let name = format!("{}-connections-{}-octets", case.connections, case.size);
+    plot::bars(&picture(&name), systems, turns).expect("the plot");
+    let rounds = turns.len() / systems.len();
+    let said = format!(
+        "{}\n\n{} connections, {} messages of each, {} octets a message, {rounds} rounds.\n\n{}\n\
+         ![accepted messages a second](performance/{name}.svg)\n",
+        machine(),
+        case.connections,
+        case.messages,
+        case.size,
+        report::markdown(&report::comparison(systems, turns)),
+    );
+    put(&name, &said);
+}
+
+/// Writes table and plot of a curve.
+pub fn write_curve(curve: &Curve, systems: &[&'static System], points: &[(usize, Vec<(&'static str, Figures)>)]) {
+    plot::lines(&picture(curve.name), curve, systems, points).expect("the plot");
+    let table = report::markdown(&report::points(curve, systems, points));
+    put(curve.name, &format!("{}\n\n{table}\n![{}](performance/{}.svg)\n", machine(), curve.axis, curve.name));
+}
+
+fn docs() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs"))
+}
+
+fn picture(name: &str) -> PathBuf {
+    let directory = docs().join("performance");
+    fs::create_dir_all(&directory).expect("docs/performance");
+    directory.join(format!("{name}.svg"))
+}
+
+/// Puts a text between the marks of its name.
+fn put(name: &str, said: &str) {
+    let path = docs().join("performance.md");
+    let document = fs::read_to_string(&path).expect("docs/performance.md");
+    let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
+    let Some((before, rest)) = document.split_once(&begin) else {
+        panic!("{} has no line {begin}", path.display());
+    };
+    let (_, after) = rest.split_once(&end).expect("the end of the mark");
+    fs::write(&path, format!("{before}{begin}{said}{end}{after}")).expect("docs/performance.md");
+}
+
+/// The machine, the day and the versions.
+fn machine() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let processors = read("/proc/cpuinfo");
+    let model = processors.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let model = model.trim_start_matches(['\t', ':', ' ']);
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = read("/proc/sys/kernel/osrelease");
+    let packages = Command::new("dpkg").arg("--print-architecture").output().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    format!(
+        "{}; {cores} cores of {model}, shared with the load and the DNS server; Linux {}, {}, Debian {}; Gatepost {}.",
+        jiff::Timestamp::now().strftime("%Y-%m-%d"),
+        kernel.trim(),
+        packages.unwrap_or_default(),
+        read("/etc/debian_version").trim(),
+        env!("CARGO_PKG_VERSION"),
+    )
+}

@@ -1,0 +1,116 @@
+//! One turn of one system: from its start to its end, in fresh directories.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost::demo::dns::DnsServer;
+use tokio::runtime::Runtime;
+
+use super::case::Case;
+use super::load::{self, Outcome, Plan};
+use super::payload::{Authors, Payloads};
+use super::system::{self, Place, Running, System};
+use super::{cage, delivered, zone};
+
+/// Octets of different messages that are kept ready.
+const READY: usize = 64 << 20;
+/// Messages of each connection before anything is measured: they fill caches and start processes, as in a server that has run for a while.
+const WARM: usize = 5;
+
+/// What one turn gave.
+pub struct Figures {
+    pub outcome: Outcome,
+    /// Seconds of CPU, until the last message was delivered.
+    pub cpu: f64,
+    /// From the last reply until the last message was in its Maildir.
+    pub last: Duration,
+    /// Memory before the first message, kB.
+    pub rest: u64,
+    /// Memory with idle connections, kB.
+    pub idle: Option<u64>,
+    /// Messages whose Authentication-Results don't say that all checks passed, and what one says.
+    pub unchecked: (usize, String),
+}
+
+/// All that turns share.
+pub struct Bench {
+    directory: PathBuf,
+    authors: Authors,
+    payloads: HashMap<usize, Arc<Payloads>>,
+    turns: usize,
+    /// Runs the DNS server.
+    _dns: Runtime,
+}
+
+impl Bench {
+    /// Makes keys and starts the DNS server.
+    pub fn new(directory: &Path) -> Bench {
+        let authors = Authors::new();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let server = runtime.block_on(DnsServer::start_at(zone::zone(&authors), SocketAddr::from((cage::DNS, 53)))).unwrap();
+        runtime.spawn(async move {
+            std::future::pending::<()>().await;
+            drop(server);
+        });
+        Bench { directory: directory.to_owned(), authors, payloads: HashMap::new(), turns: 0, _dns: runtime }
+    }
+
+    fn payloads(&mut self, case: &Case) -> Arc<Payloads> {
+        let distinct = (case.connections * case.messages).min(READY / case.size + 1);
+        let of_size = self.payloads.entry(case.size).or_insert_with(|| Arc::new(self.authors.write(case.size, distinct)));
+        if of_size.len() < distinct {
+            *of_size = Arc::new(self.authors.write(case.size, distinct));
+        }
+        Arc::clone(of_size)
+    }
+
+    /// One turn of a system; `idle` connections are held at its end, if any.
+    pub fn turn(&mut self, system: &System, case: &Case, idle: usize) -> Figures {
+        let payloads = self.payloads(case);
+        self.turns += 1;
+        let name = format!("{}-{}-{}", std::process::id(), self.turns, system.name);
+        let packages = self.directory.join("packages");
+        let place = Place { directory: self.directory.join("runs").join(name), packages, case: case.clone() };
+        // one thread: what the load costs is little, and stays out of the way of what is measured
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let running = runtime.block_on(Running::start(system, &place));
+        let running = running.unwrap_or_else(|error| panic!("{}: {error}", system.name));
+        let plan = Plan { server: system::address(), clients: cage::clients(), case: case.clone() };
+        let rest = running.memory();
+        let warm = Plan { case: Case { messages: WARM, ..case.clone() }, ..plan.clone() };
+        let warm = runtime.block_on(load::run(&warm, &payloads));
+        delivered::wait_for(&running.maildirs, copies(case, warm.accepted)).unwrap();
+        let before = running.cpu();
+        let outcome = runtime.block_on(load::run(&plan, &payloads));
+        let last = delivered::wait_for(&running.maildirs, copies(case, warm.accepted + outcome.accepted)).unwrap();
+        let cpu = running.cpu() - before;
+        let idle = (idle > 0).then(|| runtime.block_on(with_idle(&running, idle)));
+        let files = delivered::files(&running.maildirs).unwrap();
+        let unchecked = delivered::unchecked(&files, system.checks).unwrap();
+        Figures { outcome, cpu, last, rest, idle, unchecked }
+    }
+}
+
+/// How many files there are then in the Maildirs.
+fn copies(case: &Case, messages: u64) -> u64 {
+    messages * case.recipients as u64 + (case.full * case.mailboxes) as u64
+}
+
+/// Memory of a system while so many connections have been greeted and say nothing, kB.
+async fn with_idle(running: &Running, connections: usize) -> u64 {
+    let clients = cage::clients();
+    let mut open = Vec::new();
+    for number in 0..connections {
+        match load::Client::connect(system::address(), clients[number % clients.len()]).await {
+            Ok(client) => open.push(client),
+            Err(error) => {
+                println!("{} of {connections} idle connections: {error}", open.len());
+                break;
+            }
+        }
+    }
+    running.memory()
+}
