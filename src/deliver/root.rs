@@ -81,7 +81,7 @@ pub fn check_root(root: &Path) -> Result<(), RootProblem> {
         }
         Err(error) => return Err(RootProblem::Trial { path: path(), error }),
     }
-    trial(root).map_err(|error| match error.kind() {
+    try_to_write(root).map_err(|error| match error.kind() {
         ErrorKind::PermissionDenied => RootProblem::NoPermission { path: path() },
         ErrorKind::ReadOnlyFilesystem => RootProblem::ReadOnly { path: path() },
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => RootProblem::Full { path: path() },
@@ -113,9 +113,10 @@ fn make(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn trial(root: &Path) -> io::Result<()> {
-    // A leading dot: no domain can have this name.
-    let path = root.join(format!(".gatepost-trial-{}", std::process::id()));
+/// Writes, syncs and removes a file in a directory.
+pub(super) fn try_to_write(directory: &Path) -> io::Result<()> {
+    // A leading dot: no domain, mailbox or message can have this name.
+    let path = directory.join(format!(".gatepost-trial-{}", std::process::id()));
     let result = write_trial(&path);
     // Removed also after a failed write: a full disk still makes the entry.
     match std::fs::remove_file(&path) {

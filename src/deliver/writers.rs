@@ -19,6 +19,7 @@ use super::queue::{Job, Queue, Room};
 use super::space::{self, Space};
 use super::spool::{Spooling, Work};
 use super::spooled::{Reserved, Spooled};
+use super::suspect::Suspect;
 use super::{DeliverError, Delivery, Stored};
 
 /// The grain in which the queue's octets are counted.
@@ -67,6 +68,7 @@ struct Shared {
     closed: Condvar,
     space: Arc<Space>,
     spooled: Arc<Spooled>,
+    suspect: Arc<Suspect>,
 }
 
 impl Writers {
@@ -78,11 +80,12 @@ impl Writers {
     /// Writers with all limits given, whose every step on the file system `witness` is told of.
     pub fn with(root: PathBuf, limits: Limits, witness: Arc<dyn Witness>) -> Self {
         let counters = Arc::new(Counters::default());
-        let space = Arc::<Space>::default();
+        let (space, suspect) = (Arc::<Space>::default(), Arc::<Suspect>::default());
+        let disk = Disk::new(witness, &root, suspect.clone());
         let most_grains = (limits.queue_bytes / GRAIN_OCTETS).clamp(1, u32::MAX as usize);
         Writers {
             shared: Arc::new(Shared {
-                committer: Committer::new(root.clone(), Disk::new(witness, &root), space.clone(), counters.clone()),
+                committer: Committer::new(root.clone(), disk, space.clone(), counters.clone()),
                 root,
                 counters,
                 queue: Mutex::new(Queue::of(limits.threads)),
@@ -90,6 +93,7 @@ impl Writers {
                 closed: Condvar::new(),
                 spooled: Spooled::new(space.clone()),
                 space,
+                suspect,
             }),
             grains: Arc::new(Semaphore::new(most_grains)),
             most_grains,
@@ -124,6 +128,11 @@ impl Writers {
     /// The room on the Maildir's file system.
     pub fn space(&self) -> &Arc<Space> {
         &self.shared.space
+    }
+
+    /// Whether it is to be trusted.
+    pub fn suspect(&self) -> &Arc<Suspect> {
+        &self.shared.suspect
     }
 
     /// What bodies that are spooled hold of it.
@@ -269,7 +278,7 @@ impl Shared {
         }
     }
 
-    /// Looks at the room on the disk now and then, until the queue is closed.
+    /// Looks at the disk now and then, its room and whether it works again, until the queue is closed.
     fn watch_space(&self) {
         let mut queue = self.lock();
         while !queue.closed {
@@ -278,6 +287,7 @@ impl Shared {
             if !queue.closed {
                 drop(queue);
                 self.space.look(&self.root);
+                self.suspect.look(&self.root);
                 queue = self.lock();
             }
         }

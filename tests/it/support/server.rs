@@ -47,6 +47,10 @@ pub struct More<'a> {
     pub security: &'static str,
     /// Variables of its environment.
     pub environment: &'a [(&'static str, String)],
+    /// Where mail goes; not given, into `mail` of the server's directory.
+    pub maildir: Option<&'a Path>,
+    /// A process in whose mount namespace it runs.
+    pub mounts_of: Option<u32>,
 }
 
 /// A running server. Dropping it asks it to stop and waits.
@@ -61,6 +65,8 @@ pub struct Server {
     journal: &'static str,
     security: &'static str,
     environment: Vec<(&'static str, String)>,
+    maildir: PathBuf,
+    mounts_of: Option<u32>,
     file_blocks: Option<u64>,
     soft_files: Option<u64>,
     hard_files: Option<u64>,
@@ -105,6 +111,8 @@ impl Server {
             journal: more.journal,
             security: more.security,
             environment: more.environment.to_vec(),
+            maildir: more.maildir.unwrap_or(Path::new("mail")).to_owned(),
+            mounts_of: more.mounts_of,
             file_blocks: setup.file_blocks,
             soft_files: setup.soft_files,
             hard_files: setup.hard_files,
@@ -190,12 +198,16 @@ impl Server {
             "hostname = \"mx.receiver.example\"\n\
              [smtp]\nlisten = [\"{}\"]\npostmaster = \"alice@receiver.example\"\n{tls}\
              [dns]\nservers = [\"{}\"]\n\
-             [maildir]\nroot = \"mail\"\n\
+             [maildir]\nroot = \"{}\"\n\
              [domains.\"receiver.example\"]\n{mailboxes}{more}\n\
              {policy}[http]\nlisten = \"{}\"\n\
              [journal]\ndirectory = \"journal\"\n{}\n\
              [state]\ndirectory = \"state\"\ngreylist_delay = \"2s\"\n{security}",
-            self.smtp, self.dns, self.http, self.journal
+            self.smtp,
+            self.dns,
+            self.maildir.display(),
+            self.http,
+            self.journal
         );
         self.write("gatepost.toml", &text);
     }
@@ -250,6 +262,9 @@ impl Server {
                 shell
             }
         };
+        if let Some(process) = self.mounts_of {
+            command = within(process, &command);
+        }
         command.envs(self.environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         command.spawn().unwrap()
@@ -419,6 +434,18 @@ impl Drop for Server {
             println!("the server's log:\n{}", self.log());
         }
     }
+}
+
+/// The same command in the mount namespace of a process, under the same pid that it would have without.
+fn within(process: u32, command: &Command) -> Command {
+    let mut inside = super::programs::command("nsenter").expect("whoever made the namespace looked for it");
+    // the working directory is another one in there
+    inside.args(["-t", &process.to_string(), "-m", "sh", "-c", r#"cd "$0" && exec "$@""#]);
+    inside.arg(command.get_current_dir().unwrap()).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        inside.env(name, value.unwrap_or_default());
+    }
+    inside
 }
 
 fn own_all(path: &Path, user: Uid, group: Gid) {
