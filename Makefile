@@ -1,5 +1,5 @@
 # What people and CI call. `make help` lists it.
-.PHONY: help test check packages demo bench bench-replay
+.PHONY: help test check packages demo crash bench bench-replay
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -19,6 +19,9 @@ packages: ## the real clients of the tests (swaks, smtp-source, Dovecot, promtoo
 
 demo: ## the whole product on loopback, with sample messages
 	cargo run --release -- demo
+
+crash: ## kills, power cuts and failing calls by the hundred, as root: half an hour (CRASH_ONLY=power,moments and CRASH_COUNT=50 choose)
+	cargo test --locked --test it -- crash::all_in_the_long_form --exact --ignored --nocapture
 
 bench: ## what authentication and deciding cost a message, with the DNS cached (release build)
 	cargo bench --locked --bench authenticate --bench policy

@@ -35,8 +35,11 @@ const SHORT: Sizes = Sizes { is_long: false, kills: 10, cuts: 3 };
 /// For `make crash`.
 const LONG: Sizes = Sizes { is_long: true, kills: 1_000, cuts: 250 };
 
+/// Panics where something does not hold.
+type Family = fn(&Sizes);
+
 /// All families.
-const FAMILIES: &[(&str, fn(&Sizes))] = &[
+const FAMILIES: &[(&str, Family)] = &[
     ("mutants", |_| mutants::both()),
     ("faults", faults::every_call),
     ("disk", |_| faults::a_failing_disk()),
@@ -62,6 +65,11 @@ fn a_power_cut_right_after_a_250_loses_nothing() {
 }
 
 #[test]
+fn whatever_is_wrong_in_a_maildir_is_seen() {
+    mutants::by_hand();
+}
+
+#[test]
 fn a_server_without_fsyncs_is_caught() {
     mutants::both();
 }
@@ -83,7 +91,7 @@ fn mail_goes_on_while_the_journal_and_the_state_fail() {
 
 /// The long form. `CRASH_ONLY=power,moments` chooses families; `CRASH_COUNT=100` is how many kills and cuts.
 #[test]
-#[ignore = "takes an hour: make crash"]
+#[ignore = "takes half an hour: make crash"]
 fn all_in_the_long_form() {
     let only = std::env::var("CRASH_ONLY").unwrap_or_default();
     let only: Vec<&str> = only.split(',').filter(|name| !name.is_empty()).collect();

@@ -17,6 +17,8 @@ const LARGE: usize = 2_000;
 pub struct Client {
     stream: TcpStream,
     reader: BufReader<TcpStream>,
+    /// The last line that was heard.
+    pub said: String,
 }
 
 impl Client {
@@ -29,7 +31,7 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        let mut client = Client { reader: BufReader::new(stream.try_clone()?), stream };
+        let mut client = Client { reader: BufReader::new(stream.try_clone()?), stream, said: String::new() };
         client.reply()?;
         client.say("EHLO client.sender.example\r\n")?;
         Ok(client)
@@ -88,7 +90,8 @@ impl Client {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             if line.as_bytes().get(3) != Some(&b'-') {
-                return Ok(line.get(..3).and_then(|code| code.parse().ok()).unwrap_or(0));
+                self.said = line;
+                return Ok(self.said.get(..3).and_then(|code| code.parse().ok()).unwrap_or(0));
             }
         }
     }
@@ -109,45 +112,53 @@ pub struct Moment {
     pub pause: Duration,
 }
 
-/// Sends over so many connections, each until its connection breaks, and strikes at the moment. `strike` sees to it that they break.
-///
-/// # Panics
-/// The connections broke before the moment.
-pub fn load(
-    smtp: SocketAddr,
-    ledger: &Ledger,
-    mailboxes: &[&str],
-    connections: usize,
-    chance: &mut Chance,
-    moment: Moment,
-    strike: impl FnOnce() + Send,
-) {
-    let stored = AtomicUsize::new(0);
-    let strike = Mutex::new(Some(strike));
-    std::thread::scope(|scope| {
-        for _ in 0..connections {
-            let mut chance = chance.split();
-            let (stored, strike) = (&stored, &strike);
-            scope.spawn(move || {
-                let Ok(mut client) = Client::open(smtp) else { return };
-                loop {
-                    let message = ledger.begin(&some_of(mailboxes, &mut chance), lines(&mut chance));
-                    match client.send(ledger, &message) {
-                        Answer::Nothing | Answer::Refused(_) => return,
-                        // the disk is gone: the strike is not over yet
-                        Answer::Deferred(_) => std::thread::sleep(Duration::from_millis(2)),
-                        Answer::Stored if stored.fetch_add(1, Ordering::Relaxed) + 1 == moment.after => {
-                            std::thread::sleep(moment.pause);
-                            let strike = strike.lock().unwrap().take().expect("there is one moment");
-                            strike();
-                        }
-                        Answer::Stored => {}
+/// Many clients at once.
+pub struct Load<'a> {
+    pub smtp: SocketAddr,
+    pub ledger: &'a Ledger,
+    pub mailboxes: &'a [&'a str],
+    pub connections: usize,
+    pub moment: Moment,
+}
+
+impl Load<'_> {
+    /// Sends over each connection until it breaks, and strikes at the moment. `strike` sees to it that they break.
+    ///
+    /// # Panics
+    /// The connections broke before the moment.
+    pub fn run(&self, chance: &mut Chance, strike: impl FnOnce() + Send) {
+        let stored = AtomicUsize::new(0);
+        let strike = Mutex::new(Some(strike));
+        std::thread::scope(|scope| {
+            for _ in 0..self.connections {
+                let chance = chance.split();
+                let (stored, strike) = (&stored, &strike);
+                let at_the_moment = move || {
+                    if stored.fetch_add(1, Ordering::Relaxed) + 1 == self.moment.after {
+                        std::thread::sleep(self.moment.pause);
+                        let strike = strike.lock().unwrap().take().expect("there is one moment");
+                        strike();
                     }
-                }
-            });
+                };
+                scope.spawn(move || self.connection(chance, at_the_moment));
+            }
+        });
+        let has_struck = strike.lock().unwrap().is_none();
+        assert!(has_struck, "the connections broke after {stored:?} messages, before {:?}", self.moment);
+    }
+
+    fn connection(&self, mut chance: Chance, on_stored: impl Fn()) {
+        let Ok(mut client) = Client::open(self.smtp) else { return };
+        loop {
+            let message = self.ledger.begin(&some_of(self.mailboxes, &mut chance), lines(&mut chance));
+            match client.send(self.ledger, &message) {
+                Answer::Stored => on_stored(),
+                // the disk is gone: the strike is not over yet
+                Answer::Deferred(_) => std::thread::sleep(Duration::from_millis(2)),
+                Answer::Nothing | Answer::Refused(_) => return,
+            }
         }
-    });
-    assert!(strike.lock().unwrap().is_none(), "the connections broke after {stored:?} messages, before {moment:?}");
+    }
 }
 
 /// One mailbox mostly, or several.

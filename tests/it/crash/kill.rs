@@ -7,7 +7,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use super::chance::Chance;
-use super::client::{Client, Moment, load};
+use super::client::{Client, Load, Moment};
 use super::host::{MAILBOXES, fresh, host};
 use super::ledger::{After, Answer, Found, Ledger, below};
 use super::trace::{Call, Tracer, counts, threads};
@@ -17,8 +17,9 @@ use crate::support::server::{Server, wait_for};
 /// The calls by which a delivery changes what is on disk.
 const CHANGING: &str =
     "openat,mkdir,mkdirat,chmod,fchmod,fchmodat,write,fsync,fdatasync,rename,renameat,renameat2,unlink,copy_file_range";
-/// In which a thread that has more to call after the reply calls it.
+/// In which a thread that has more to call after the reply calls it; the journal and what is remembered gather what they write.
 const GRACE: Duration = Duration::from_millis(300);
+const GATHERED: Duration = Duration::from_millis(2_500);
 /// Messages with fewer lines are not spooled.
 const SMALL: usize = 40;
 /// Messages with so many are.
@@ -34,46 +35,31 @@ struct Sweep {
     lines: usize,
     /// Whether it goes to mailboxes that no message was for before.
     is_fresh: bool,
+    /// Whether it comes behind the reply.
+    is_behind: bool,
     /// Calls that there are at least.
     at_least: usize,
 }
 
-const SHORT: &[Sweep] = &[Sweep {
-    name: "writer, two mailboxes, calls that change the disk",
+const WRITER: Sweep = Sweep {
+    name: "writer, two mailboxes",
     threads: "writer",
-    calls: CHANGING,
+    calls: "all",
     lines: SMALL,
     is_fresh: false,
-    at_least: 14,
-}];
+    is_behind: false,
+    at_least: 30,
+};
+
+const SHORT: &[Sweep] =
+    &[Sweep { name: "writer, two mailboxes, calls that change the disk", calls: CHANGING, at_least: 14, ..WRITER }];
 
 const LONG: &[Sweep] = &[
-    Sweep {
-        name: "writer, two mailboxes",
-        threads: "writer",
-        calls: "all",
-        lines: SMALL,
-        is_fresh: false,
-        at_least: 30,
-    },
-    Sweep {
-        name: "writer, two new mailboxes",
-        threads: "writer",
-        calls: "all",
-        lines: SMALL,
-        is_fresh: true,
-        at_least: 60,
-    },
-    Sweep { name: "writer, spooled", threads: "writer", calls: "all", lines: LARGE, is_fresh: false, at_least: 30 },
-    Sweep {
-        name: "sessions, from the dot on",
-        threads: "tokio",
-        calls: "all",
-        lines: SMALL,
-        is_fresh: false,
-        at_least: 3,
-    },
-    Sweep { name: "journal", threads: "journal", calls: "all", lines: SMALL, is_fresh: false, at_least: 2 },
+    WRITER,
+    Sweep { name: "writer, two new mailboxes", is_fresh: true, at_least: 60, ..WRITER },
+    Sweep { name: "writer, spooled", lines: LARGE, ..WRITER },
+    Sweep { name: "sessions, from the dot on", threads: "tokio", at_least: 3, ..WRITER },
+    Sweep { name: "journal", threads: "journal", is_behind: true, at_least: 2, ..WRITER },
 ];
 
 /// Kills at every call in turn.
@@ -128,7 +114,8 @@ impl Sweep {
         let tracer = if let Some(tracer) = before_the_body { tracer } else { attach()? };
         let answer = early.and_then(|early| early.map_or_else(|| client.dot(), Ok)).unwrap_or(Answer::Nothing);
         ledger.note(&message, answer);
-        let was_killed = ends_within(server, GRACE);
+        let grace = if self.is_behind { GATHERED } else { GRACE };
+        let was_killed = ends_within(server, grace);
         Some(Once { answer, was_killed, calls: tracer.detach() })
     }
 }
@@ -167,7 +154,8 @@ pub fn random_moments(sizes: &Sizes) {
             all.add(forget(&mut server, &ledger));
         }
         let moment = Moment { after: 1 + chance.below(150), pause: Duration::from_micros(chance.below(20_000) as u64) };
-        load(server.smtp, &ledger, MAILBOXES, CONNECTIONS, &mut chance, moment, || server.signal(Signal::SIGKILL));
+        let load = Load { smtp: server.smtp, ledger: &ledger, mailboxes: MAILBOXES, connections: CONNECTIONS, moment };
+        load.run(&mut chance, || server.signal(Signal::SIGKILL));
         server.wait();
         ledger.compare(&server.path("mail"), After::Crash).must_be_right();
         server.start_again();
@@ -208,7 +196,7 @@ fn clean_up(server: &mut Server, ledger: &Ledger) {
         let mailboxes = below(&server.path("mail/receiver.example"));
         mailboxes.iter().flat_map(|mailbox| below(&mailbox.join("tmp"))).collect()
     };
-    let old = SystemTime::now() - Duration::from_hours(37);
+    let old = SystemTime::now() - Duration::from_secs(37 * 3600);
     for file in leftovers() {
         let times = std::fs::FileTimes::new().set_modified(old).set_accessed(old);
         std::fs::File::options().write(true).open(file).unwrap().set_times(times).unwrap();

@@ -13,7 +13,7 @@ const DOMAIN: &str = "crash.example";
 pub enum Answer {
     /// 250: it is the server's from now on.
     Stored,
-    /// 4yz, with the code and the detail: `(452, "4.3.1")`.
+    /// 4yz.
     Deferred(u16),
     /// 5yz, or no reply of SMTP.
     Refused(u16),
@@ -36,7 +36,7 @@ impl Message {
     }
 
     /// As it is on disk, behind what the server adds. Each line tells which one it is, so that no part can pass for the whole.
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let Message { number, lines, .. } = self;
         let mut text = format!(
             "From: <author@sender.example>\nTo: <somebody@receiver.example>\nSubject: message {number}\nMessage-ID: <{number}@{DOMAIN}>\n\n"

@@ -1,7 +1,9 @@
-//! The harness finds what it looks for: a server whose fsync of directories, or of files, does nothing loses acknowledged mail.
+//! The harness finds what it looks for: files that are wrong in any way, and acknowledged mail that a server loses whose fsync of
+//! directories, or of files, does nothing.
 
 use std::path::Path;
 
+use super::ledger::{After, Answer, Ledger};
 use super::power::{Cuts, series};
 use super::volume::Mode;
 use crate::support::programs::{command, run};
@@ -42,4 +44,49 @@ fn without_sync(directory: &Path) -> Option<String> {
     let output = run(cc.args(["-shared", "-fPIC", "-O1", "-o", &path]).arg(source));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(path)
+}
+
+/// Files by their name below a mailbox, and their text.
+type Files<'a> = &'a [(String, &'a str)];
+
+/// Maildirs made by hand, with one thing wrong in each.
+pub fn by_hand() {
+    let ledger = Ledger::default();
+    let message = ledger.begin(&["alice"], 3);
+    let whole = format!("Return-Path: <a@b.example>\nDelivered-To: alice@receiver.example\n{}", message.text());
+    let half = &whole[..whole.len() - 10];
+    let strange = whole.replace("message 0", "message 1").replace("<0@", "<1@");
+    let stored = |octets: &str| format!("new/1.a.host,S={}", octets.len());
+    // what the client heard, what is there, and what is found
+    let (yes, no) = (Answer::Stored, Answer::Deferred(451));
+    let cases: &[(Answer, Files<'_>, &str)] = &[
+        (yes, &[(stored(&whole), &whole)], ""),
+        (yes, &[(stored(&whole).replace("new", "cur"), &whole)], ""),
+        (no, &[], ""),
+        (yes, &[], "is lost"),
+        (yes, &[(stored(&whole).replace("new", "tmp"), &whole)], "is lost"),
+        (yes, &[(stored(&whole), &whole), ("new/2.b.host,S=1".to_owned(), &whole)], "the file has"),
+        (yes, &[(stored(&whole), &whole), (stored(&whole).replace("1.a", "2.b"), &whole)], "2 times"),
+        (yes, &[(stored(half), half)], "half a message"),
+        (yes, &[(stored(""), "")], "half a message"),
+        (no, &[(stored(half), half)], "half a message"),
+        (yes, &[(stored(&strange), &strange), (stored(&whole).replace("1.a", "2.b"), &whole)], "nobody sent"),
+        (yes, &[(stored(&whole), &whole.replace("alice@", "other@"))], "another mailbox's"),
+        (yes, &[(stored(&whole), &whole.replace("\nDeliv", "\ndeliv"))], "another mailbox's"),
+        (no, &[(stored(&whole), &whole)], "nobody was told of"),
+        (Answer::Nothing, &[], "without answer"),
+        (Answer::Refused(550), &[], "was answered 550"),
+    ];
+    for (answer, files, expected) in cases {
+        let root = tempfile::tempdir().unwrap();
+        for (name, text) in *files {
+            let path = root.path().join("receiver.example/alice").join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        ledger.note(&message, *answer);
+        let wrong = ledger.compare(root.path(), After::Faults).wrong.join("\n");
+        let is_as_expected = if expected.is_empty() { wrong.is_empty() } else { wrong.contains(expected) };
+        assert!(is_as_expected, "{answer:?} {files:?}: {expected:?}, {wrong}");
+    }
 }

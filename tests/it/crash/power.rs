@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::chance::Chance;
-use super::client::{Moment, load};
+use super::client::{Load, Moment};
 use super::host::{MAILBOXES, fresh, host_within};
 use super::kill::{goes_on, told};
 use super::ledger::{After, Found, Ledger};
@@ -55,7 +55,9 @@ pub fn series(cuts: &Cuts) -> Option<(usize, Found)> {
             pause: Duration::from_micros((chance.below(2) * chance.below(3_000)) as u64),
         };
         let blade = volume.blade();
-        load(server.smtp, &ledger, &[MAILBOXES[0], MAILBOXES[1], fresh], cuts.connections, &mut chance, moment, || {
+        let mailboxes = &[MAILBOXES[0], MAILBOXES[1], fresh];
+        let load = Load { smtp: server.smtp, ledger: &ledger, mailboxes, connections: cuts.connections, moment };
+        load.run(&mut chance, || {
             blade.cut();
             server.signal(Signal::SIGKILL);
         });
