@@ -87,10 +87,12 @@ pub struct Call {
 
 impl Call {
     fn read(line: &str) -> Option<Call> {
-        let (thread, line) = line.split_once(' ')?;
-        let (name, rest) = line.trim_start().split_once('(')?;
-        let is_name = name.chars().all(|one| one.is_ascii_alphanumeric() || one == '_');
-        is_name.then(|| Some(Call { thread: thread.parse().ok()?, name: name.to_owned(), rest: rest.to_owned() }))?
+        // where there is one thread only it is not named
+        let numbered = line.split_once(' ').and_then(|(thread, line)| Some((thread.parse().ok()?, line.trim_start())));
+        let (thread, line) = numbered.unwrap_or((0, line));
+        let (name, rest) = line.split_once('(')?;
+        let is_name = !name.is_empty() && name.chars().all(|one| one.is_ascii_alphanumeric() || one == '_');
+        is_name.then(|| Call { thread, name: name.to_owned(), rest: rest.to_owned() })
     }
 
     /// The path that it names: by its descriptor, or as it was said to the kernel.
