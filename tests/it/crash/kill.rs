@@ -92,7 +92,7 @@ impl Sweep {
                 server.wait();
                 let found = ledger.compare(&server.path("mail"), After::Crash);
                 assert!(found.wrong.is_empty(), "killed at {name} {nth}: {:#?}", found.wrong);
-                server.start_again();
+                server.start_elsewhere();
             }
         }
         println!("kill: {}: at each of {killed} calls, {stored} of them after the 250", self.name);
@@ -157,7 +157,7 @@ pub fn random_moments(sizes: &Sizes) {
         load.run(&mut chance, || server.signal(Signal::SIGKILL));
         server.wait();
         ledger.compare(&server.path("mail"), After::Crash).must_be_right();
-        server.start_again();
+        server.start_elsewhere();
     }
     goes_on(&server, &ledger);
     clean_up(&mut server, &ledger);
@@ -178,8 +178,14 @@ fn forget(server: &mut Server, ledger: &Ledger) -> Found {
     let found = ledger.compare(&server.path("mail"), After::Crash);
     std::fs::remove_dir_all(server.path("mail/receiver.example")).unwrap();
     ledger.forget();
-    server.crash_and_start();
+    crash(server);
     found
+}
+
+fn crash(server: &mut Server) {
+    server.signal(Signal::SIGKILL);
+    server.wait();
+    server.start_elsewhere();
 }
 
 /// The next message is taken.
@@ -200,7 +206,7 @@ fn clean_up(server: &mut Server, ledger: &Ledger) {
         let times = std::fs::FileTimes::new().set_modified(old).set_accessed(old);
         std::fs::File::options().write(true).open(file).unwrap().set_times(times).unwrap();
     }
-    server.crash_and_start();
+    crash(server);
     let after = wait_for("the clean-up", || {
         Some(ledger.compare(&server.path("mail"), After::Crash)).filter(|found| found.leftovers == 0)
     });

@@ -77,7 +77,7 @@ pub fn series(cuts: &Cuts) -> Option<(usize, Found)> {
             volume.format();
             volume.mount();
         }
-        server.start_again();
+        server.start_elsewhere();
     }
     goes_on(&server, &ledger);
     all.add(ledger.compare(&volume.seen(), After::Crash));

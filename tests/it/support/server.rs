@@ -62,6 +62,7 @@ pub struct Server {
     dns: SocketAddr,
     tls: bool,
     policy: bool,
+    domain: &'static str,
     journal: &'static str,
     security: &'static str,
     environment: Vec<(&'static str, String)>,
@@ -108,6 +109,7 @@ impl Server {
             dns: dns.addr(),
             tls: setup.tls,
             policy: setup.policy.is_some(),
+            domain: more.domain,
             journal: more.journal,
             security: more.security,
             environment: more.environment.to_vec(),
@@ -127,16 +129,21 @@ impl Server {
         if setup.tls {
             server.write_certificate();
         }
+        server.start_elsewhere();
+        server
+    }
+
+    /// Starts a process, after the last has ended, on ports that are free now: those that a process had another may have taken meanwhile.
+    pub fn start_elsewhere(&mut self) {
         for attempt in 1..=STARTS {
-            server.choose_ports();
-            server.write_config(more.domain);
-            server.spawn();
-            if server.wait_until_ready() {
-                return server;
+            self.choose_ports();
+            self.write_config(self.domain);
+            self.spawn();
+            if self.wait_until_ready() {
+                return;
             }
-            assert!(attempt < STARTS, "gatepost serve did not become ready:\n{}", server.log());
+            assert!(attempt < STARTS, "gatepost serve did not become ready:\n{}", self.log());
         }
-        unreachable!("the last attempt returned or panicked")
     }
 
     /// A path in the server's directory.
