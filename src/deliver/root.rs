@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
+
 /// Why the Maildir root cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RootProblem {
@@ -126,7 +128,11 @@ pub(super) fn try_to_write(directory: &Path) -> io::Result<()> {
 }
 
 fn write_trial(path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // a link that somebody has put there is not followed
+    let no_follow = OFlag::O_NOFOLLOW.bits();
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(no_follow);
+    let mut file = options.open(path)?;
     file.write_all(b"Gatepost tries whether it can write here.\n")?;
     file.sync_all()
 }

@@ -81,14 +81,15 @@ fn tells_of_the_disk(step: Step, error: &io::Error) -> bool {
     }
 }
 
-/// The directory for a trial beside a path: never one whose files a reader takes for mail.
+/// The directory for a trial beside a path: never one whose files a reader takes for mail, nor through a link.
 fn trial_place(path: &Path) -> Option<PathBuf> {
-    let directory = if path.is_dir() { path } else { path.parent()? };
+    let is_directory = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    let directory = if is_directory(path) { path } else { path.parent()? };
     let is_read = directory.file_name().is_some_and(|name| name == "new" || name == "cur");
     let tmp = if is_read { directory.parent()?.join("tmp") } else { directory.join("tmp") };
-    match (tmp.is_dir(), is_read) {
+    match (is_directory(&tmp), is_read) {
         (true, _) => Some(tmp),
-        (false, false) if directory.is_dir() => Some(directory.to_owned()),
+        (false, false) if is_directory(directory) => Some(directory.to_owned()),
         _ => None,
     }
 }

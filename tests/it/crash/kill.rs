@@ -151,6 +151,7 @@ pub fn random_moments(sizes: &Sizes) {
         // so that a comparison costs as much in the end as in the beginning
         if kill % 20 == 19 {
             all.add(forget(&mut server, &ledger));
+            println!("kill: {kill} random moments: {} messages answered 250", all.acknowledged);
         }
         let moment = Moment { after: 1 + chance.below(150), pause: Duration::from_micros(chance.below(20_000) as u64) };
         let load = Load { smtp: server.smtp, ledger: &ledger, mailboxes: MAILBOXES, connections: CONNECTIONS, moment };

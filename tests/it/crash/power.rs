@@ -13,7 +13,7 @@ use super::volume::{Mode, Volume};
 use super::{CONNECTIONS, Sizes};
 
 /// Cuts until the file system is made anew, so that mailboxes are new, too.
-const CUTS_A_FORMAT: usize = 5;
+const CUTS_A_FORMAT: usize = 10;
 /// 250s before a cut at the most.
 const MOST_STORED: usize = 120;
 
@@ -72,6 +72,7 @@ pub fn series(cuts: &Cuts) -> Option<(usize, Found)> {
         if cut % CUTS_A_FORMAT == 0 {
             all.add(found);
             ledger.forget();
+            println!("power: {cut} cuts, {}: {} messages answered 250", cuts.mode.name(), all.acknowledged);
             volume.unmount();
             volume.check();
             volume.format();
@@ -81,5 +82,8 @@ pub fn series(cuts: &Cuts) -> Option<(usize, Found)> {
     }
     goes_on(&server, &ledger);
     all.add(ledger.compare(&volume.seen(), After::Crash));
+    drop(server);
+    volume.unmount();
+    volume.check();
     Some((cuts.count, all))
 }
