@@ -2,29 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::programs::{command, left_out};
-use crate::support::server::Server;
+use crate::support::server::{Server, wait_for};
 
 /// Threads of a server by the beginning of their names: `writer`, `journal`, `state`, `space`, `tokio`.
 pub fn threads(server: &Server, names: &[&str]) -> Vec<u32> {
-    let tasks = super::ledger::below(Path::new(&format!("/proc/{}/task", server.process())));
-    let is_wanted = |task: &PathBuf| {
-        let name = std::fs::read_to_string(task.join("comm")).unwrap_or_default();
-        names.iter().any(|wanted| name.starts_with(wanted))
-    };
-    let found: Vec<u32> = tasks
-        .iter()
-        .filter(|task| is_wanted(task))
-        .map(|task| task.file_name().unwrap().to_str().unwrap().parse().unwrap())
-        .collect();
-    assert!(found.len() >= names.len(), "no thread is named {names:?}");
-    found
+    // a thread takes its name when it runs
+    wait_for(&format!("threads {names:?}"), || {
+        let tasks = super::ledger::below(Path::new(&format!("/proc/{}/task", server.process())));
+        let named = tasks.iter().map(|task| (task, std::fs::read_to_string(task.join("comm")).unwrap_or_default()));
+        let named: Vec<_> = named.collect();
+        let is_there = |wanted: &&str| named.iter().any(|(_, name)| name.starts_with(wanted));
+        let wanted = named.iter().filter(|(_, name)| names.iter().any(|wanted| name.starts_with(wanted)));
+        let numbers = wanted.map(|(task, _)| task.file_name().unwrap().to_str().unwrap().parse().unwrap());
+        names.iter().all(is_there).then(|| numbers.collect())
+    })
 }
 
 /// A strace that holds threads.
