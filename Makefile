@@ -1,5 +1,5 @@
 # What people and CI call. `make help` lists it.
-.PHONY: help test check packages demo stress fuzz bench bench-parts bench-peers bench-curves bench-replay
+.PHONY: help test check packages demo stress crash fuzz bench bench-parts bench-peers bench-curves bench-replay
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -24,6 +24,9 @@ demo: ## the whole product on loopback, with sample messages
 stress: ## ten thousand clients, slow, large, hostile: half an hour, then a table (STRESS_ONLY=idle,slow chooses; needs 12 GB of disk)
 	cargo build --locked --release
 	STRESS_PROGRAM=$(CURDIR)/target/release/gatepost cargo test --locked --test it -- load::all_in_the_long_form --exact --ignored --nocapture
+
+crash: ## kills, power cuts and failing calls by the hundred, as root: half an hour (CRASH_ONLY=power,moments and CRASH_COUNT=50 choose)
+	cargo test --locked --test it -- crash::all_in_the_long_form --exact --ignored --nocapture
 
 bench: bench-parts bench-peers ## what parts of a message's way cost, then Gatepost and its peers in turn
 

@@ -55,6 +55,7 @@ impl Committer {
             );
             return Err(error.into());
         }
+        let faults = self.disk.suspect().faults();
         let mut pending = Vec::with_capacity(delivery.copies.len());
         let wanted = || if wanted() { Ok(()) } else { Err(DeliverError::Busy) };
         for copy in &delivery.copies {
@@ -68,7 +69,9 @@ impl Committer {
                 self.disk.sync_file(copy.file.path())?;
             }
         }
-        self.publish(pending, &wanted)
+        let stored = self.publish(pending, &wanted)?;
+        self.disk.suspect().succeeded(faults);
+        Ok(stored)
     }
 
     /// Writes a part of a body that comes in.

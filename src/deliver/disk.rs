@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use ::maildir::{Maildir, MaildirError, TemporaryMailFile};
 
+use super::suspect::Suspect;
+
 /// A step of a delivery that touches the file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Step {
@@ -56,11 +58,17 @@ impl Witness for Unwatched {}
 pub(super) struct Disk {
     witness: Arc<dyn Witness>,
     root: Arc<Path>,
+    suspect: Arc<Suspect>,
 }
 
 impl Disk {
-    pub(super) fn new(witness: Arc<dyn Witness>, root: &Path) -> Self {
-        Disk { witness, root: root.into() }
+    pub(super) fn new(witness: Arc<dyn Witness>, root: &Path, suspect: Arc<Suspect>) -> Self {
+        Disk { witness, root: root.into(), suspect }
+    }
+
+    /// Whether the file system is suspect.
+    pub(super) fn suspect(&self) -> &Suspect {
+        &self.suspect
     }
 
     /// An error with the place below the root that it came from.
@@ -70,8 +78,14 @@ impl Disk {
         io::Error::new(error.kind(), format!("{}: {error}", place.display()))
     }
 
+    fn failed(&self, step: Step, path: &Path, error: &io::Error) -> io::Error {
+        self.suspect.note(step, path, error);
+        self.at(path, error)
+    }
+
     pub(super) fn step<T>(&self, step: Step, path: &Path, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let made = self.witness.before(step, path).and_then(|()| make()).map_err(|error| self.at(path, &error))?;
+        let made = self.witness.before(step, path).and_then(|()| make());
+        let made = made.map_err(|error| self.failed(step, path, &error))?;
         self.witness.done(step, path, None);
         Ok(made)
     }
@@ -124,7 +138,8 @@ impl Disk {
         let announced =
             self.witness.before(Step::SyncFile, &from).and_then(|()| self.witness.before(Step::Rename, &from));
         let name = announced.and_then(|()| maildir.move_tmp_to_new(file).map_err(io_error));
-        let name = name.map_err(|error| self.at(&from, &error))?;
+        // which of the two failed the crate doesn't tell
+        let name = name.map_err(|error| self.failed(Step::SyncFile, &from, &error))?;
         let to = directory.join("new").join(name);
         self.witness.done(Step::SyncFile, &from, None);
         self.witness.done(Step::Rename, &from, Some(&to));

@@ -26,6 +26,7 @@ mod root;
 mod space;
 mod spool;
 mod spooled;
+mod suspect;
 mod writers;
 
 pub use clean::{Cleaned, clean_tmp};
@@ -35,6 +36,7 @@ pub use root::{RootProblem, check_host_name, check_root};
 pub use space::Space;
 pub use spool::Spooling;
 pub use spooled::Spooled;
+pub use suspect::Suspect;
 pub use writers::{Limits, Writers};
 
 use std::io;

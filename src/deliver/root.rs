@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
+
 /// Why the Maildir root cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RootProblem {
@@ -81,7 +83,7 @@ pub fn check_root(root: &Path) -> Result<(), RootProblem> {
         }
         Err(error) => return Err(RootProblem::Trial { path: path(), error }),
     }
-    trial(root).map_err(|error| match error.kind() {
+    try_to_write(root).map_err(|error| match error.kind() {
         ErrorKind::PermissionDenied => RootProblem::NoPermission { path: path() },
         ErrorKind::ReadOnlyFilesystem => RootProblem::ReadOnly { path: path() },
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => RootProblem::Full { path: path() },
@@ -113,9 +115,10 @@ fn make(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn trial(root: &Path) -> io::Result<()> {
-    // A leading dot: no domain can have this name.
-    let path = root.join(format!(".gatepost-trial-{}", std::process::id()));
+/// Writes, syncs and removes a file in a directory.
+pub(super) fn try_to_write(directory: &Path) -> io::Result<()> {
+    // A leading dot: no domain, mailbox or message can have this name.
+    let path = directory.join(format!(".gatepost-trial-{}", std::process::id()));
     let result = write_trial(&path);
     // Removed also after a failed write: a full disk still makes the entry.
     match std::fs::remove_file(&path) {
@@ -125,7 +128,11 @@ fn trial(root: &Path) -> io::Result<()> {
 }
 
 fn write_trial(path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // a link that somebody has put there is not followed
+    let no_follow = OFlag::O_NOFOLLOW.bits();
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(no_follow);
+    let mut file = options.open(path)?;
     file.write_all(b"Gatepost tries whether it can write here.\n")?;
     file.sync_all()
 }

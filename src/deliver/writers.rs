@@ -20,6 +20,7 @@ use super::quota::{self, Quota};
 use super::space::{self, Space};
 use super::spool::{Spooling, Work};
 use super::spooled::{Reserved, Spooled};
+use super::suspect::Suspect;
 use super::{DeliverError, Delivery, Stored};
 
 /// The grain in which the queue's octets are counted.
@@ -69,6 +70,7 @@ struct Shared {
     space: Arc<Space>,
     spooled: Arc<Spooled>,
     quota: Arc<Quota>,
+    suspect: Arc<Suspect>,
 }
 
 impl Writers {
@@ -80,11 +82,12 @@ impl Writers {
     /// Writers with all limits given, whose every step on the file system `witness` is told of.
     pub fn with(root: PathBuf, limits: Limits, witness: Arc<dyn Witness>) -> Self {
         let counters = Arc::new(Counters::default());
-        let space = Arc::<Space>::default();
+        let (space, suspect) = (Arc::<Space>::default(), Arc::<Suspect>::default());
+        let disk = Disk::new(witness, &root, suspect.clone());
         let most_grains = (limits.queue_bytes / GRAIN_OCTETS).clamp(1, u32::MAX as usize);
         Writers {
             shared: Arc::new(Shared {
-                committer: Committer::new(root.clone(), Disk::new(witness, &root), space.clone(), counters.clone()),
+                committer: Committer::new(root.clone(), disk, space.clone(), counters.clone()),
                 quota: Quota::new(root.clone(), counters.clone()),
                 root,
                 counters,
@@ -93,6 +96,7 @@ impl Writers {
                 closed: Condvar::new(),
                 spooled: Spooled::new(space.clone()),
                 space,
+                suspect,
             }),
             grains: Arc::new(Semaphore::new(most_grains)),
             most_grains,
@@ -127,6 +131,11 @@ impl Writers {
     /// The room on the Maildir's file system.
     pub fn space(&self) -> &Arc<Space> {
         &self.shared.space
+    }
+
+    /// Whether it is to be trusted.
+    pub fn suspect(&self) -> &Arc<Suspect> {
+        &self.shared.suspect
     }
 
     /// What bodies that are spooled hold of it.
@@ -280,7 +289,7 @@ impl Shared {
         }
     }
 
-    /// Looks at the room on the disk now and then, until the queue is closed.
+    /// Looks at the disk now and then, its room and whether it works again, until the queue is closed.
     fn watch_space(&self) {
         let mut queue = self.lock();
         while !queue.closed {
@@ -289,6 +298,7 @@ impl Shared {
             if !queue.closed {
                 drop(queue);
                 self.space.look(&self.root);
+                self.suspect.look(&self.root);
                 queue = self.lock();
             }
         }

@@ -76,6 +76,8 @@ pub(super) fn register_bounds(
     metrics.register_gauge("gatepost_message_memory_bytes", move || memory.used())?;
     let spooled = Arc::clone(writers.spooled());
     metrics.register_gauge("gatepost_spool_held_bytes", move || spooled.ledger().used())?;
+    let suspect = Arc::clone(writers.suspect());
+    metrics.register_gauge("gatepost_disk_suspect", move || u64::from(suspect.is_suspect()))?;
     let space = || Arc::clone(writers.space());
     let (low, bytes, inodes) = (space(), space(), space());
     metrics.register_gauge("gatepost_disk_low", move || u64::from(low.is_low()))?;

@@ -275,11 +275,13 @@ fn pages(
     dns_works: Arc<AtomicBool>,
 ) -> Arc<Pages> {
     let (journal, shutdown, space) = (Arc::clone(journal), shutdown.clone(), Arc::clone(writers.space()));
+    let suspect = Arc::clone(writers.suspect());
     Arc::new(Pages::new(Arc::clone(&lasting.metrics), move || {
         let reasons = [
             (shutdown.is_going(), "the server is shutting down"),
             (journal.is_failing(), "the journal can't be written"),
             (space.is_low(), "the Maildir's file system has less free than limits.free_disk or limits.free_inodes"),
+            (suspect.is_suspect(), "the Maildir's file system failed and is suspect until a write succeeds"),
             (!dns_works.load(Ordering::Relaxed), "the DNS does not work"),
         ];
         reasons.into_iter().filter(|(holds, _)| *holds).map(|(_, reason)| reason.to_owned()).collect()

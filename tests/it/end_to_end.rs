@@ -317,7 +317,19 @@ fn sighup_takes_a_good_file_and_keeps_the_old_one_when_it_is_bad() {
 /// What `make packages` is for: with CI=true this fails where one is missing.
 #[test]
 fn the_real_clients_are_there() {
-    for name in ["swaks", "smtp-source", "python3", "dovecot", "doveconf", "imap", "promtool", "openssl"] {
+    for name in [
+        "swaks",
+        "smtp-source",
+        "python3",
+        "dovecot",
+        "doveconf",
+        "imap",
+        "promtool",
+        "openssl",
+        "strace",
+        "mkfs.ext4",
+        "nsenter",
+    ] {
         if program(name).is_none() {
             left_out(&format!("{name} is not on this machine (make packages gets it)"));
         }

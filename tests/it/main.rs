@@ -18,6 +18,7 @@ mod chunk;
 mod condition;
 mod config;
 mod conformance;
+mod crash;
 mod data;
 mod deliver;
 mod demo;

@@ -86,9 +86,15 @@ fn full() -> Metrics {
     for noun in ["messages", "bytes", "leftovers"] {
         metrics.register_counter(&format!("gatepost_spool_{noun}_total"), &[], || 9).unwrap();
     }
-    for noun in
-        ["disk_free_bytes", "disk_free_inodes", "disk_low", "message_memory_bytes", "spool_held_bytes", "stress"]
-    {
+    for noun in [
+        "disk_free_bytes",
+        "disk_free_inodes",
+        "disk_low",
+        "disk_suspect",
+        "message_memory_bytes",
+        "spool_held_bytes",
+        "stress",
+    ] {
         metrics.register_gauge(&format!("gatepost_{noun}"), || 1).unwrap();
     }
     let directory = tempfile::TempDir::new().unwrap();

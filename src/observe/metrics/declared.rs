@@ -106,6 +106,11 @@ pub const DECLARED: &[Declaration] = &[
         &[],
         "1 while less is free there than limits.free_disk or limits.free_inodes: MAIL is answered 452.",
     ),
+    gauge(
+        "gatepost_disk_suspect",
+        &[],
+        "1 from an fsync there that failed, or another I/O error, until a write succeeds.",
+    ),
     counter("gatepost_dns_queries_total", &["outcome"], "Look-ups in DNS, answered from the cache or not."),
     gauge("gatepost_dns_up", &[], "0 while our own DNS servers do not work: what needs them is answered 451."),
     counter(

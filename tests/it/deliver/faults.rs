@@ -13,6 +13,7 @@ use super::{
 
 const EIO: i32 = 5;
 const EXDEV: i32 = 18;
+const EMFILE: i32 = 24;
 const ENOSPC: i32 = 28;
 const EDQUOT: i32 = 122;
 
@@ -92,6 +93,42 @@ fn a_failed_fsync_of_a_file_is_never_tried_again() {
     let syncs = script.events().iter().filter(|event| matches!(event, Event::Begun(Step::SyncFile, _))).count();
     assert_eq!(syncs, 1);
     assert_eq!(script.done(Step::Rename), 0);
+}
+
+#[test]
+fn a_failing_disk_is_suspect_until_something_succeeds_that_was_begun_later() {
+    for (step, code, is_suspect) in [
+        (Step::SyncFile, EIO, true),
+        (Step::SyncFile, ENOSPC, true),
+        (Step::SyncDirectory, EIO, true),
+        (Step::Write, EIO, true),
+        (Step::Write, ENOSPC, false),
+        (Step::CreateFile, EMFILE, false),
+        (Step::SyncDirectory, EMFILE, false),
+    ] {
+        let root = root_in_memory();
+        let writers = writers(root.path(), 1, &Script::failing(step, 0, Fault::Errno(code)));
+        assert!(!writers.suspect().is_suspect());
+        assert!(store(&writers, one("x\r\n")).is_err(), "{step:?} {code}");
+        assert_eq!(writers.suspect().is_suspect(), is_suspect, "{step:?} {code}");
+        let _stored = store(&writers, one("y\r\n")).unwrap();
+        assert!(!writers.suspect().is_suspect(), "{step:?} {code}");
+    }
+    // what was begun before the fault says nothing of what is after it
+    let root = root_in_memory();
+    let script = Script::failing_at(&[(Step::CreateFile, 0, Fault::Wait), (Step::SyncFile, 0, Fault::Errno(EIO))]);
+    let writers = writers(root.path(), 2, &script);
+    let early = std::thread::spawn({
+        let writers = writers.clone();
+        move || store(&writers, one("early\r\n")).map(drop)
+    });
+    script.wait_until_met();
+    assert!(store(&writers, one("late\r\n")).is_err());
+    script.release();
+    early.join().unwrap().unwrap();
+    assert!(writers.suspect().is_suspect());
+    let _stored = store(&writers, one("later\r\n")).unwrap();
+    assert!(!writers.suspect().is_suspect());
 }
 
 /// In a delivery to one fresh mailbox, the fsync of new/ comes after those of the mailbox, the domain and the root.

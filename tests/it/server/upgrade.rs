@@ -14,7 +14,14 @@ use nix::sys::signal::Signal;
 use crate::support::server::{More, PATIENCE, Server, Setup, mail_user, wait_for};
 use crate::support::site::{Client, message};
 
-const HANDOVER: More = More { domain: "", journal: "", security: "handover = \"handover.sock\"\n", environment: &[] };
+const HANDOVER: More = More {
+    domain: "",
+    journal: "",
+    security: "handover = \"handover.sock\"\n",
+    environment: &[],
+    maildir: None,
+    mounts_of: None,
+};
 
 /// Sends messages one after another, a session each, until it is told to stop; gives how many were acknowledged.
 fn sending(smtp: SocketAddr, stop: &Arc<AtomicBool>, sent: &Arc<AtomicUsize>) -> JoinHandle<usize> {

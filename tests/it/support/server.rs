@@ -47,6 +47,10 @@ pub struct More<'a> {
     pub security: &'static str,
     /// Variables of its environment.
     pub environment: &'a [(&'static str, String)],
+    /// Where mail goes; not given, into `mail` of the server's directory.
+    pub maildir: Option<&'a Path>,
+    /// A process in whose mount namespace it runs.
+    pub mounts_of: Option<u32>,
 }
 
 /// A running server. Dropping it asks it to stop and waits.
@@ -58,9 +62,12 @@ pub struct Server {
     dns: SocketAddr,
     tls: bool,
     policy: bool,
+    domain: &'static str,
     journal: &'static str,
     security: &'static str,
     environment: Vec<(&'static str, String)>,
+    maildir: PathBuf,
+    mounts_of: Option<u32>,
     file_blocks: Option<u64>,
     soft_files: Option<u64>,
     hard_files: Option<u64>,
@@ -102,9 +109,12 @@ impl Server {
             dns: dns.addr(),
             tls: setup.tls,
             policy: setup.policy.is_some(),
+            domain: more.domain,
             journal: more.journal,
             security: more.security,
             environment: more.environment.to_vec(),
+            maildir: more.maildir.unwrap_or(Path::new("mail")).to_owned(),
+            mounts_of: more.mounts_of,
             file_blocks: setup.file_blocks,
             soft_files: setup.soft_files,
             hard_files: setup.hard_files,
@@ -119,16 +129,21 @@ impl Server {
         if setup.tls {
             server.write_certificate();
         }
+        server.start_elsewhere();
+        server
+    }
+
+    /// Starts a process, after the last has ended, on ports that are free now: those that a process had another may have taken meanwhile.
+    pub fn start_elsewhere(&mut self) {
         for attempt in 1..=STARTS {
-            server.choose_ports();
-            server.write_config(more.domain);
-            server.spawn();
-            if server.wait_until_ready() {
-                return server;
+            self.choose_ports();
+            self.write_config(self.domain);
+            self.spawn();
+            if self.wait_until_ready() {
+                return;
             }
-            assert!(attempt < STARTS, "gatepost serve did not become ready:\n{}", server.log());
+            assert!(attempt < STARTS, "gatepost serve did not become ready:\n{}", self.log());
         }
-        unreachable!("the last attempt returned or panicked")
     }
 
     /// A path in the server's directory.
@@ -190,12 +205,16 @@ impl Server {
             "hostname = \"mx.receiver.example\"\n\
              [smtp]\nlisten = [\"{}\"]\npostmaster = \"alice@receiver.example\"\n{tls}\
              [dns]\nservers = [\"{}\"]\n\
-             [maildir]\nroot = \"mail\"\n\
+             [maildir]\nroot = \"{}\"\n\
              [domains.\"receiver.example\"]\n{mailboxes}{more}\n\
              {policy}[http]\nlisten = \"{}\"\n\
              [journal]\ndirectory = \"journal\"\n{}\n\
              [state]\ndirectory = \"state\"\ngreylist_delay = \"2s\"\n{security}",
-            self.smtp, self.dns, self.http, self.journal
+            self.smtp,
+            self.dns,
+            self.maildir.display(),
+            self.http,
+            self.journal
         );
         self.write("gatepost.toml", &text);
     }
@@ -250,6 +269,9 @@ impl Server {
                 shell
             }
         };
+        if let Some(process) = self.mounts_of {
+            command = within(process, &command);
+        }
         command.envs(self.environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         command.spawn().unwrap()
@@ -419,6 +441,18 @@ impl Drop for Server {
             println!("the server's log:\n{}", self.log());
         }
     }
+}
+
+/// The same command in the mount namespace of a process, under the same pid that it would have without.
+fn within(process: u32, command: &Command) -> Command {
+    let mut inside = super::programs::command("nsenter").expect("whoever made the namespace looked for it");
+    // the working directory is another one in there
+    inside.args(["-t", &process.to_string(), "-m", "sh", "-c", r#"cd "$0" && exec "$@""#]);
+    inside.arg(command.get_current_dir().unwrap()).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        inside.env(name, value.unwrap_or_default());
+    }
+    inside
 }
 
 fn own_all(path: &Path, user: Uid, group: Gid) {
