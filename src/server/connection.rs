@@ -130,8 +130,10 @@ struct Connection {
 enum Input {
     More,
     End,
-    /// Nothing came in time, or the session has lasted long enough.
+    /// Nothing came in time.
     Silence,
+    /// The session has lasted long enough.
+    Length,
     /// Its message comes too slowly, and others wait.
     Slowness,
     /// The server is going, and no transaction is under way.
@@ -237,6 +239,7 @@ impl Connection {
                         Input::More => {}
                         Input::End => return Ok(()),
                         Input::Silence => return self.say_goodbye(reply::idle()).await,
+                        Input::Length => return self.say_goodbye(reply::session_over()).await,
                         Input::Slowness => return self.say_goodbye(reply::too_slow()).await,
                         Input::Going => return self.say_goodbye(reply::shutting_down()).await,
                     }
@@ -295,8 +298,8 @@ impl Connection {
         let ends = if in_transaction { self.ends + self.generation.session } else { self.ends };
         let now = Instant::now();
         if now >= ends {
-            // a client that always has octets ready would never be found silent
-            return Ok(Input::Silence);
+            // a client that always has octets ready would never reach a deadline
+            return Ok(Input::Length);
         }
         if self.patience.is_short() {
             self.prefer_or_not();
@@ -326,7 +329,8 @@ impl Connection {
                 // first: a client that never stops talking hears it too
                 () = presence.going(), if !in_transaction => return Ok(Input::Going),
                 read = timeout_at(ends.min(deadline.at), octets) => return match read {
-                    Err(_) if deadline.is_slow && deadline.at < ends => Ok(Input::Slowness),
+                    Err(_) if ends <= deadline.at => Ok(Input::Length),
+                    Err(_) if deadline.is_slow => Ok(Input::Slowness),
                     Err(_) => Ok(Input::Silence),
                     Ok(Ok(0)) => Ok(Input::End),
                     Ok(Ok(octets)) => {

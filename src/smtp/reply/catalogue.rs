@@ -42,6 +42,11 @@ pub fn idle() -> Reply {
     Reply::new(421, (4, 4, 2), "idle for too long")
 }
 
+/// The session has lasted as long as it may (RFC 5321 §3.8).
+pub fn session_over() -> Reply {
+    Reply::new(421, (4, 4, 2), "the session has lasted long enough, connect again")
+}
+
 /// The session has seen more mistakes than it may.
 pub fn too_many_errors() -> Reply {
     Reply::new(421, (4, 7, 0), "too many errors")
