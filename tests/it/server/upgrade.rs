@@ -263,14 +263,7 @@ fn the_sockets_of_systemd_are_used_in_place_of_the_configured_ones() {
     let (smtp, http) = (bind(), bind());
     let (smtp_at, http_at) = (smtp.local_addr().unwrap(), http.local_addr().unwrap());
     let server = Server::start(Setup { policy: Some("description = \"takes\"\n"), ..Setup::default() });
-    let log = std::fs::File::create(server.path("activated.log")).unwrap();
-    // as systemd does: descriptors from 3 on, their names, and for which process they are
-    let script = "exec 3<&0 4<&1 >&2 </dev/null; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=smtp:http exec \"$@\"";
-    let mut command = Command::new("sh");
-    command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_gatepost"), "serve", "--config", "gatepost.toml"]);
-    command.current_dir(server.path("")).stdin(Stdio::from(OwnedFd::from(smtp.try_clone().unwrap())));
-    let child = command.stdout(Stdio::from(OwnedFd::from(http.try_clone().unwrap()))).stderr(log).spawn().unwrap();
-    let activated = Activated(child);
+    let activated = Activated::start(&server, &smtp, &http);
     // what connected before it runs is served
     let mut client = Client::connect(smtp_at, Ipv4Addr::LOCALHOST);
     client.reply().is("220");
@@ -279,14 +272,35 @@ fn the_sockets_of_systemd_are_used_in_place_of_the_configured_ones() {
     assert!(crate::support::site::get(http_at, "/readyz").starts_with("HTTP/1.1 200 "));
     let said = std::fs::read_to_string(server.path("activated.log")).unwrap();
     assert!(said.contains("systemd's sockets are used") && said.contains(&smtp_at.to_string()), "{said}");
+    let missing = said.lines().find(|line| line.contains("nobody listens there")).expect(&said);
+    assert!(missing.contains("ListenStream=") && missing.contains(&server.smtp.to_string()), "{missing}");
     drop(activated);
     // the sockets outlive it: whoever connects now waits for the next one
     drop(std::net::TcpStream::connect(smtp_at).unwrap());
     assert_eq!(server.delivered("bob").len(), 1);
+    // what systemd's sockets have is not missed
+    replace(&server, &server.smtp.to_string(), &smtp_at.to_string());
+    let _activated = Activated::start(&server, &smtp, &http);
+    Client::connect(smtp_at, Ipv4Addr::LOCALHOST).reply().is("220");
+    let said = std::fs::read_to_string(server.path("activated.log")).unwrap();
+    assert!(said.contains("systemd's sockets are used") && !said.contains("nobody listens there"), "{said}");
 }
 
 /// A process that ends with the test.
 struct Activated(std::process::Child);
+
+impl Activated {
+    /// Starts it with these sockets as systemd does: descriptors from 3 on, their names, and for which process they are.
+    fn start(server: &Server, smtp: &TcpListener, http: &TcpListener) -> Activated {
+        let log = std::fs::File::create(server.path("activated.log")).unwrap();
+        let script = "exec 3<&0 4<&1 >&2 </dev/null; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=smtp:http exec \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_gatepost"), "serve", "--config", "gatepost.toml"]);
+        command.current_dir(server.path("")).stdin(Stdio::from(OwnedFd::from(smtp.try_clone().unwrap())));
+        command.stdout(Stdio::from(OwnedFd::from(http.try_clone().unwrap()))).stderr(log);
+        Activated(command.spawn().unwrap())
+    }
+}
 
 impl Drop for Activated {
     fn drop(&mut self) {
