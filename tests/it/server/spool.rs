@@ -304,7 +304,7 @@ fn a_reload_may_ask_for_no_more_connections_than_files_allow() {
     wait_for("a refusal", || (count("refused") > 0.5).then_some(()));
     let log = server.log();
     let line = log.lines().find(|line| line.contains("limits.connections: 300")).expect(&log);
-    for words in ["1112 open files", "may have 1000", "raise LimitNOFILE", "at most 244"] {
+    for words in ["gatepost.toml:", "1112 open files", "may have 1000", "raise LimitNOFILE", "at most 244"] {
         assert!(line.contains(words), "{words}: {line}");
     }
     reload(244);
