@@ -103,6 +103,31 @@ fn a_new_process_that_fails_leaves_the_old_one_serving() {
     assert!(server.take_over().success());
 }
 
+#[test]
+fn who_takes_the_sockets_and_says_nothing_is_given_up_for_the_next() {
+    let policy = Some("description = \"takes\"\n");
+    let mut server = Server::start_with(Setup { policy, ..Setup::default() }, &HANDOVER);
+    let mut silent = UnixStream::connect(server.path("handover.sock")).unwrap();
+    wait_for("the first", || server.log().contains("another process asks for the sockets").then_some(()));
+    assert!(server.take_over().success());
+    assert!(server.log().contains("says nothing, another has them now"), "{}", server.log());
+    silent.set_read_timeout(Some(PATIENCE)).unwrap();
+    std::io::Read::read_to_end(&mut silent, &mut Vec::new()).expect("it is hung up on");
+    server.dial().expect("QUIT", 221);
+}
+
+#[test]
+fn where_nobody_answers_it_says_so_and_not_what_the_system_calls_it() {
+    let server = Server::start_with(Setup::default(), &HANDOVER);
+    replace(&server, "handover.sock", "silent.sock");
+    let _silent = std::os::unix::net::UnixListener::bind(server.path("silent.sock")).unwrap();
+    let said = server.refused(&["serve", "--config", "gatepost.toml", "--take-over"]);
+    for words in ["silent.sock: no answer within 10 s", "another take-over may be under way", "try again"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("os error"), "{said}");
+}
+
 /// The text of the configuration, one part of it replaced.
 fn replace(server: &Server, this: &str, by: &str) {
     let text = std::fs::read_to_string(server.path("gatepost.toml")).unwrap();
