@@ -227,6 +227,9 @@ impl Connection {
                     }
                 }
                 Step::Close(reply) => {
+                    if self.session.made_too_many_errors() {
+                        self.count_errors();
+                    }
                     self.reply(reply);
                     return self.flush().await;
                 }
@@ -240,7 +243,10 @@ impl Connection {
                         Input::End => return Ok(()),
                         Input::Silence => return self.say_goodbye(reply::idle()).await,
                         Input::Length => return self.say_goodbye(reply::session_over()).await,
-                        Input::Slowness => return self.say_goodbye(reply::too_slow()).await,
+                        Input::Slowness => {
+                            self.metrics().protocol_abuse(Abuse::TooSlow);
+                            return self.say_goodbye(reply::too_slow()).await;
+                        }
                         Input::Going => return self.say_goodbye(reply::shutting_down()).await,
                     }
                 }

@@ -133,7 +133,7 @@ pub const DECLARED: &[Declaration] = &[
     counter(
         "gatepost_protocol_abuses_total",
         &["kind"],
-        "What clients did that no mail server does, by what it was; all but early talk ends the session.",
+        "What clients did that no honest one does, and messages of a form that is refused, by what it was.",
     ),
     counter("gatepost_reloads_total", &["outcome"], "Reloads of configuration and policy."),
     counter(

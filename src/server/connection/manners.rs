@@ -91,6 +91,11 @@ impl Connection {
         answer
     }
 
+    /// The session ends because of its mistakes.
+    pub(super) fn count_errors(&self) {
+        self.metrics().protocol_abuse(Abuse::Errors);
+    }
+
     /// Counts what the session found to be no SMTP.
     pub(super) fn count_abuse(&self, abuse: session::Abuse) {
         self.metrics().protocol_abuse(match abuse {

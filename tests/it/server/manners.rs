@@ -154,6 +154,37 @@ fn a_network_that_asks_for_nobody_too_often_is_turned_away_and_others_are_not() 
     assert_eq!(ask([127, 0, 0, 77], 5), [550; 5], "our own hosts have no budget");
 }
 
+#[test]
+fn messages_of_a_form_that_is_refused_are_counted_by_kind() {
+    let more = "[limits]\nmessage = \"64 KiB\"\nheader = \"16 KiB\"\n";
+    let site = Site::start(Setup { more, ..Setup::default() });
+    let from = message("a@sender.example");
+    let header = |field: &str, times: usize| format!("{}{from}", field.repeat(times));
+    for (octets, codes, kind) in [
+        (format!("{from}a\rb\r\n"), "550 5.6.0", "message-bare-cr"),
+        (format!("{from}a\nb\r\n"), "550 5.6.0", "message-bare-lf"),
+        (format!("{from}a\0b\r\n"), "550 5.6.0", "message-nul"),
+        (format!("{from}{}", "0123456789abcdef\r\n".repeat(4_000)), "552 5.3.4", "message-too-big"),
+        (header("X-Long: 0123456789abcdef\r\n", 700), "552 5.3.4", "header-too-big"),
+        (header("Received: by mx.example; Mon, 2 Nov 2026 10:00:00 +0000\r\n", 101), "554 5.4.6", "loop"),
+    ] {
+        for in_chunks in [false, true] {
+            let mut client = site.dial();
+            client.begin("a@sender.example", &["alice@local.example"]);
+            if in_chunks {
+                client.send(format!("BDAT {} LAST\r\n{octets}", octets.len()));
+                client.reply().is(codes);
+            } else {
+                client.data(&octets).is(codes);
+            }
+            assert_eq!(abuses(&site, kind), if in_chunks { 2.0 } else { 1.0 }, "{kind}");
+            client.expect("QUIT", "221");
+        }
+    }
+    assert_eq!(site.metric("gatepost_protocol_abuses_total", &[]), 12.0, "each under its own kind only");
+    assert_eq!(site.all_files().len(), 0);
+}
+
 /// Asks for so many who are nobody, in one transaction of a new session; the codes of the answers.
 fn harvests(site: &Site, ip: [u8; 4], times: usize) -> Vec<u16> {
     let mut client = site.dial_from(ip);
