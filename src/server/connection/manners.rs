@@ -91,9 +91,14 @@ impl Connection {
         answer
     }
 
-    /// The session ends because of its mistakes.
+    /// The session ends because of its mistakes: its network has that many fewer unknown recipients, so that connecting again does not
+    /// make it forgotten.
     pub(super) fn count_errors(&self) {
         self.metrics().protocol_abuse(Abuse::Errors);
+        let client = self.inquiry.client();
+        if !self.generation.has_no_budget(client) {
+            self.generation.harvest.blundered(client, Instant::now());
+        }
     }
 
     /// Counts what the session found to be no SMTP.
