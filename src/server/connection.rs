@@ -123,7 +123,7 @@ struct Connection {
     patience: Patience,
     conduct: Conduct,
     /// Recipients who are nobody here, since a message was taken.
-    strangers: u32,
+    unknown_recipients: u32,
 }
 
 /// What came of waiting for input.
@@ -165,7 +165,7 @@ impl Connection {
             verb: Verb::Connection,
             ends: Instant::now() + generation.session,
             tls: SessionTls::Clear,
-            strangers: 0,
+            unknown_recipients: 0,
             generation,
             lasting,
         }
@@ -287,7 +287,7 @@ impl Connection {
                 self.verb = Verb::Message;
                 let answer = Box::pin(self.inquiry.message(defect)).await;
                 if answer.is_positive() {
-                    self.strangers = 0;
+                    self.unknown_recipients = 0;
                 }
                 if self.inquiry.was_welcome() {
                     self.generation.harvest.delivered(self.inquiry.client(), Instant::now());

@@ -221,7 +221,7 @@ fn accept(
             let permit = if is_scarce {
                 Err(Denied::Files)
             } else if is_between {
-                lasting.permits.take_for_proxy()
+                lasting.permits.take_unnamed()
             } else if generation.turns_away(client.ip()) {
                 Err(Denied::Harvest)
             } else {
