@@ -91,8 +91,8 @@ impl Connection {
         answer
     }
 
-    /// The session ends because of its mistakes: its network has that many fewer unknown recipients, so that connecting again does not
-    /// make it forgotten.
+    /// The session ends because of its mistakes: they count against the budget of its network, so that nobody begins anew by connecting
+    /// again.
     pub(super) fn count_errors(&self) {
         self.metrics().protocol_abuse(Abuse::Errors);
         let client = self.inquiry.client();
