@@ -66,6 +66,11 @@ impl Config {
         }
     }
 
+    /// Whether the file itself gives this key.
+    pub fn says(&self, key: &str) -> bool {
+        find_span(&self.source.text, key).is_some()
+    }
+
     /// A problem with a key of the file that was found after it was read.
     pub fn problem(&self, key: &str, cause: impl Into<String>, mend: impl Into<String>) -> Problem {
         match find_span(&self.source.text, key) {

@@ -110,6 +110,9 @@ pub struct Key {
     pub rfc: &'static str,
 }
 
+/// The greatest number of connections that a configuration can have.
+pub const MOST_CONNECTIONS: u64 = 100_000;
+
 const fn key(path: &'static str, kind: Kind, absent: Absent, doc: &'static str) -> Key {
     Key { path, kind, absent, bounds: None, restart: false, doc, rfc: "" }
 }
@@ -206,9 +209,9 @@ pub static TABLE: &[Key] = &[
     key("limits.received", Kind::Count, Default("100"), "Received fields of a message: more are a loop, 554 5.4.6.").bounds(100, 1_000).rfc("RFC 5321 §6.3"),
     key("limits.unknown_recipients", Kind::Count, Default("20"), "Recipients that are nobody here that a session may ask for without sending a message that is taken, then it is closed.").bounds(1, 10_000).rfc("RFC 5321 §7.3"),
     key("limits.unknown_recipients_per_address", Kind::Count, Default("500"), "The same of all sessions of one IPv4 address or IPv6 /64 within an hour, then it is turned away for a while.").bounds(1, 1_000_000).restart(),
-    key("limits.connections", Kind::Count, Default("1000"), "Connections at a time.").bounds(1, 100_000),
-    key("limits.connections_per_address", Kind::Count, Default("50"), "Connections at a time from one address.").bounds(1, 100_000),
-    key("limits.connections_per_network", Kind::Count, Default("200"), "Connections at a time from one IPv4 /24 or IPv6 /64.").bounds(1, 100_000),
+    key("limits.connections", Kind::Count, Default("1000"), "Connections at a time.").bounds(1, MOST_CONNECTIONS),
+    key("limits.connections_per_address", Kind::Count, Default("50"), "Connections at a time from one address.").bounds(1, MOST_CONNECTIONS),
+    key("limits.connections_per_network", Kind::Count, Default("200"), "Connections at a time from one IPv4 /24 or IPv6 /64.").bounds(1, MOST_CONNECTIONS),
     key("limits.session", Kind::Duration, Default(r#""30min""#), "The longest session; a transaction in flight is finished.").bounds(60, 86_400),
     key("limits.idle", Kind::Duration, Default(r#""300s""#), "How long a client may say nothing. The RFC asks for 5 minutes.").bounds(1, 3_600).rfc("RFC 5321 §4.5.3.2.7"),
     key("limits.stress", Kind::Count, Default("80"), "Percent of limits.connections, of limits.memory, of what large messages may hold of the disk, and of open files, from which on the server is under stress: waits are short, clients that have behaved are preferred.").bounds(10, 100),

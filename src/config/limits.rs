@@ -113,5 +113,14 @@ pub(super) fn read(reader: &mut Reader, top: &Section<'_>) -> Limits {
         let fault = Fault::new("is longer than limits.session", "make it shorter than the session");
         reader.problem(span, "limits.idle", fault);
     }
+    // 0: its value is wrong, which is told already
+    if limits.spool < limits.message && limits.spool > 0 {
+        let span = section.raw("spool").or(section.raw("message")).map(|value| value.span());
+        let fault = Fault::new(
+            "is smaller than limits.message: larger messages would be put off for ever",
+            "make it at least as large as limits.message, or lower that",
+        );
+        reader.problem(span, "limits.spool", fault);
+    }
     limits
 }

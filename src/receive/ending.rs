@@ -9,6 +9,7 @@ use crate::message::content::Content;
 use crate::message::ledger::network;
 use crate::message::trace::{self, Received, With};
 use crate::observe::escape::shown;
+use crate::observe::metrics::label::Abuse;
 use crate::policy::Grounds;
 use crate::recipients::{Directory, Local, MailboxName, Resolution};
 use crate::smtp::address::{ForwardPath, ReversePath};
@@ -127,7 +128,7 @@ impl Inquiry {
             (message.bytes, message.longest_line) = (incoming.bytes(), incoming.longest_line());
         }
         if let Some(defect) = defect {
-            return Err(reply::data_defect(defect).into());
+            return Err(self.counted(abuse(defect), reply::data_defect(defect)));
         }
         if self.transaction.as_ref().is_none_or(|transaction| transaction.panicked) {
             return Err(reply::internal_error().into());
@@ -143,13 +144,19 @@ impl Inquiry {
         }
         let header = &arrived.content.header;
         if self.receiver.limits.refuse(header) {
-            return Err(reply::header_too_big().into());
+            return Err(self.counted(Abuse::HeaderTooBig, reply::header_too_big()));
         }
         let most = self.receiver.most_received;
         if header.named("received").take(most.saturating_add(1)).count() > most {
-            return Err(reply::loop_detected().into());
+            return Err(self.counted(Abuse::Loop, reply::loop_detected()));
         }
         Ok(arrived)
+    }
+
+    /// The refusal of a message because of its form, counted by its kind.
+    fn counted(&self, abuse: Abuse, refusal: Reply) -> Trouble {
+        self.receiver.metrics.protocol_abuse(abuse);
+        refusal.into()
     }
 
     /// Ends the transaction with a refusal of the message that no rule made.
@@ -378,5 +385,15 @@ fn redirected(directory: &Directory, address: &str) -> Result<Vec<MailboxName>, 
             let cause = format!("a rule redirects to {address}, which is no mailbox of ours");
             Err(Trouble { reply: reply::lookup_trouble(), cause })
         }
+    }
+}
+
+/// What the framing found, as it is counted.
+fn abuse(defect: DataDefect) -> Abuse {
+    match defect {
+        DataDefect::BareCr => Abuse::MessageBareCr,
+        DataDefect::BareLf => Abuse::MessageBareLf,
+        DataDefect::Nul => Abuse::MessageNul,
+        DataDefect::TooBig => Abuse::MessageTooBig,
     }
 }

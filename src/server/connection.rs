@@ -123,15 +123,17 @@ struct Connection {
     patience: Patience,
     conduct: Conduct,
     /// Recipients who are nobody here, since a message was taken.
-    strangers: u32,
+    unknown_recipients: u32,
 }
 
 /// What came of waiting for input.
 enum Input {
     More,
     End,
-    /// Nothing came in time, or the session has lasted long enough.
+    /// Nothing came in time.
     Silence,
+    /// The session has lasted long enough.
+    Length,
     /// Its message comes too slowly, and others wait.
     Slowness,
     /// The server is going, and no transaction is under way.
@@ -163,7 +165,7 @@ impl Connection {
             verb: Verb::Connection,
             ends: Instant::now() + generation.session,
             tls: SessionTls::Clear,
-            strangers: 0,
+            unknown_recipients: 0,
             generation,
             lasting,
         }
@@ -225,6 +227,9 @@ impl Connection {
                     }
                 }
                 Step::Close(reply) => {
+                    if self.session.made_too_many_errors() {
+                        self.count_errors();
+                    }
                     self.reply(reply);
                     return self.flush().await;
                 }
@@ -237,7 +242,11 @@ impl Connection {
                         Input::More => {}
                         Input::End => return Ok(()),
                         Input::Silence => return self.say_goodbye(reply::idle()).await,
-                        Input::Slowness => return self.say_goodbye(reply::too_slow()).await,
+                        Input::Length => return self.say_goodbye(reply::session_over()).await,
+                        Input::Slowness => {
+                            self.metrics().protocol_abuse(Abuse::TooSlow);
+                            return self.say_goodbye(reply::too_slow()).await;
+                        }
                         Input::Going => return self.say_goodbye(reply::shutting_down()).await,
                     }
                 }
@@ -280,7 +289,7 @@ impl Connection {
                 self.verb = Verb::Message;
                 let answer = Box::pin(self.inquiry.message(defect)).await;
                 if answer.is_positive() {
-                    self.strangers = 0;
+                    self.unknown_recipients = 0;
                 }
                 if self.inquiry.was_welcome() {
                     self.generation.harvest.delivered(self.inquiry.client(), Instant::now());
@@ -297,8 +306,8 @@ impl Connection {
         let ends = if in_transaction { self.ends + self.generation.session } else { self.ends };
         let now = Instant::now();
         if now >= ends {
-            // a client that always has octets ready would never be found silent
-            return Ok(Input::Silence);
+            // a client that always has octets ready would never reach a deadline
+            return Ok(Input::Length);
         }
         if self.patience.is_short() {
             self.prefer_or_not();
@@ -328,7 +337,8 @@ impl Connection {
                 // first: a client that never stops talking hears it too
                 () = presence.going(), if !in_transaction => return Ok(Input::Going),
                 read = timeout_at(ends.min(deadline.at), octets) => return match read {
-                    Err(_) if deadline.is_slow && deadline.at < ends => Ok(Input::Slowness),
+                    Err(_) if ends <= deadline.at => Ok(Input::Length),
+                    Err(_) if deadline.is_slow => Ok(Input::Slowness),
                     Err(_) => Ok(Input::Silence),
                     Ok(Ok(0)) => Ok(Input::End),
                     Ok(Ok(octets)) => {

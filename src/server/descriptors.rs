@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::config::Config;
+use crate::config::keys::MOST_CONNECTIONS;
+use crate::problem::Problem;
+
 /// For all else: listeners, journal, state, DNS, writers, clients of /metrics.
 const OTHERS: u64 = 512;
 /// No connection gets one of the last so many, or of the last quarter where that is less: writers, spools and DNS need them for those
@@ -15,12 +19,10 @@ const OTHERS: u64 = 512;
 const KEPT: u64 = 128;
 /// How often it is said that there are none.
 const SAID_EVERY: Duration = Duration::from_secs(60);
-/// The greatest number of connections that a configuration can have.
-const MOST_CONNECTIONS: usize = 100_000;
 
 /// So many descriptors can so many connections need.
-fn wanted(connections: usize) -> u64 {
-    (connections as u64).saturating_mul(2).saturating_add(OTHERS)
+fn wanted(connections: u64) -> u64 {
+    connections.saturating_mul(2).saturating_add(OTHERS)
 }
 
 fn allowed() -> u64 {
@@ -41,7 +43,7 @@ pub(super) fn allow_for(connections: usize) {
     let reachable = wanted(MOST_CONNECTIONS).min(hard);
     let raised = soft >= reachable || setrlimit(Resource::RLIMIT_NOFILE, reachable, hard).is_ok();
     let allowed = if raised { soft.max(reachable) } else { soft };
-    let wanted = wanted(connections);
+    let wanted = wanted(connections as u64);
     if allowed < wanted {
         tracing::warn!(
             allowed,
@@ -55,17 +57,20 @@ pub(super) fn allow_for(connections: usize) {
 /// Whether a reload may have more connections than there were.
 ///
 /// # Errors
-/// The process can't have the open files that they need: the key, the cause and the mend.
-pub(super) fn check(was: usize, connections: usize) -> Result<(), String> {
-    let (allowed, wanted) = (allowed(), wanted(connections));
+/// The process can't have the open files that they need.
+pub(super) fn check(was: usize, config: &Config) -> Result<(), Problem> {
+    let connections = config.limits.connections;
+    let (allowed, wanted) = (allowed(), wanted(connections as u64));
     if connections <= was || wanted <= allowed {
         return Ok(());
     }
-    Err(format!(
-        "limits.connections: {connections} connections may need {wanted} open files, and this process may have {allowed}, which only a \
-         start can raise; raise LimitNOFILE of the unit (or ulimit -n) and restart, or have limits.connections at most {}",
-        (allowed.saturating_sub(OTHERS) / 2).max(was as u64)
-    ))
+    let cause = format!(
+        "{connections} connections may need {wanted} open files, and this process may have {allowed}, which only a start can raise"
+    );
+    let most = (allowed.saturating_sub(OTHERS) / 2).max(was as u64);
+    let mend =
+        format!("raise LimitNOFILE of the unit (or ulimit -n) and restart, or have limits.connections at most {most}");
+    Err(config.problem("limits.connections", cause, mend))
 }
 
 /// The descriptors of a listener's connections.

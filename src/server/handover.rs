@@ -14,7 +14,7 @@
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use rustix::net::{
 };
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncReadExt, Interest};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -35,6 +36,8 @@ pub(super) const MOST: usize = 64;
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long a new process may take until it accepts mail.
 const READY: Duration = Duration::from_secs(300);
+/// How long it has at least, where another asks: that one waits for [`ANSWER`].
+const STARTING: Duration = Duration::from_secs(5);
 
 /// Octets of the secret under which the old one remembers.
 const SECRET: usize = 32;
@@ -73,7 +76,7 @@ pub(super) struct Sockets {
 /// What was handed over.
 pub(super) struct Taken {
     /// To tell the old process that we are ready.
-    pub predecessor: UnixStream,
+    pub predecessor: net::UnixStream,
     pub sockets: Vec<(Kind, OwnedFd)>,
     pub secret: Option<[u8; SECRET]>,
 }
@@ -81,9 +84,16 @@ pub(super) struct Taken {
 /// Why sockets can't be taken over: cause and mend.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TakeError {
+    /// Whoever is there says nothing.
+    #[error(
+        "no answer within {} s: another take-over may be under way, or it is not Gatepost's; try again when that one has ended, and see \
+         who listens there (ss -xlp)",
+        ANSWER.as_secs()
+    )]
+    Silent,
     /// Whoever is there does not speak as we do.
     #[error("{0}; is that Gatepost's?")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// There must be a letter a socket.
     #[error("it has {0} names for {1} sockets; is that Gatepost's?")]
     Count(usize, usize),
@@ -94,17 +104,27 @@ pub(super) enum TakeError {
     Unknown(std::ascii::EscapeDefault),
 }
 
+impl From<io::Error> for TakeError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            // what the system calls a wait that was too long
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => TakeError::Silent,
+            _ => TakeError::Io(error),
+        }
+    }
+}
+
 /// A connection to whoever listens at the path; `None` where nobody does.
 ///
 /// # Errors
 /// The system's own.
-pub(super) fn connect(path: &Path) -> io::Result<Option<UnixStream>> {
+pub(super) fn connect(path: &Path) -> io::Result<Option<net::UnixStream>> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // connecting waits for as long where the other side does not come to accept
     socket.set_write_timeout(Some(ANSWER))?;
     socket.set_read_timeout(Some(ANSWER))?;
     match socket.connect(&SockAddr::unix(path)?) {
-        Ok(()) => Ok(Some(UnixStream::from(OwnedFd::from(socket)))),
+        Ok(()) => Ok(Some(net::UnixStream::from(OwnedFd::from(socket)))),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(None),
         Err(error) => Err(error),
     }
@@ -146,18 +166,26 @@ pub(super) fn take(path: &Path) -> Result<Option<Taken>, TakeError> {
 ///
 /// # Errors
 /// It is gone already.
-pub(super) fn tell_ready(mut predecessor: UnixStream) -> io::Result<()> {
+pub(super) fn tell_ready(mut predecessor: net::UnixStream) -> io::Result<()> {
     predecessor.write_all(READY_WORD)
 }
 
-/// Hands the sockets to whoever may have them, one after another; says so when one of them accepts mail.
-pub(super) async fn serve(listener: tokio::net::UnixListener, sockets: Sockets, taken_over: mpsc::Sender<()>) {
+/// Hands the sockets to whoever may have them; says so when one of them accepts mail. Who has had them for a while and does not is given
+/// up for the next who asks.
+pub(super) async fn serve(listener: UnixListener, sockets: Sockets, taken_over: mpsc::Sender<()>) {
+    let mut asker = next(&listener).await;
     loop {
-        let handed = match listener.accept().await {
-            Ok((stream, _)) => hand(stream, &sockets).await,
-            Err(error) => {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                Err(error)
+        let newer = async {
+            tokio::time::sleep(STARTING).await;
+            next(&listener).await
+        };
+        let handed = tokio::select! {
+            biased;
+            handed = hand(asker, &sockets) => handed,
+            newer = newer => {
+                tracing::warn!("the process that has asked for the sockets says nothing, another has them now");
+                asker = newer;
+                continue;
             }
         };
         match handed {
@@ -165,16 +193,40 @@ pub(super) async fn serve(listener: tokio::net::UnixListener, sockets: Sockets, 
                 let _ = taken_over.send(()).await;
                 return;
             }
-            Err(error) => tracing::warn!(%error, "the sockets were not handed over, this process goes on"),
+            Err(error) => say(&error),
+        }
+        asker = next(&listener).await;
+    }
+}
+
+fn say(error: &io::Error) {
+    tracing::warn!(%error, "the sockets were not handed over, this process goes on");
+}
+
+/// The next who asks and may have them.
+async fn next(listener: &UnixListener) -> UnixStream {
+    loop {
+        match listener.accept().await.and_then(|(stream, _)| may_ask(&stream).map(|()| stream)) {
+            Ok(stream) => return stream,
+            Err(error) => {
+                say(&error);
+                if error.kind() != ErrorKind::PermissionDenied {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
         }
     }
 }
 
-async fn hand(mut stream: tokio::net::UnixStream, sockets: &Sockets) -> io::Result<()> {
+fn may_ask(stream: &UnixStream) -> io::Result<()> {
     let peer = stream.peer_cred()?.uid();
-    if peer != 0 && peer != nix::unistd::geteuid().as_raw() {
-        return Err(io::Error::new(ErrorKind::PermissionDenied, format!("user {peer} asked for them")));
+    if peer == 0 || peer == nix::unistd::geteuid().as_raw() {
+        return Ok(());
     }
+    Err(io::Error::new(ErrorKind::PermissionDenied, format!("user {peer} asked for them")))
+}
+
+async fn hand(mut stream: UnixStream, sockets: &Sockets) -> io::Result<()> {
     tracing::info!("another process asks for the sockets");
     timeout(ANSWER, stream.async_io(Interest::WRITABLE, || send(&stream, sockets))).await??;
     let mut word = [0; READY_WORD.len()];
@@ -182,7 +234,7 @@ async fn hand(mut stream: tokio::net::UnixStream, sockets: &Sockets) -> io::Resu
     if &word == READY_WORD { Ok(()) } else { Err(ErrorKind::InvalidData.into()) }
 }
 
-fn send(stream: &tokio::net::UnixStream, sockets: &Sockets) -> io::Result<()> {
+fn send(stream: &UnixStream, sockets: &Sockets) -> io::Result<()> {
     let handed: Vec<BorrowedFd<'_>> = sockets.all.iter().map(|(_, socket)| socket.as_fd()).collect();
     let letters = sockets.all.iter().map(|(kind, _)| kind.letter());
     let said: Vec<u8> = letters.chain([b'\n']).chain(sockets.state.secret()).collect();

@@ -1,4 +1,4 @@
-//! How many recipients that are nobody here a client network has asked for of late. It is forgiven evenly, over an hour, and by what it
+//! How many recipients that are nobody here a client network has asked for of late, and how often its mistakes have ended a session. It is forgiven evenly, over an hour, and by what it
 //! delivers: behind one address there may be an honest host and another.
 
 use std::collections::HashMap;
@@ -14,6 +14,8 @@ use crate::receive::network;
 const FORGIVEN: Duration = Duration::from_secs(3600);
 /// Unknown recipients that each message in an inbox forgives.
 const PER_MESSAGE: f64 = 10.0;
+/// Unknown recipients that a session counts for which ended by its mistakes.
+const PER_BLUNDERER: f64 = 10.0;
 /// Networks that are remembered at most, about 80 octets each.
 const MOST: usize = 65_536;
 
@@ -48,9 +50,19 @@ impl Harvest {
 
     /// Counts one more; whether that is over the budget.
     pub fn note(&self, client: IpAddr, now: Instant) -> bool {
+        self.add(client, 1.0, now)
+    }
+
+    /// A session of this client was ended because of its mistakes: it counts for ten unknown recipients.
+    pub fn blundered(&self, client: IpAddr, now: Instant) {
+        self.add(client, PER_BLUNDERER, now);
+    }
+
+    /// Counts so many more; whether that is over the budget.
+    fn add(&self, client: IpAddr, more: f64, now: Instant) -> bool {
         let budget = f64::from(self.budget);
         self.change(client, now, |level| {
-            let asked = level.now(self.budget, now) + 1.0;
+            let asked = level.now(self.budget, now) + more;
             // what is over the budget is not counted: who stops is forgiven in an hour, however long it went on
             *level = Level { asked: asked.min(budget), at: now, ..*level };
             asked > budget

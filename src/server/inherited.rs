@@ -111,6 +111,15 @@ impl Inherited {
         if self.is_activated {
             let addresses: Vec<String> = there.iter().map(told).collect();
             tracing::info!(addresses = %addresses.join(" "), "systemd's sockets are used, smtp.listen is not heeded");
+            let is_missing = |address: &&SocketAddr| !there.iter().any(|listener| covers(listener, **address));
+            let missing: Vec<_> = config.smtp.listen.iter().filter(is_missing).map(SocketAddr::to_string).collect();
+            if !missing.is_empty() && config.says("smtp.listen") {
+                tracing::warn!(
+                    missing = %missing.join(" "),
+                    "smtp.listen has addresses that none of systemd's sockets has, nobody listens there: give the socket unit \
+                     ListenStream= for each, or take them out"
+                );
+            }
             return Ok(there);
         }
         let mut all = Vec::new();
@@ -144,6 +153,15 @@ fn is_at(listener: &TcpListener, address: SocketAddr) -> bool {
     let fallback = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
     let any = address.is_ipv6() && address.ip().is_unspecified();
     listener.local_addr().is_ok_and(|at| at == address || (any && at == fallback))
+}
+
+/// Whether who connects there comes to it.
+fn covers(listener: &TcpListener, address: SocketAddr) -> bool {
+    let any = |at: SocketAddr| {
+        let ip = at.ip();
+        at.port() == address.port() && ip.is_unspecified() && (ip.is_ipv6() || address.is_ipv4())
+    };
+    is_at(listener, address) || listener.local_addr().is_ok_and(any)
 }
 
 /// Makes it one that the runtime can use.

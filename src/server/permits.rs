@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::Limits;
-use crate::receive::wide_network as network;
+use crate::receive::wide_network;
 
 use super::stress::{Heaviest, Pressure, Stress};
 
@@ -194,7 +194,7 @@ impl Permits {
     ///
     /// # Errors
     /// All are taken.
-    pub fn take_for_proxy(self: &Arc<Self>) -> Result<Permit, Denied> {
+    pub fn take_unnamed(self: &Arc<Self>) -> Result<Permit, Denied> {
         let mut open = self.open();
         if open.total >= open.places.total {
             return Err(Denied::Busy);
@@ -226,18 +226,18 @@ impl Open {
         if held(&self.by_address, ip) >= self.places.per_address {
             return Err(Denied::Share);
         }
-        if held(&self.by_network, network(ip)) >= self.places.per_network {
+        if held(&self.by_network, wide_network(ip)) >= self.places.per_network {
             return Err(Denied::Network);
         }
         *self.by_address.entry(ip).or_insert(0) += 1;
-        *self.by_network.entry(network(ip)).or_insert(0) += 1;
+        *self.by_network.entry(wide_network(ip)).or_insert(0) += 1;
         Ok(())
     }
 
     /// Counts a connection no more for its address and network.
     fn forget(&mut self, ip: IpAddr) {
         give_back(&mut self.by_address, ip);
-        give_back(&mut self.by_network, network(ip));
+        give_back(&mut self.by_network, wide_network(ip));
     }
 }
 

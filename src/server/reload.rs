@@ -75,7 +75,8 @@ impl Reload {
         if !self.force {
             guard(old, &config)?;
         }
-        descriptors::check(old.limits.connections, config.limits.connections)?;
+        descriptors::check(old.limits.connections, &config)
+            .map_err(|problem| Problems::from(problem).headlines(1).join("\n"))?;
         let journal = &self.started.journal;
         if journal.pseudonymise {
             Keys::check(&journal.directory).map_err(|problem| Problems::from(problem).render(false))?;

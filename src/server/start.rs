@@ -13,10 +13,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::config::Config;
-use crate::deliver::{Writers, clean_tmp};
+use crate::deliver::{Cleaned, Writers, clean_tmp};
 use crate::observe::http::{self, Pages};
 use crate::observe::journal::Journal;
 use crate::observe::journal::audit::Event;
@@ -222,7 +222,7 @@ fn accept(
             let permit = if is_scarce {
                 Err(Denied::Files)
             } else if is_between {
-                lasting.permits.take_for_proxy()
+                lasting.permits.take_unnamed()
             } else if generation.turns_away(client.ip()) {
                 Err(Denied::Harvest)
             } else {
@@ -247,23 +247,36 @@ fn accept(
 }
 
 async fn clean(root: PathBuf, writers: Arc<Writers>) {
-    match tokio::task::spawn_blocking(move || writers.clean_spool()).await {
-        Ok(Ok(cleaned)) if cleaned.removed > 0 => {
-            tracing::info!(removed = cleaned.removed, "what a crash left in .gatepost-spool was removed");
-        }
-        Ok(Ok(_)) | Err(_) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "maildir.root: .gatepost-spool can't be cleaned"),
-    }
+    let ended = tokio::task::spawn_blocking(move || writers.clean_spool()).await;
+    tell_cleaned(&format!("{}/.gatepost-spool", root.display()), ended, true);
+    let mut is_first = true;
     loop {
-        let root = root.clone();
-        match tokio::task::spawn_blocking(move || clean_tmp(&root, STALE)).await {
-            Ok(Ok(cleaned)) if cleaned.removed > 0 => {
-                tracing::info!(removed = cleaned.removed, "stale files were removed from tmp/");
-            }
-            Ok(Ok(_)) | Err(_) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "tmp/ can't be cleaned"),
-        }
+        let cleaned = root.clone();
+        let ended = tokio::task::spawn_blocking(move || clean_tmp(&cleaned, STALE)).await;
+        tell_cleaned(&format!("tmp/ below {}", root.display()), ended, std::mem::take(&mut is_first));
         tokio::time::sleep(CLEANING).await;
+    }
+}
+
+/// Says what came of looking for what a crash left at a place; what could not be removed only where `with_failures`.
+fn tell_cleaned(place: &str, ended: Result<io::Result<Cleaned>, JoinError>, with_failures: bool) {
+    let owner =
+        "the user that the server runs as must own what is there, and be able to write and list the directories";
+    match ended {
+        Ok(Ok(cleaned)) => {
+            let Cleaned { removed, failed, cut_short, .. } = cleaned;
+            if removed > 0 {
+                tracing::info!(%place, removed, "what a crash left was removed");
+            }
+            if failed > 0 && with_failures {
+                tracing::warn!(%place, failed, "what a crash may have left can't be removed: {owner}");
+            }
+            if cut_short {
+                tracing::warn!(%place, "more files are there than are looked at in one go, the rest is for the next");
+            }
+        }
+        Ok(Err(error)) => tracing::warn!(%place, %error, "what a crash may have left can't be looked for: {owner}"),
+        Err(error) => tracing::error!(%place, %error, "cleaning ended in an error of ours; please report this"),
     }
 }
 

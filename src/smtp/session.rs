@@ -143,6 +143,11 @@ impl Session {
         self.phase.in_transaction()
     }
 
+    /// Whether the session is closed because there were too many mistakes.
+    pub fn made_too_many_errors(&self) -> bool {
+        self.counts.errors > self.capabilities.limits.errors
+    }
+
     fn command<'a>(&mut self, input: &'a [u8]) -> (usize, Step<'a>) {
         let (taken, line) = self.lines.next(input);
         let phase = mem::replace(&mut self.phase, Phase::Closed);
@@ -323,7 +328,7 @@ impl Session {
     /// Counts a mistake; says whether it is one too many.
     fn counts_a_mistake_too_many(&mut self) -> bool {
         self.counts.errors = self.counts.errors.saturating_add(1);
-        self.counts.errors > self.capabilities.limits.errors
+        self.made_too_many_errors()
     }
 
     fn close(&mut self, phase: Phase, reply: Reply) -> Phase {

@@ -265,6 +265,7 @@ fn the_catalogue_says_the_agreed_codes() {
         (reply::too_many_from_address(), "421 4.7.0"),
         (reply::shutting_down(), "421 4.3.2"),
         (reply::idle(), "421 4.4.2"),
+        (reply::session_over(), "421 4.4.2"),
         (reply::too_many_errors(), "421 4.7.0"),
         (reply::too_many_commands(), "421 4.7.0"),
         (reply::too_many_transactions(), "421 4.7.0"),

@@ -143,7 +143,7 @@ pub const DECLARED: &[Declaration] = &[
     counter(
         "gatepost_protocol_abuses_total",
         &["kind"],
-        "What clients did that no mail server does, by what it was; all but early talk ends the session.",
+        "What clients did that no honest one does, and messages of a form that is refused, by what it was.",
     ),
     counter("gatepost_quota_errors_total", &[], "Failed attempts to write what a mailbox holds into its maildirsize."),
     counter(

@@ -76,6 +76,22 @@ labels! {
         EndlessLine = "endless-line",
         /// It asked for too many unknown recipients.
         Harvest = "harvest",
+        /// It made too many mistakes.
+        Errors = "errors",
+        /// Its message came too slowly while others waited.
+        TooSlow = "too-slow",
+        /// Its message has a CR without LF.
+        MessageBareCr = "message-bare-cr",
+        /// Its message has an LF without CR.
+        MessageBareLf = "message-bare-lf",
+        /// Its message has a NUL.
+        MessageNul = "message-nul",
+        /// Its message is larger than SIZE says.
+        MessageTooBig = "message-too-big",
+        /// The header of its message is too large, or has too many fields.
+        HeaderTooBig = "header-too-big",
+        /// Its message has too many Received fields.
+        Loop = "loop",
     }
 }
 labels! {

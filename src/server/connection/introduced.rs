@@ -67,7 +67,7 @@ impl Connection {
             Address::Is(ip) => Some(ip.to_canonical()),
         };
         if let Some(ip) = another {
-            (self.conduct, self.strangers) = (Conduct::of(ip), 0);
+            (self.conduct, self.unknown_recipients) = (Conduct::of(ip), 0);
         }
         self.inquiry.introduced(another, port);
         if let Some(ip) = another {

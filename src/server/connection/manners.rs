@@ -71,13 +71,13 @@ impl Connection {
         if generation.has_no_budget(client) {
             return answer;
         }
-        self.strangers = self.strangers.saturating_add(1);
+        self.unknown_recipients = self.unknown_recipients.saturating_add(1);
         let network_is_over = generation.harvest.note(client, Instant::now());
-        if self.strangers > budget || network_is_over {
+        if self.unknown_recipients > budget || network_is_over {
             self.metrics().protocol_abuse(Abuse::Harvest);
             return self.inquiry.refused_for_good(reply::too_many_unknown());
         }
-        if self.strangers > budget / 2 {
+        if self.unknown_recipients > budget / 2 {
             let ends = Instant::now() + generation.tarpit;
             if self.start >= self.input.len() {
                 // a timer is all that waits
@@ -89,6 +89,16 @@ impl Connection {
             }
         }
         answer
+    }
+
+    /// The session ends because of its mistakes: they count against the budget of its network, so that nobody begins anew by connecting
+    /// again.
+    pub(super) fn count_errors(&self) {
+        self.metrics().protocol_abuse(Abuse::Errors);
+        let client = self.inquiry.client();
+        if !self.generation.has_no_budget(client) {
+            self.generation.harvest.blundered(client, Instant::now());
+        }
     }
 
     /// Counts what the session found to be no SMTP.

@@ -42,6 +42,11 @@ pub fn idle() -> Reply {
     Reply::new(421, (4, 4, 2), "idle for too long")
 }
 
+/// The session has lasted as long as it may (RFC 5321 §3.8).
+pub fn session_over() -> Reply {
+    Reply::new(421, (4, 4, 2), "the session has lasted long enough, connect again")
+}
+
 /// The session has seen more mistakes than it may.
 pub fn too_many_errors() -> Reply {
     Reply::new(421, (4, 7, 0), "too many errors")
@@ -67,9 +72,9 @@ pub fn sent_ahead() -> Reply {
     Reply::new(554, (5, 5, 0), "you sent ahead where RFC 2920 has you wait for the reply")
 }
 
-/// The client, or its network, has asked for more recipients who are nobody here than it may.
+/// The client, or its network, has asked for more recipients who are nobody here than it may, or made as many mistakes.
 pub fn too_many_unknown() -> Reply {
-    Reply::new(421, (4, 7, 0), "too many unknown recipients, try again later")
+    Reply::new(421, (4, 7, 0), "too many unknown recipients or errors, try again later")
 }
 
 /// The answer to HELO (RFC 5321 §4.1.1.1).

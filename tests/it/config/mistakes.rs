@@ -294,6 +294,11 @@ fn mistakes_of_limits() {
         "limits.session = '60s'",
         &["2:18 limits.idle: is longer than limits.session | make it shorter than the session"],
     );
+    let put_off = "is smaller than limits.message: larger messages would be put off for ever | make it at least as large as limits.message, or lower that";
+    check("limits.spool = '20 MB'", &[&format!("2:16 limits.spool: {put_off}")]);
+    check("limits.message = '2 GB'\nlimits.spool = '1 GB'", &[&format!("3:16 limits.spool: {put_off}")]);
+    check("limits.message = '20 MB'\nlimits.spool = '20 MB'", &[]);
+    check("limits.spool = '1 MB'", &["2:16 limits.spool: is too small | at least 4000000 bytes"]);
     check(
         "journal.keep = '2 fortnights'",
         &["2:16 journal.keep: \"2 fortnights\" is not a time | write it as \"300s\", \"30min\", \"12h\" or \"14d\""],

@@ -1,9 +1,10 @@
 //! Connections: how many there may be, how long they may be silent, how they are closed.
 
 use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 use crate::support::dns::Zone;
-use crate::support::site::{Client, Setup, Site, message};
+use crate::support::site::{Client, PATIENCE, Setup, Site, message};
 
 fn limited(limits: &str) -> Site {
     Site::start(Setup { more: limits, ..Setup::default() })
@@ -49,6 +50,54 @@ fn a_silent_client_hears_421_wherever_it_stopped() {
     }
     assert_eq!(site.records(1).len(), 1);
     assert_eq!(site.all_files().len(), 0);
+}
+
+const OVER: &str = "421 4.4.2 the session has lasted long enough";
+
+#[test]
+fn a_session_that_has_lasted_long_enough_is_closed_and_says_so() {
+    let session = Some(Duration::from_secs(1));
+    let site = Site::start(Setup { session, more: "[limits]\ncommands = 10000000\n", ..Setup::default() });
+    // it is never found silent, and always has something ready
+    let mut talking = site.dial();
+    let writer = talking.flood(&"NOOP\r\n".repeat(1000));
+    let mut last = talking.reply();
+    while last.code == 250 {
+        last = talking.reply();
+    }
+    last.is(OVER);
+    talking.hang_up();
+    writer.join().unwrap();
+    // nor is it said to have been idle who says nothing to the end of the session, long before `limits.idle`
+    let mut silent = site.dial();
+    silent.reply().is(OVER);
+    silent.expect_end();
+}
+
+#[test]
+fn a_transaction_in_flight_has_as_long_again_and_no_longer() {
+    let site = Site::start(Setup { session: Some(Duration::from_secs(4)), ..Setup::default() });
+    let in_data = || {
+        let mut client = site.dial();
+        client.begin("a@sender.example", &["alice@local.example"]);
+        client.expect("DATA", "354");
+        client.send("From: <a@sender.example>\r\n\r\n");
+        client
+    };
+    let (mut finished, mut endless) = (in_data(), in_data());
+    let dripping = endless.drip(b'x', Duration::from_millis(50), Instant::now() + PATIENCE);
+    // began after both of them: when it is over, their sessions are
+    let mut idle = site.dial();
+    idle.reply().is(OVER);
+    finished.send("finished\r\n.\r\n");
+    finished.reply().is("250 2.0.0");
+    finished.reply().is(OVER);
+    finished.expect_end();
+    endless.reply().is(OVER);
+    endless.hang_up();
+    dripping.join().unwrap();
+    assert_eq!(site.all_files().len(), 1);
+    assert_eq!(site.records(2).len(), 2);
 }
 
 #[test]

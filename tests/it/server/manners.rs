@@ -154,6 +154,83 @@ fn a_network_that_asks_for_nobody_too_often_is_turned_away_and_others_are_not() 
     assert_eq!(ask([127, 0, 0, 77], 5), [550; 5], "our own hosts have no budget");
 }
 
+#[test]
+fn who_blunders_and_connects_again_is_turned_away_in_the_end() {
+    let smtp = format!("{POSTMASTER}tarpit = \"0s\"\ntrusted = [\"127.0.0.77\"]");
+    let more = "[limits]\nerrors = 2\nunknown_recipients_per_address = 20\n";
+    let site = Site::start(Setup { smtp: &smtp, more, ..Setup::default() });
+    let blunder = |ip: [u8; 4]| {
+        let mut client = site.dial_from(ip);
+        for reply in ["500 5.5.1", "500 5.5.1", "421 4.7.0 too many errors"] {
+            client.expect("NONSENSE", reply);
+        }
+        client.expect_end();
+    };
+    for _ in 0..2 {
+        blunder([127, 0, 0, 5]);
+        blunder([127, 0, 0, 77]);
+    }
+    let mut late = Client::connect(site.smtp, Ipv4Addr::new(127, 0, 0, 5));
+    late.reply().is("421 4.7.0 too many unknown recipients or errors");
+    late.expect_end();
+    assert_eq!(abuses(&site, "errors"), 4.0);
+    assert_eq!(site.metric("gatepost_connections_total", &["outcome=\"harvest\""]), 1.0);
+    // others, and our own hosts, are let in; who made few mistakes has lost nothing by them
+    blunder([127, 0, 0, 77]);
+    let mut few = site.dial_from([127, 0, 0, 6]);
+    few.expect("NONSENSE", "500 5.5.1");
+    few.expect("QUIT", "221");
+    blunder([127, 0, 0, 6]);
+    site.dial_from([127, 0, 0, 6]).expect("NOOP", "250");
+}
+
+#[test]
+fn mistakes_count_as_unknown_recipients_of_their_network() {
+    let (harvest, now) = (Harvest::new(25), Instant::now());
+    let client = IpAddr::from([192, 0, 2, 1]);
+    harvest.blundered(client, now);
+    harvest.blundered(client, now);
+    assert!(!harvest.turns_away(client, now));
+    assert!(!harvest.turns_away(IpAddr::from([192, 0, 2, 2]), now));
+    harvest.blundered(client, now);
+    assert!(harvest.turns_away(client, now));
+    // as with unknown recipients: it is forgiven within the hour, and by what is delivered
+    assert!(!harvest.turns_away(client, now + Duration::from_secs(3600 / 20)));
+    harvest.delivered(client, now);
+    assert!(!harvest.is_spent(client, now));
+}
+
+#[test]
+fn messages_of_a_form_that_is_refused_are_counted_by_kind() {
+    let more = "[limits]\nmessage = \"64 KiB\"\nheader = \"16 KiB\"\n";
+    let site = Site::start(Setup { more, ..Setup::default() });
+    let from = message("a@sender.example");
+    let header = |field: &str, times: usize| format!("{}{from}", field.repeat(times));
+    for (octets, codes, kind) in [
+        (format!("{from}a\rb\r\n"), "550 5.6.0", "message-bare-cr"),
+        (format!("{from}a\nb\r\n"), "550 5.6.0", "message-bare-lf"),
+        (format!("{from}a\0b\r\n"), "550 5.6.0", "message-nul"),
+        (format!("{from}{}", "0123456789abcdef\r\n".repeat(4_000)), "552 5.3.4", "message-too-big"),
+        (header("X-Long: 0123456789abcdef\r\n", 700), "552 5.3.4", "header-too-big"),
+        (header("Received: by mx.example; Mon, 2 Nov 2026 10:00:00 +0000\r\n", 101), "554 5.4.6", "loop"),
+    ] {
+        for in_chunks in [false, true] {
+            let mut client = site.dial();
+            client.begin("a@sender.example", &["alice@local.example"]);
+            if in_chunks {
+                client.send(format!("BDAT {} LAST\r\n{octets}", octets.len()));
+                client.reply().is(codes);
+            } else {
+                client.data(&octets).is(codes);
+            }
+            assert_eq!(abuses(&site, kind), if in_chunks { 2.0 } else { 1.0 }, "{kind}");
+            client.expect("QUIT", "221");
+        }
+    }
+    assert_eq!(site.metric("gatepost_protocol_abuses_total", &[]), 12.0, "each under its own kind only");
+    assert_eq!(site.all_files().len(), 0);
+}
+
 /// Asks for so many who are nobody, in one transaction of a new session; the codes of the answers.
 fn harvests(site: &Site, ip: [u8; 4], times: usize) -> Vec<u16> {
     let mut client = site.dial_from(ip);

@@ -304,7 +304,7 @@ fn a_reload_may_ask_for_no_more_connections_than_files_allow() {
     wait_for("a refusal", || (count("refused") > 0.5).then_some(()));
     let log = server.log();
     let line = log.lines().find(|line| line.contains("limits.connections: 300")).expect(&log);
-    for words in ["1112 open files", "may have 1000", "raise LimitNOFILE", "at most 244"] {
+    for words in ["gatepost.toml:", "1112 open files", "may have 1000", "raise LimitNOFILE", "at most 244"] {
         assert!(line.contains(words), "{words}: {line}");
     }
     reload(244);
@@ -320,4 +320,27 @@ fn what_a_kill_left_is_removed_at_the_start() {
     server.crash_and_start();
     wait_for("it is counted", || (server.metric("gatepost_spool_leftovers_total", &[]) > 0.5).then_some(()));
     assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
+}
+
+#[test]
+fn what_a_kill_left_and_cannot_be_removed_is_told_with_its_mend() {
+    let mut server = limited("");
+    let directory = server.path("mail").join(".gatepost-spool");
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::set_permissions(&directory, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    server.crash_and_start();
+    let told = |server: &Server, words: &str| {
+        let is_it = |line: &&str| line.contains(".gatepost-spool") && line.contains(words);
+        server.log().lines().find(is_it).map(str::to_owned)
+    };
+    let line = wait_for("a warning", || told(&server, "can't be looked for"));
+    assert!(line.contains("must own what is there"), "{line}");
+    std::fs::set_permissions(&directory, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(directory.join("0123456789abcdef"), "").unwrap();
+    std::fs::set_permissions(&directory, std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
+    server.crash_and_start();
+    let line = wait_for("a warning", || told(&server, "can't be removed"));
+    assert!(line.contains("failed=1") && line.contains("must own what is there"), "{line}");
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
+    std::fs::set_permissions(&directory, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
 }

@@ -317,6 +317,7 @@ fn a_message_that_comes_too_slowly_is_given_up_under_stress() {
     }
     let reply = slow.reply();
     reply.is("421 4.4.2 your message comes too slowly");
+    assert_eq!(site.metric("gatepost_protocol_abuses_total", &["kind=\"too-slow\""]), 1.0);
     fast.expect(".", "250 2.0.0");
     dripping.join().unwrap();
     assert_eq!(site.delivered("local.example/alice").len(), 0);

@@ -110,6 +110,31 @@ fn a_new_process_that_fails_leaves_the_old_one_serving() {
     assert!(server.take_over().success());
 }
 
+#[test]
+fn who_takes_the_sockets_and_says_nothing_is_given_up_for_the_next() {
+    let policy = Some("description = \"takes\"\n");
+    let mut server = Server::start_with(Setup { policy, ..Setup::default() }, &HANDOVER);
+    let mut silent = UnixStream::connect(server.path("handover.sock")).unwrap();
+    wait_for("the first", || server.log().contains("another process asks for the sockets").then_some(()));
+    assert!(server.take_over().success());
+    assert!(server.log().contains("says nothing, another has them now"), "{}", server.log());
+    silent.set_read_timeout(Some(PATIENCE)).unwrap();
+    std::io::Read::read_to_end(&mut silent, &mut Vec::new()).expect("it is hung up on");
+    server.dial().expect("QUIT", 221);
+}
+
+#[test]
+fn where_nobody_answers_it_says_so_and_not_what_the_system_calls_it() {
+    let server = Server::start_with(Setup::default(), &HANDOVER);
+    replace(&server, "handover.sock", "silent.sock");
+    let _silent = std::os::unix::net::UnixListener::bind(server.path("silent.sock")).unwrap();
+    let said = server.refused(&["serve", "--config", "gatepost.toml", "--take-over"]);
+    for words in ["silent.sock: no answer within 10 s", "another take-over may be under way", "try again"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("os error"), "{said}");
+}
+
 /// The text of the configuration, one part of it replaced.
 fn replace(server: &Server, this: &str, by: &str) {
     let text = std::fs::read_to_string(server.path("gatepost.toml")).unwrap();
@@ -270,14 +295,7 @@ fn the_sockets_of_systemd_are_used_in_place_of_the_configured_ones() {
     let (smtp, http) = (bind(), bind());
     let (smtp_at, http_at) = (smtp.local_addr().unwrap(), http.local_addr().unwrap());
     let server = Server::start(Setup { policy: Some("description = \"takes\"\n"), ..Setup::default() });
-    let log = std::fs::File::create(server.path("activated.log")).unwrap();
-    // as systemd does: descriptors from 3 on, their names, and for which process they are
-    let script = "exec 3<&0 4<&1 >&2 </dev/null; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=smtp:http exec \"$@\"";
-    let mut command = Command::new("sh");
-    command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_gatepost"), "serve", "--config", "gatepost.toml"]);
-    command.current_dir(server.path("")).stdin(Stdio::from(OwnedFd::from(smtp.try_clone().unwrap())));
-    let child = command.stdout(Stdio::from(OwnedFd::from(http.try_clone().unwrap()))).stderr(log).spawn().unwrap();
-    let activated = Activated(child);
+    let activated = Activated::start(&server, &smtp, &http);
     // what connected before it runs is served
     let mut client = Client::connect(smtp_at, Ipv4Addr::LOCALHOST);
     client.reply().is("220");
@@ -286,14 +304,35 @@ fn the_sockets_of_systemd_are_used_in_place_of_the_configured_ones() {
     assert!(crate::support::site::get(http_at, "/readyz").starts_with("HTTP/1.1 200 "));
     let said = std::fs::read_to_string(server.path("activated.log")).unwrap();
     assert!(said.contains("systemd's sockets are used") && said.contains(&smtp_at.to_string()), "{said}");
+    let missing = said.lines().find(|line| line.contains("nobody listens there")).expect(&said);
+    assert!(missing.contains("ListenStream=") && missing.contains(&server.smtp.to_string()), "{missing}");
     drop(activated);
     // the sockets outlive it: whoever connects now waits for the next one
     drop(std::net::TcpStream::connect(smtp_at).unwrap());
     assert_eq!(server.delivered("bob").len(), 1);
+    // what systemd's sockets have is not missed
+    replace(&server, &server.smtp.to_string(), &smtp_at.to_string());
+    let _activated = Activated::start(&server, &smtp, &http);
+    Client::connect(smtp_at, Ipv4Addr::LOCALHOST).reply().is("220");
+    let said = std::fs::read_to_string(server.path("activated.log")).unwrap();
+    assert!(said.contains("systemd's sockets are used") && !said.contains("nobody listens there"), "{said}");
 }
 
 /// A process that ends with the test.
 struct Activated(std::process::Child);
+
+impl Activated {
+    /// Starts it with these sockets as systemd does: descriptors from 3 on, their names, and for which process they are.
+    fn start(server: &Server, smtp: &TcpListener, http: &TcpListener) -> Activated {
+        let log = std::fs::File::create(server.path("activated.log")).unwrap();
+        let script = "exec 3<&0 4<&1 >&2 </dev/null; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=smtp:http exec \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_gatepost"), "serve", "--config", "gatepost.toml"]);
+        command.current_dir(server.path("")).stdin(Stdio::from(OwnedFd::from(smtp.try_clone().unwrap())));
+        command.stdout(Stdio::from(OwnedFd::from(http.try_clone().unwrap()))).stderr(log);
+        Activated(command.spawn().unwrap())
+    }
+}
 
 impl Drop for Activated {
     fn drop(&mut self) {

@@ -36,6 +36,8 @@ pub struct Setup<'a> {
     pub more: &'a str,
     /// More files beside the configuration.
     pub files: &'a [(&'a str, &'a str)],
+    /// `limits.session`, where it is to be shorter than the configuration takes it.
+    pub session: Option<Duration>,
 }
 
 impl Default for Setup<'_> {
@@ -48,6 +50,7 @@ impl Default for Setup<'_> {
             domains: "[domains.\"local.example\"]\nmailboxes = [\"alice\", \"bob\", \"carol\"]\n",
             more: "",
             files: &[],
+            session: None,
         }
     }
 }
@@ -86,7 +89,8 @@ impl Site {
             setup.more
         );
         let source = Arc::new(Source { name: "gatepost.toml".to_owned(), text });
-        let config = Config::parse(source, directory.path()).unwrap_or_else(|problems| panic!("{problems}"));
+        let mut config = Config::parse(source, directory.path()).unwrap_or_else(|problems| panic!("{problems}"));
+        config.limits.session = setup.session.unwrap_or(config.limits.session);
         let bound = server::bind(&config).unwrap_or_else(|error| panic!("{error}"));
         let running = server::start(bound, config, None, runtime.handle()).unwrap_or_else(|error| panic!("{error}"));
         let (smtp, http) = (running.smtp()[0], running.http());
