@@ -119,6 +119,12 @@ impl Receiver {
     pub fn trusts(&self, ip: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(&ip.to_canonical()))
     }
+
+    /// Whose share of the disk a client's messages take: its wide network's, but a host of our own has one for itself, since its
+    /// neighbours need not be ours.
+    pub fn sharer_of_disk(&self, ip: IpAddr) -> IpAddr {
+        if self.trusts(ip) { network(ip) } else { wide_network(ip) }
+    }
 }
 
 /// One session's way through the stages.
@@ -254,7 +260,7 @@ impl Inquiry {
         let is_large = size > self.receiver.limits.memory_body as u64;
         match &self.receiver.carrier {
             Carrier::Maildirs(writers) if is_large => {
-                writers.spooled().check(wide_network(self.session.client.ip), size).is_err()
+                writers.spooled().check(self.receiver.sharer_of_disk(self.session.client.ip), size).is_err()
             }
             _ => false,
         }
@@ -352,7 +358,7 @@ impl Inquiry {
         let client = self.session.client.ip;
         transaction.incoming = Some(Incoming::new(
             self.receiver.memory.of(network(client)),
-            wide_network(client),
+            self.receiver.sharer_of_disk(client),
             self.receiver.limits.memory_body,
         ));
         reply::start_data()

@@ -21,6 +21,7 @@ mod group_sync;
 mod lines;
 mod place;
 mod queue;
+mod room;
 mod root;
 mod space;
 mod spool;
@@ -37,6 +38,7 @@ pub use spooled::Spooled;
 pub use writers::{Limits, Writers};
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -70,6 +72,8 @@ pub struct Delivery {
     pub payload: Arc<Payload>,
     /// One entry a mailbox; at least one.
     pub copies: Vec<Copy>,
+    /// Of which network its client is: no network may keep the others from the writers, nor from the disk.
+    pub network: IpAddr,
 }
 
 impl Delivery {

@@ -1,6 +1,7 @@
 //! Carrying a decision out: the copies are written, or nothing is kept. Only this makes what a 250 may be built from.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::deliver::{Copy, DeliverError, Delivery, Folder, Payload, Stored, Writers};
@@ -112,7 +113,7 @@ pub(super) fn keeps_nothing(judged: &[Judged<'_>]) -> bool {
     judged.iter().all(|one| one.verdict.action() == Action::Discard)
 }
 
-/// Stores copies of a message. `cleaned` is its header without the fields that only we may write.
+/// Stores copies of a message, whose client is of this network. `cleaned` is its header without the fields that only we may write.
 ///
 /// # Errors
 /// Nothing is stored then.
@@ -121,12 +122,13 @@ pub(super) async fn store(
     content: Content,
     cleaned: Vec<u8>,
     copies: Vec<Copy>,
+    network: IpAddr,
 ) -> Result<Acknowledged, DeliverError> {
     match carrier {
         Carrier::Maildirs(writers) => {
             let header = ended(cleaned, &content);
             let payload = Arc::new(Payload { header, body: content.body });
-            writers.store(Delivery { payload, copies }).await.map(Acknowledged::Stored)
+            writers.store(Delivery { payload, copies, network }).await.map(Acknowledged::Stored)
         }
         Carrier::Nowhere => Ok(Acknowledged::Rehearsed(copies.iter().map(would_be).collect())),
     }

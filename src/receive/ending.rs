@@ -209,7 +209,8 @@ impl Inquiry {
         // what changed headers hold counts until the copies are stored
         let mut share = self.receiver.memory.of(network(transaction.facts.client.ip));
         let plan = carry_out::copies(&content, &cleaned, &trace, judged, redirected, &mut share).await?;
-        let stored = carry_out::store(&self.receiver.carrier, content, cleaned, plan).await;
+        let from = self.receiver.sharer_of_disk(transaction.facts.client.ip);
+        let stored = carry_out::store(&self.receiver.carrier, content, cleaned, plan, from).await;
         stored.map_err(|error| {
             let mut record = account::record(transaction, end);
             record.trouble = error.to_string();
