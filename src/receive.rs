@@ -11,6 +11,7 @@
 mod account;
 mod asked;
 mod carry_out;
+mod deferred;
 mod ending;
 mod evidence;
 mod failing;

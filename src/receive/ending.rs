@@ -17,10 +17,10 @@ use crate::smtp::reply::{self, Reply};
 use super::Inquiry;
 use super::account::{self, End};
 use super::carry_out::{self, Acknowledged, Carrier, Trace, Trouble};
-use super::failing;
 use super::incoming::Arrived;
 use super::judge::{self, Judged};
 use super::transaction::{Accepted, Recalled, Refusal, Standing, Transaction};
+use super::{deferred, failing};
 
 /// Characters of an address that the record keeps.
 const ADDRESS: usize = 320;
@@ -146,9 +146,11 @@ impl Inquiry {
 
     /// Ends the transaction with a refusal of the message that no rule made.
     pub(super) fn refuse_message(&mut self, trouble: impl Into<Trouble>) -> Reply {
-        let Trouble { reply, cause } = trouble.into();
+        let Trouble { reply, cause, is_of_room } = trouble.into();
         let Some(transaction) = self.transaction.take() else { return reply };
-        if !cause.is_empty() {
+        if is_of_room {
+            deferred::tell(&cause, &transaction.reference);
+        } else if !cause.is_empty() {
             let reference = &transaction.reference;
             tracing::error!(error = %cause, %reference, "a message could not be stored, it is deferred");
         }
@@ -200,7 +202,7 @@ impl Inquiry {
         end: &End,
     ) -> Result<Acknowledged, Trouble> {
         if carry_out::keeps_nothing(judged) {
-            return self.discard(transaction, end).await.map_err(|reply| Trouble { reply, cause: String::new() });
+            return self.discard(transaction, end).await.map_err(Trouble::from);
         }
         let trace = self.trace(transaction);
         let directory = &self.receiver.directory;
@@ -218,8 +220,13 @@ impl Inquiry {
                 Some(journal) => journal.veil(record).trouble.clone(),
                 None => record.trouble,
             };
-            tracing::error!(error = %record, reference = %transaction.reference, "a message could not be stored, it is deferred");
-            Trouble::of_storing(&error)
+            let (trouble, reference) = (Trouble::of_storing(&error), &transaction.reference);
+            if trouble.is_of_room {
+                deferred::tell(&record, reference);
+            } else {
+                tracing::error!(error = %record, %reference, "a message could not be stored, it is deferred");
+            }
+            trouble
         })
     }
 
@@ -364,7 +371,7 @@ fn redirected(directory: &Directory, address: &str) -> Result<Vec<MailboxName>, 
         _ => {
             tracing::error!(address, "a rule redirects to no mailbox of ours, its message is deferred");
             let cause = format!("a rule redirects to {address}, which is no mailbox of ours");
-            Err(Trouble { reply: reply::lookup_trouble(), cause })
+            Err(Trouble { reply: reply::lookup_trouble(), cause, is_of_room: false })
         }
     }
 }
