@@ -11,6 +11,7 @@
 mod account;
 mod asked;
 mod carry_out;
+mod deferred;
 mod ending;
 mod evidence;
 mod failing;
@@ -119,6 +120,12 @@ impl Receiver {
     /// Whether the address is of our own networks.
     pub fn trusts(&self, ip: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(&ip.to_canonical()))
+    }
+
+    /// Whose share of the disk a client's messages take: its wide network's, but a host of our own has one for itself, since its
+    /// neighbours need not be ours.
+    pub fn sharer_of_disk(&self, ip: IpAddr) -> IpAddr {
+        if self.trusts(ip) { network(ip) } else { wide_network(ip) }
     }
 }
 
@@ -255,7 +262,7 @@ impl Inquiry {
         let is_large = size > self.receiver.limits.memory_body as u64;
         match &self.receiver.carrier {
             Carrier::Maildirs(writers) if is_large => {
-                writers.spooled().check(wide_network(self.session.client.ip), size).is_err()
+                writers.spooled().check(self.receiver.sharer_of_disk(self.session.client.ip), size).is_err()
             }
             _ => false,
         }
@@ -357,7 +364,7 @@ impl Inquiry {
         let client = self.session.client.ip;
         transaction.incoming = Some(Incoming::new(
             self.receiver.memory.of(network(client)),
-            wide_network(client),
+            self.receiver.sharer_of_disk(client),
             self.receiver.limits.memory_body,
         ));
         reply::start_data()

@@ -46,7 +46,10 @@ pub fn enter() {
 }
 
 fn leave(why: &str) -> ! {
-    let _ = writeln!(io::stderr(), "the comparison was left out: {why}\nit needs root, for namespaces of its own and for the peers");
+    let _ = writeln!(
+        io::stderr(),
+        "the comparison was left out: {why}\nit needs root, for namespaces of its own and for the peers"
+    );
     exit(1);
 }
 
@@ -94,7 +97,8 @@ impl Group {
     /// Seconds of CPU that all of its processes ever used.
     pub fn cpu(&self) -> f64 {
         let text = fs::read_to_string(self.0.join("cpu.stat")).unwrap_or_default();
-        let micros = text.lines().find_map(|line| line.strip_prefix("usage_usec ")).and_then(|value| value.parse::<f64>().ok());
+        let micros =
+            text.lines().find_map(|line| line.strip_prefix("usage_usec ")).and_then(|value| value.parse::<f64>().ok());
         micros.unwrap_or(f64::NAN) / 1e6
     }
 

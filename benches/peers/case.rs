@@ -71,7 +71,12 @@ pub const CURVES: &[Curve] = &[
         name: "recipients",
         axis: "recipients of a message",
         values: &[1, 3, 10, 30, 100, 300, 1_000],
-        case: |recipients| Case { recipients, mailboxes: 1_000, messages: (200 / recipients).max(2), ..Case::default() },
+        case: |recipients| Case {
+            recipients,
+            mailboxes: 1_000,
+            messages: (200 / recipients).max(2),
+            ..Case::default()
+        },
         counts: Counts::Copies,
     },
     Curve {

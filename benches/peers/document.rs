@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::case::{Case, Curve};
+use super::plot;
 use super::report::{self, Turns};
 use super::run::Figures;
 use super::system::System;
-use super::plot;
 
 /// Writes table and plot of a comparison.
 pub fn write_comparison(case: &Case, systems: &[&'static System], turns: &Turns) {
@@ -64,7 +64,10 @@ fn machine() -> String {
     let model = model.trim_start_matches(['\t', ':', ' ']);
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = read("/proc/sys/kernel/osrelease");
-    let packages = Command::new("dpkg").arg("--print-architecture").output().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let packages = Command::new("dpkg")
+        .arg("--print-architecture")
+        .output()
+        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     format!(
         "{}; {cores} cores of {model}, shared with the load and the DNS server; Linux {}, {}, Debian {}; Gatepost {}.",
         jiff::Timestamp::now().strftime("%Y-%m-%d"),

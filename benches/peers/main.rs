@@ -1,6 +1,13 @@
 //! `make bench-peers`: Gatepost and what people run instead, in turn, with the same messages, on this machine; `make bench-curves`: how
 //! Gatepost's figures change when one number grows. What came out stands in docs/performance.md, where `--write` puts it.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::indexing_slicing)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing
+)]
 
 mod cage;
 mod case;

@@ -33,7 +33,8 @@ pub fn bars(path: &Path, systems: &[&'static System], turns: &Turns) -> Drawn {
     let root = SVGBackend::new(path, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let rows = systems.len() as f64;
-    let mut chart = ChartBuilder::on(&root).margin(12).x_label_area_size(36).build_cartesian_2d(0.0..most, 0.0..rows)?;
+    let mut chart =
+        ChartBuilder::on(&root).margin(12).x_label_area_size(36).build_cartesian_2d(0.0..most, 0.0..rows)?;
     chart
         .configure_mesh()
         .disable_y_mesh()
@@ -54,7 +55,12 @@ pub fn bars(path: &Path, systems: &[&'static System], turns: &Turns) -> Drawn {
 }
 
 /// Lines: what each system does along a curve. Both axes are logarithmic.
-pub fn lines(path: &Path, curve: &Curve, systems: &[&'static System], points: &[(usize, Vec<(&'static str, Figures)>)]) -> Drawn {
+pub fn lines(
+    path: &Path,
+    curve: &Curve,
+    systems: &[&'static System],
+    points: &[(usize, Vec<(&'static str, Figures)>)],
+) -> Drawn {
     let height = |value: usize, turns: &Turns, system: &'static System| {
         report::middle(turns, system, |figures| report::height(curve, value, figures))
     };

@@ -70,8 +70,20 @@ pub fn ratio(turns: &Turns, one: &System, other: &System, figure: impl Fn(&Figur
 /// All systems, and how many times the first one is better.
 pub fn comparison(systems: &[&'static System], turns: &Turns) -> Table {
     let head = [
-        "", "messages/s", "lowest-highest", "CPU s/1,000", "p50 ms", "p99 ms", "p99.9 ms", "last file s", "rest MB", "idle MB", "times",
-        "CPU", "p99", "on disk before the 250",
+        "",
+        "messages/s",
+        "lowest-highest",
+        "CPU s/1,000",
+        "p50 ms",
+        "p99 ms",
+        "p99.9 ms",
+        "last file s",
+        "rest MB",
+        "idle MB",
+        "times",
+        "CPU",
+        "p99",
+        "on disk before the 250",
     ];
     let first = systems[0];
     let row = |system: &&'static System| {
@@ -83,7 +95,11 @@ pub fn comparison(systems: &[&'static System], turns: &Turns) -> Table {
         vec![
             system.title.to_owned(),
             format!("{:.0}", middle(&rate)),
-            format!("{:.0}-{:.0}", rates.iter().copied().fold(f64::NAN, f64::min), rates.iter().copied().fold(f64::NAN, f64::max)),
+            format!(
+                "{:.0}-{:.0}",
+                rates.iter().copied().fold(f64::NAN, f64::min),
+                rates.iter().copied().fold(f64::NAN, f64::max)
+            ),
             format!("{:.3}", middle(&Figures::cpu_per_thousand)),
             format!("{:.2}", middle(&|figures| figures.outcome.latency(0.5))),
             format!("{:.2}", middle(&p99)),
@@ -146,7 +162,11 @@ pub fn aligned(table: &Table) -> String {
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..table.head.len()).map(width).collect();
     let cell = |(column, text): (usize, &String)| {
-        if column == 0 { format!("{text:<width$}", width = widths[0]) } else { format!("{text:>width$}", width = widths[column]) }
+        if column == 0 {
+            format!("{text:<width$}", width = widths[0])
+        } else {
+            format!("{text:>width$}", width = widths[column])
+        }
     };
     lines.into_iter().map(|line| line.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ") + "\n").collect()
 }
@@ -154,6 +174,7 @@ pub fn aligned(table: &Table) -> String {
 /// A table for a document.
 pub fn markdown(table: &Table) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let rule: Vec<String> = (0..table.head.len()).map(|column| if column == 0 { "---" } else { "---:" }.to_owned()).collect();
+    let rule: Vec<String> =
+        (0..table.head.len()).map(|column| if column == 0 { "---" } else { "---:" }.to_owned()).collect();
     line(&table.head) + &line(&rule) + &table.rows.iter().map(|row| line(row)).collect::<String>()
 }

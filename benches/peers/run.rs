@@ -50,7 +50,8 @@ impl Bench {
     pub fn new(directory: &Path) -> Bench {
         let authors = Authors::new();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let server = runtime.block_on(DnsServer::start_at(zone::zone(&authors), SocketAddr::from((cage::DNS, 53)))).unwrap();
+        let server =
+            runtime.block_on(DnsServer::start_at(zone::zone(&authors), SocketAddr::from((cage::DNS, 53)))).unwrap();
         runtime.spawn(async move {
             std::future::pending::<()>().await;
             drop(server);
@@ -60,7 +61,8 @@ impl Bench {
 
     fn payloads(&mut self, case: &Case) -> Arc<Payloads> {
         let distinct = (case.connections * case.messages).min(READY / case.size + 1);
-        let of_size = self.payloads.entry(case.size).or_insert_with(|| Arc::new(self.authors.write(case.size, distinct)));
+        let of_size =
+            self.payloads.entry(case.size).or_insert_with(|| Arc::new(self.authors.write(case.size, distinct)));
         if of_size.len() < distinct {
             *of_size = Arc::new(self.authors.write(case.size, distinct));
         }

@@ -15,7 +15,8 @@ static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// Serves until it is ended.
 pub fn serve(root: &Path) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(16).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(16).enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(system::address()).await?;
         let root = Arc::new(root.to_owned());

@@ -87,7 +87,11 @@ fn gatepost(place: &Place) -> io::Result<String> {
     }
     place.write("policy.toml", &policy(place.case.rules))?;
     fill(place)?;
-    Ok(format!("ulimit -n 8192\nexec {} serve --config {}\n", env!("CARGO_BIN_EXE_gatepost"), place.path("gatepost.toml")))
+    Ok(format!(
+        "ulimit -n 8192\nexec {} serve --config {}\n",
+        env!("CARGO_BIN_EXE_gatepost"),
+        place.path("gatepost.toml")
+    ))
 }
 
 /// The default policy, behind so many rules that are all judged at `data` and none of which holds.
@@ -117,7 +121,10 @@ fn fill(place: &Place) -> io::Result<()> {
             place.owned(&format!("{maildir}/{name}"), MAIL, 0o700)?;
         }
         for number in 0..place.case.full {
-            fs::write(place.directory.join(&maildir).join("new").join(format!("{number}.before")), "Subject: before\n\n")?;
+            fs::write(
+                place.directory.join(&maildir).join("new").join(format!("{number}.before")),
+                "Subject: before\n\n",
+            )?;
         }
     }
     Ok(())
@@ -178,7 +185,9 @@ fn postfix(place: &Place, main: &str, master: &str, before: &str) -> io::Result<
 /// Postfix's queue, with the owners that its package gives it.
 fn queue(place: &Place) -> io::Result<()> {
     place.owned("queue", 0, 0o755)?;
-    for name in ["active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace"] {
+    for name in
+        ["active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace"]
+    {
         place.owned(&format!("queue/{name}"), POSTFIX, 0o700)?;
     }
     place.owned("queue/pid", 0, 0o755)?;
@@ -209,7 +218,8 @@ fn installed(place: &Place, packages: &str) -> io::Result<String> {
     let passwd = fs::read_to_string("/etc/passwd")?;
     place.write("etc/passwd", &format!("{passwd}postfix:x:{POSTFIX}:{POSTFIX}::/:/usr/sbin/nologin\nDebian-exim:x:{EXIM}:{EXIM}::/:/usr/sbin/nologin\n"))?;
     let group = fs::read_to_string("/etc/group")?;
-    place.write("etc/group", &format!("{group}postfix:x:{POSTFIX}:\npostdrop:x:{POSTDROP}:\nDebian-exim:x:{EXIM}:\n"))?;
+    place
+        .write("etc/group", &format!("{group}postfix:x:{POSTFIX}:\npostdrop:x:{POSTDROP}:\nDebian-exim:x:{EXIM}:\n"))?;
     place.write("etc/resolv.conf", "nameserver {dns}\n")?;
     place.write("etc/hosts", "127.0.0.1 localhost\n{server} mx.gate.example\n")?;
     let tree = place.packages.join(packages);

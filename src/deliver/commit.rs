@@ -11,6 +11,7 @@ use super::disk::Disk;
 use super::group_sync::GroupSync;
 use super::lines::LfWriter;
 use super::place::{Durable, Ground};
+use super::room::{Room, Rooms, Written};
 use super::space::Space;
 use super::{Copy, DeliverError, Delivery, Payload, Stored, StoredFile, spool};
 use crate::message::content::Body;
@@ -24,7 +25,7 @@ pub(super) struct Committer {
     disk: Disk,
     syncs: GroupSync,
     durable: Durable,
-    space: Arc<Space>,
+    rooms: Rooms,
     counters: Arc<Counters>,
 }
 
@@ -34,12 +35,14 @@ struct Pending<'a> {
     folder: PathBuf,
     maildir: Maildir,
     file: TemporaryMailFile,
+    /// Below the file: it is given back after that is gone.
+    written: Written,
 }
 
 impl Committer {
     pub(super) fn new(root: PathBuf, disk: Disk, space: Arc<Space>, counters: Arc<Counters>) -> Self {
         let (syncs, durable) = (GroupSync::default(), Durable::default());
-        Committer { root, disk, syncs, durable, space, counters }
+        Committer { root, disk, syncs, durable, rooms: Rooms::new(space), counters }
     }
 
     /// Makes every copy durable. `wanted` says whether the sender still waits: asked before each step of each copy, for there may be a
@@ -56,11 +59,12 @@ impl Committer {
             return Err(error.into());
         }
         let faults = self.disk.suspect().faults();
+        let mut room = self.rooms.take(delivery)?;
         let mut pending = Vec::with_capacity(delivery.copies.len());
         let wanted = || if wanted() { Ok(()) } else { Err(DeliverError::Busy) };
         for copy in &delivery.copies {
             wanted()?;
-            pending.push(self.write_tmp(copy, &delivery.payload)?);
+            pending.push(self.write_tmp(copy, &delivery.payload, &mut room)?);
         }
         // With one copy the fsync that goes with the rename does; with several none may be renamed before all are durable.
         if pending.len() > 1 {
@@ -89,13 +93,7 @@ impl Committer {
         }
     }
 
-    fn write_tmp<'a>(&self, copy: &'a Copy, payload: &Payload) -> Result<Pending<'a>, DeliverError> {
-        if let Body::Spooled(spool) = &payload.body
-            && !self.space.has_room_for(spool.stored_bytes())
-        {
-            let why = "another copy would leave less free on the Maildir's file system than limits.free_disk";
-            return Err(DeliverError::NoRoom(why));
-        }
+    fn write_tmp<'a>(&self, copy: &'a Copy, payload: &Payload, room: &mut Room) -> Result<Pending<'a>, DeliverError> {
         let folder = self.ground().prepare(copy)?;
         let maildir = Maildir::from(folder.clone());
         let mut file = self.disk.create_tmp(&folder, &maildir)?;
@@ -113,8 +111,8 @@ impl Committer {
                 Body::Spooled(spool) => spool::append(spool, file.path()),
             }
         })?;
-        self.space.note_taken(payload.body.bytes());
-        Ok(Pending { copy, folder, maildir, file })
+        let written = room.wrote(copy, payload);
+        Ok(Pending { copy, folder, maildir, file, written })
     }
 
     fn publish(
@@ -124,10 +122,10 @@ impl Committer {
     ) -> Result<Stored, DeliverError> {
         let mut published = Published { committer: self, files: Vec::with_capacity(pending.len()) };
         let mut directories = Vec::with_capacity(pending.len());
-        for Pending { copy, folder, maildir, file } in pending {
+        for Pending { copy, folder, maildir, file, written } in pending {
             wanted()?;
             let path = self.disk.publish(&folder, &maildir, file)?;
-            published.files.push(path.clone());
+            published.files.push((path.clone(), written));
             directories.push((copy, folder.join("new"), path));
         }
         let mut synced: Vec<&Path> = Vec::new();
@@ -141,7 +139,7 @@ impl Committer {
         let files: io::Result<Vec<StoredFile>> =
             directories.iter().map(|(copy, _, path)| self.stored_file(copy, path)).collect();
         let stored = Stored { files: files? };
-        published.files.clear();
+        published.files.drain(..).for_each(|(_, written)| written.keep());
         Ok(stored)
     }
 
@@ -157,7 +155,8 @@ impl Committer {
 
     /// Removes what a delivery stored that nobody was told of.
     pub(super) fn take_back(&self, stored: &Stored) {
-        let files = stored.files.iter().map(|file| self.root.join(&file.path)).collect();
+        let files =
+            stored.files.iter().map(|file| (self.root.join(&file.path), self.rooms.stored(file.bytes))).collect();
         drop(Published { committer: self, files });
     }
 }
@@ -172,17 +171,20 @@ fn size_in_name(path: &Path) -> io::Result<u64> {
 /// Files in `new/` that are not acknowledged. Dropped before they are, on an error or a panic, they are taken back.
 struct Published<'a> {
     committer: &'a Committer,
-    files: Vec<PathBuf>,
+    files: Vec<(PathBuf, Written)>,
 }
 
 impl Drop for Published<'_> {
     fn drop(&mut self) {
         let counters = &self.committer.counters;
-        for file in &self.files {
+        for (file, written) in self.files.drain(..) {
             // A reader that has moved it to cur/ has seen it: there it stays, and the sender's retry adds a second one.
-            match self.committer.disk.remove(file) {
+            match self.committer.disk.remove(&file) {
                 Ok(()) => count(&counters.taken_back),
-                Err(_) => count(&counters.left_behind),
+                Err(_) => {
+                    written.keep();
+                    count(&counters.left_behind);
+                }
             }
         }
     }

@@ -22,6 +22,7 @@ mod lines;
 mod place;
 mod queue;
 pub mod quota;
+mod room;
 mod root;
 mod space;
 mod spool;
@@ -40,6 +41,7 @@ pub use suspect::Suspect;
 pub use writers::{Limits, Writers};
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,6 +75,8 @@ pub struct Delivery {
     pub payload: Arc<Payload>,
     /// One entry a mailbox; at least one.
     pub copies: Vec<Copy>,
+    /// Of which network its client is: no network may keep the others from the writers, nor from the disk.
+    pub network: IpAddr,
 }
 
 impl Delivery {

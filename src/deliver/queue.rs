@@ -1,8 +1,10 @@
 //! What waits for a writer, in the order of its coming, but that large deliveries wait until fewer than half of the writers make such:
-//! one client with large messages to many mailboxes would have all of them.
+//! one client with large messages to many mailboxes would have all of them. Among themselves the networks of these take turns, and
+//! none has all writers that are left.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
+use std::net::IpAddr;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -25,41 +27,112 @@ pub(super) type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 pub(super) struct Queue {
     /// Each with its number.
     jobs: VecDeque<(u64, Job)>,
-    /// Large deliveries.
-    large: VecDeque<(u64, Job)>,
+    large: Large,
     next: u64,
-    /// Large deliveries that are being made, and how many may be.
-    under_way: usize,
-    most: usize,
     pub closed: bool,
 }
 
 impl Queue {
     /// For so many writers.
     pub fn of(writers: usize) -> Self {
-        let most = (writers / 2).max(1);
-        Queue { jobs: VecDeque::new(), large: VecDeque::new(), next: 0, under_way: 0, most, closed: false }
+        Queue { jobs: VecDeque::new(), large: Large::of((writers / 2).max(1)), next: 0, closed: false }
     }
 
     pub fn push(&mut self, job: Job) {
-        let is_large = matches!(&job, Job::Deliver(delivery, ..) if delivery.is_large());
-        let queue = if is_large { &mut self.large } else { &mut self.jobs };
-        queue.push_back((self.next, job));
-        self.next = self.next.wrapping_add(1);
+        let number = self.next;
+        self.next = number.wrapping_add(1);
+        match &job {
+            Job::Deliver(delivery, ..) if delivery.is_large() => self.large.push(delivery.network, number, job),
+            _ => self.jobs.push_back((number, job)),
+        }
     }
 
     /// The job that came first of those that may be made now. After a large one [`Queue::large_is_done`] is to be called.
     pub fn pop(&mut self) -> Option<Job> {
-        let number = |queue: &VecDeque<(u64, Job)>| queue.front().map(|(number, _)| *number);
-        let large = number(&self.large).filter(|_| self.under_way < self.most);
-        let takes_large = large.is_some_and(|large| number(&self.jobs).is_none_or(|other| large < other));
-        let queue = if takes_large { &mut self.large } else { &mut self.jobs };
-        let (_, job) = queue.pop_front()?;
-        self.under_way += usize::from(takes_large);
+        let large = self.large.next().map(|(_, number)| number);
+        let other = self.jobs.front().map(|(number, _)| *number);
+        if large.is_some_and(|large| other.is_none_or(|other| large < other)) {
+            return self.large.pop();
+        }
+        self.jobs.pop_front().map(|(_, job)| job)
+    }
+
+    /// Whether another large delivery may be made now.
+    pub fn has_large(&self) -> bool {
+        self.large.next().is_some()
+    }
+
+    /// One of this network.
+    pub fn large_is_done(&mut self, network: IpAddr) {
+        self.large.is_done(network);
+    }
+}
+
+/// Large deliveries, by the networks of their clients.
+struct Large {
+    /// None of them is empty. Each delivery with its number.
+    waiting: HashMap<IpAddr, VecDeque<(u64, Job)>>,
+    /// The networks that wait, each once; whose turn is next comes first.
+    turns: VecDeque<IpAddr>,
+    /// How many are being made, in all and of each network, and how many may be.
+    under_way: usize,
+    of_network: HashMap<IpAddr, usize>,
+    most: usize,
+}
+
+impl Large {
+    fn of(most: usize) -> Self {
+        Large { waiting: HashMap::new(), turns: VecDeque::new(), under_way: 0, of_network: HashMap::new(), most }
+    }
+
+    fn push(&mut self, network: IpAddr, number: u64, job: Job) {
+        let waiting = self.waiting.entry(network).or_default();
+        if waiting.is_empty() {
+            self.turns.push_back(network);
+        }
+        waiting.push_back((number, job));
+    }
+
+    /// How many one network may have: half where others wait, too, else nearly all, so that who comes next finds one.
+    fn share(&self) -> usize {
+        if self.turns.len() > 1 { self.most.div_ceil(2) } else { self.most - self.most / 4 }
+    }
+
+    /// The place among those that wait of the network whose turn it is, and the number of its next delivery. At most two networks have
+    /// their share, so that few places are looked at.
+    fn next(&self) -> Option<(usize, u64)> {
+        if self.under_way >= self.most {
+            return None;
+        }
+        let share = self.share();
+        let has_room = |network: &IpAddr| self.of_network.get(network).is_none_or(|under_way| *under_way < share);
+        let (place, network) = self.turns.iter().enumerate().find(|(_, network)| has_room(network))?;
+        let (number, _) = self.waiting.get(network)?.front()?;
+        Some((place, *number))
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        let (place, _) = self.next()?;
+        let network = self.turns.remove(place)?;
+        let waiting = self.waiting.get_mut(&network)?;
+        let (_, job) = waiting.pop_front()?;
+        if waiting.is_empty() {
+            self.waiting.remove(&network);
+        } else {
+            self.turns.push_back(network);
+        }
+        *self.of_network.entry(network).or_insert(0) += 1;
+        self.under_way += 1;
         Some(job)
     }
 
-    pub fn large_is_done(&mut self) {
+    fn is_done(&mut self, network: IpAddr) {
         self.under_way = self.under_way.saturating_sub(1);
+        if let Some(count) = self.of_network.get_mut(&network) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.of_network.remove(&network);
+            }
+        }
     }
 }

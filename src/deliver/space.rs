@@ -17,6 +17,8 @@ pub struct Space {
     bytes: AtomicU64,
     /// Octets that we have written since.
     taken: AtomicU64,
+    /// Octets that copies which are being made will still take.
+    reserved: AtomicU64,
     inodes: AtomicU64,
     /// File systems that make inodes as they need them say that there are none.
     counts_inodes: AtomicBool,
@@ -38,9 +40,10 @@ impl Space {
         self.bytes.load(Relaxed).saturating_sub(self.taken.load(Relaxed))
     }
 
-    /// Octets that are free above the floor; `None` while nobody knows.
+    /// Octets that are free above the floor, and that no copy will take which is being made; `None` while nobody knows.
     pub(super) fn above_floor(&self) -> Option<u64> {
-        self.is_known.load(Relaxed).then(|| self.bytes().saturating_sub(self.floor_bytes.load(Relaxed)))
+        let spoken_for = self.floor_bytes.load(Relaxed).saturating_add(self.reserved.load(Relaxed));
+        self.is_known.load(Relaxed).then(|| self.bytes().saturating_sub(spoken_for))
     }
 
     /// Whether so many octets can be written without falling under the floor. Where it can't be known, whoever writes finds out.
@@ -51,6 +54,21 @@ impl Space {
     /// So many octets are written, which the next look will find gone.
     pub(super) fn note_taken(&self, octets: u64) {
         self.taken.fetch_add(octets, Relaxed);
+    }
+
+    /// So many octets that were written are free again. Where the last look came between, the next one finds them.
+    pub(super) fn note_freed(&self, octets: u64) {
+        let _ = self.taken.fetch_update(Relaxed, Relaxed, |taken| Some(taken.saturating_sub(octets)));
+    }
+
+    /// So many octets will be written.
+    pub(super) fn reserve(&self, octets: u64) {
+        self.reserved.fetch_add(octets, Relaxed);
+    }
+
+    /// So many of those are written, or will not be.
+    pub(super) fn give_up(&self, octets: u64) {
+        let _ = self.reserved.fetch_update(Relaxed, Relaxed, |reserved| Some(reserved.saturating_sub(octets)));
     }
 
     /// Files that can still be made; 0 where the file system does not count them.

@@ -280,6 +280,10 @@ impl Shared {
         let mut queue = self.lock();
         loop {
             if let Some(job) = queue.pop() {
+                if queue.has_large() {
+                    // it may have waited for its turn, and who was woken for it sleeps again
+                    self.changed.notify_one();
+                }
                 return Some(job);
             }
             if queue.closed {
@@ -308,11 +312,11 @@ impl Shared {
         while let Some(job) = self.next() {
             match job {
                 Job::Deliver(delivery, reserved, answer, room) => {
-                    let is_large = delivery.is_large();
+                    let large_of = delivery.is_large().then_some(delivery.network);
                     self.deliver(&delivery, reserved, answer);
                     drop((delivery, room));
-                    if is_large {
-                        self.lock().large_is_done();
+                    if let Some(network) = large_of {
+                        self.lock().large_is_done(network);
                         // another may begin, though this thread may find something older to do
                         self.changed.notify_one();
                     }

@@ -116,6 +116,11 @@ pub struct Share {
 }
 
 impl Share {
+    /// Whose it is.
+    pub fn network(&self) -> IpAddr {
+        self.network
+    }
+
     /// Takes more; false, and nothing is taken, where there is no room.
     pub fn grow(&mut self, octets: u64) -> bool {
         self.grow_within(octets, Bounds { all: u64::MAX, of_network: u64::MAX }).is_ok()

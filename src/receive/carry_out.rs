@@ -1,6 +1,7 @@
 //! Carrying a decision out: the copies are written, or nothing is kept. Only this makes what a 250 may be built from.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::deliver::{Copy, DeliverError, Delivery, Folder, Payload, Stored, Writers};
@@ -69,33 +70,35 @@ pub(super) struct Trouble {
     pub reply: Reply,
     /// Why it could not be stored; a path in it is below the Maildir root.
     pub cause: String,
+    /// All hold what they may, or its network does: whoever sends more decides how often that is.
+    pub is_of_room: bool,
 }
 
 impl From<Reply> for Trouble {
     /// Where the reply says it all.
     fn from(reply: Reply) -> Self {
-        Trouble { reply, cause: String::new() }
+        Trouble { reply, cause: String::new(), is_of_room: false }
     }
 }
 
 impl Trouble {
     fn of_changing(cause: &str, reply: Reply) -> Self {
-        Trouble { reply, cause: cause.to_owned() }
+        Trouble { reply, cause: cause.to_owned(), is_of_room: false }
     }
 
     pub(super) fn of_memory() -> Self {
-        Trouble::of_changing("messages hold as much memory as they may (limits.memory)", reply::disk_full())
+        let cause = "messages hold as much memory as they may (limits.memory)";
+        Trouble { is_of_room: true, ..Trouble::of_changing(cause, reply::disk_full()) }
     }
 
     pub(super) fn of_storing(error: &DeliverError) -> Self {
-        match error {
-            DeliverError::Full(_) | DeliverError::NoRoom(_) => {
-                Trouble { reply: reply::disk_full(), cause: error.to_string() }
-            }
-            DeliverError::OverQuota { .. } => Trouble { reply: reply::mailbox_full(), cause: error.to_string() },
-            DeliverError::Io(cause) => Trouble { reply: reply::io_error(), cause: cause.to_string() },
-            DeliverError::Busy => Trouble { reply: reply::io_error(), cause: error.to_string() },
-        }
+        let (reply, cause) = match error {
+            DeliverError::Full(_) | DeliverError::NoRoom(_) => (reply::disk_full(), error.to_string()),
+            DeliverError::OverQuota { .. } => (reply::mailbox_full(), error.to_string()),
+            DeliverError::Io(cause) => (reply::io_error(), cause.to_string()),
+            DeliverError::Busy => (reply::io_error(), error.to_string()),
+        };
+        Trouble { reply, cause, is_of_room: matches!(error, DeliverError::NoRoom(_)) }
     }
 }
 
@@ -113,7 +116,7 @@ pub(super) fn keeps_nothing(judged: &[Judged<'_>]) -> bool {
     judged.iter().all(|one| one.verdict.action() == Action::Discard)
 }
 
-/// Stores copies of a message. `cleaned` is its header without the fields that only we may write.
+/// Stores copies of a message, whose client is of this network. `cleaned` is its header without the fields that only we may write.
 ///
 /// # Errors
 /// Nothing is stored then.
@@ -122,12 +125,13 @@ pub(super) async fn store(
     content: Content,
     cleaned: Vec<u8>,
     copies: Vec<Copy>,
+    network: IpAddr,
 ) -> Result<Acknowledged, DeliverError> {
     match carrier {
         Carrier::Maildirs(writers) => {
             let header = ended(cleaned, &content);
             let payload = Arc::new(Payload { header, body: content.body });
-            writers.store(Delivery { payload, copies }).await.map(Acknowledged::Stored)
+            writers.store(Delivery { payload, copies, network }).await.map(Acknowledged::Stored)
         }
         Carrier::Nowhere => Ok(Acknowledged::Rehearsed(copies.iter().map(would_be).collect())),
     }

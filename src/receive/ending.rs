@@ -19,10 +19,10 @@ use crate::smtp::reply::{self, Reply};
 use super::Inquiry;
 use super::account::{self, End};
 use super::carry_out::{self, Acknowledged, Carrier, Trace, Trouble};
-use super::failing;
 use super::incoming::Arrived;
 use super::judge::{self, Judged};
 use super::transaction::{Accepted, Recalled, Refusal, Standing, Transaction};
+use super::{deferred, failing};
 
 /// Characters of an address that the record keeps.
 const ADDRESS: usize = 320;
@@ -161,9 +161,11 @@ impl Inquiry {
 
     /// Ends the transaction with a refusal of the message that no rule made.
     pub(super) fn refuse_message(&mut self, trouble: impl Into<Trouble>) -> Reply {
-        let Trouble { reply, cause } = trouble.into();
+        let Trouble { reply, cause, is_of_room } = trouble.into();
         let Some(transaction) = self.transaction.take() else { return reply };
-        if !cause.is_empty() {
+        if is_of_room {
+            deferred::tell(&cause, &transaction.reference);
+        } else if !cause.is_empty() {
             let reference = &transaction.reference;
             tracing::error!(error = %cause, %reference, "a message could not be stored, it is deferred");
         }
@@ -215,7 +217,7 @@ impl Inquiry {
         end: &End,
     ) -> Result<Acknowledged, Trouble> {
         if carry_out::keeps_nothing(judged) {
-            return self.discard(transaction, end).await.map_err(|reply| Trouble { reply, cause: String::new() });
+            return self.discard(transaction, end).await.map_err(Trouble::from);
         }
         let trace = self.trace(transaction);
         let directory = &self.receiver.directory;
@@ -224,7 +226,8 @@ impl Inquiry {
         // what changed headers hold counts until the copies are stored
         let mut share = self.receiver.memory.of(network(transaction.facts.client.ip));
         let plan = carry_out::copies(&content, &cleaned, &trace, judged, redirected, &mut share).await?;
-        let stored = carry_out::store(&self.receiver.carrier, content, cleaned, plan).await;
+        let from = self.receiver.sharer_of_disk(transaction.facts.client.ip);
+        let stored = carry_out::store(&self.receiver.carrier, content, cleaned, plan, from).await;
         stored.map_err(|error| {
             let mut record = account::record(transaction, end);
             record.trouble = error.to_string();
@@ -232,13 +235,15 @@ impl Inquiry {
                 Some(journal) => journal.veil(record).trouble.clone(),
                 None => record.trouble,
             };
-            let reference = &transaction.reference;
-            if matches!(error, DeliverError::OverQuota { .. }) {
+            let (trouble, reference) = (Trouble::of_storing(&error), &transaction.reference);
+            if trouble.is_of_room {
+                deferred::tell(&record, reference);
+            } else if matches!(error, DeliverError::OverQuota { .. }) {
                 tracing::info!(error = %record, %reference, "a message has no room in a mailbox, it is deferred");
             } else {
                 tracing::error!(error = %record, %reference, "a message could not be stored, it is deferred");
             }
-            Trouble::of_storing(&error)
+            trouble
         })
     }
 
@@ -383,7 +388,7 @@ fn redirected(directory: &Directory, address: &str) -> Result<Vec<MailboxName>, 
         _ => {
             tracing::error!(address, "a rule redirects to no mailbox of ours, its message is deferred");
             let cause = format!("a rule redirects to {address}, which is no mailbox of ours");
-            Err(Trouble { reply: reply::lookup_trouble(), cause })
+            Err(Trouble { reply: reply::lookup_trouble(), cause, is_of_room: false })
         }
     }
 }

@@ -151,7 +151,9 @@ impl Connection {
     ) -> Self {
         let is_preferred = lasting.prefers(client.ip(), &generation.receiver);
         Connection {
-            patience: Patience::new(generation.waits, lasting.permits.stress(), is_preferred).with(client.ip()),
+            patience: Patience::new(generation.waits, lasting.permits.stress(), is_preferred)
+                .with(client.ip())
+                .of_our_own(generation.receiver.trusts(client.ip())),
             permit,
             host: client.ip(),
             conduct: Conduct::of(client.ip()),
@@ -236,7 +238,9 @@ impl Connection {
                 Step::NeedInput => {
                     self.flush().await?;
                     if self.inquiry.is_to_keep() {
+                        let began = Instant::now();
                         Box::pin(self.inquiry.keep()).await;
+                        self.patience.waited_for_us(began.elapsed());
                     }
                     match self.wait().await? {
                         Input::More => {}

@@ -1,5 +1,5 @@
 //! How long a client may be silent, and how slow its message may come: less under stress, except for clients that have behaved, and
-//! least for those whose messages hold most of what is short.
+//! least for those whose messages hold most of what is short, however they have behaved.
 
 use std::io;
 use std::net::IpAddr;
@@ -35,6 +35,8 @@ pub struct Patience {
     /// They did when it was last looked at.
     is_heaviest: bool,
     has_behaved: bool,
+    /// It is of our own networks.
+    is_trusted: bool,
     /// When it was begun to measure the message's pace, and how many octets came since.
     pace: Option<(Instant, u64)>,
     /// Whether the transaction went on since the last wait.
@@ -59,15 +61,31 @@ pub struct Deadline {
 impl Patience {
     /// With a client, of a network that has behaved or not.
     pub fn new(waits: Waits, stress: watch::Receiver<Option<Stress>>, has_behaved: bool) -> Self {
-        let (client, is_heaviest, introduced, barren) = (None, false, false, false);
-        let (pace, went_on, went_on_at) = (None, true, None);
-        Patience { waits, stress, client, is_heaviest, has_behaved, pace, went_on, went_on_at, introduced, barren }
+        Patience {
+            waits,
+            stress,
+            client: None,
+            is_heaviest: false,
+            has_behaved,
+            is_trusted: false,
+            pace: None,
+            went_on: true,
+            went_on_at: None,
+            introduced: false,
+            barren: false,
+        }
     }
 
     /// The client comes from there.
     #[must_use]
     pub fn with(self, client: IpAddr) -> Self {
         Patience { client: Some(client), ..self }
+    }
+
+    /// The client is of our own networks, or not: stress is nothing to it.
+    #[must_use]
+    pub fn of_our_own(self, is_trusted: bool) -> Self {
+        Patience { is_trusted, ..self }
     }
 
     /// From now on its network counts as one that has behaved, or not.
@@ -85,12 +103,12 @@ impl Patience {
         };
         self.went_on = false;
         let idle = silent_since + self.waits.idle;
-        let stress = if self.has_behaved { None } else { *self.stress.borrow_and_update() };
-        let Some(stress) = stress else {
+        let stress = *self.stress.borrow_and_update();
+        let Some(stress) = stress.filter(|stress| self.is_hurried_by(stress)) else {
             (self.pace, self.is_heaviest) = (None, false);
             return Deadline { at: idle, is_slow: false };
         };
-        let is_heaviest = self.client.is_some_and(|client| stress.heaviest.includes(client));
+        let is_heaviest = self.holds_most(&stress);
         if is_heaviest && !std::mem::replace(&mut self.is_heaviest, is_heaviest) {
             // what it sent before buys it nothing more
             self.pace = None;
@@ -115,11 +133,20 @@ impl Patience {
     /// # Errors
     /// The wait's own, and `TimedOut`.
     pub async fn hurried<T>(&self, wait: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-        let is_hurried = !self.has_behaved && self.stress.borrow().is_some();
+        let is_hurried = self.stress.borrow().is_some_and(|stress| self.is_hurried_by(&stress));
         if !is_hurried {
             return wait.await;
         }
         timeout(self.waits.stress_idle, wait).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Whose messages hold most of what is short is hurried however it has behaved: it could keep all of it for ever.
+    fn is_hurried_by(&self, stress: &Stress) -> bool {
+        !self.is_trusted && (!self.has_behaved || self.holds_most(stress))
+    }
+
+    fn holds_most(&self, stress: &Stress) -> bool {
+        self.client.is_some_and(|client| stress.heaviest.includes(client))
     }
 
     /// The transaction went on: the client asked for something that has its place in one, or octets of a message came.
@@ -141,6 +168,9 @@ impl Patience {
     pub fn waited_for_us(&mut self, time: Duration) {
         if let Some(went_on_at) = &mut self.went_on_at {
             *went_on_at = went_on_at.checked_add(time).unwrap_or(*went_on_at);
+        }
+        if let Some((since, _)) = &mut self.pace {
+            *since = since.checked_add(time).unwrap_or(*since);
         }
     }
 
@@ -168,9 +198,9 @@ impl Patience {
         }
     }
 
-    /// Waits until stress begins or ends: the deadline is another one then.
+    /// Waits until stress begins or ends, or others hold most: the deadline is another one then.
     pub async fn changed(&mut self) {
-        if self.has_behaved || self.stress.changed().await.is_err() {
+        if self.is_trusted || self.stress.changed().await.is_err() {
             // the sender lives as long as the server
             std::future::pending().await
         }

@@ -14,7 +14,7 @@ use crate::receive::wide_network;
 use super::stress::{Heaviest, Pressure, Stress};
 
 /// So many percent must be given back before stress is over, so that it does not flicker.
-pub(super) const CALMER: usize = 10;
+const CALMER: usize = 10;
 
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +44,14 @@ impl Places {
         self.total.saturating_sub(kept)
     }
 
-    /// With fewer open, stress is over: a tenth below its beginning, so that it does not flicker.
+    /// With fewer open, stress is over: a tenth below its beginning, so that it does not flicker, but half of that is always enough.
     fn calm(&self) -> usize {
-        self.stress.saturating_sub(self.total / 10).max(1)
+        self.stress.saturating_sub(self.total / 10).max(self.stress / 2).max(1)
+    }
+
+    /// The same in percent of what messages may hold.
+    fn calm_percent(&self) -> usize {
+        self.percent.saturating_sub(CALMER).max(self.percent / 2).max(1)
     }
 
     /// As the configuration has it.
@@ -129,9 +134,9 @@ impl Permits {
         self.open().total
     }
 
-    /// The percent from which on there is stress.
-    pub fn begins_at(&self) -> usize {
-        self.open().places.percent
+    /// The percent below which stress is over.
+    pub fn ends_at(&self) -> usize {
+        self.open().places.calm_percent()
     }
 
     /// Since when there is stress, now and later.
@@ -217,8 +222,7 @@ impl Open {
 
     /// Whether enough was given back of all.
     fn is_calm(&self) -> bool {
-        self.total < self.places.calm()
-            && self.pressure.greatest().1 < self.places.percent.saturating_sub(CALMER).max(1)
+        self.total < self.places.calm() && self.pressure.greatest().1 < self.places.calm_percent()
     }
 
     /// Counts a connection for its address and network.

@@ -43,6 +43,8 @@ pub struct Running {
     pub(super) journal: Arc<Journal>,
     pub(super) state: State,
     pub(super) tasks: Vec<JoinHandle<()>>,
+    /// Looks for stress as long as there are sessions: it has to end for those that outlive a handover, too.
+    pub(super) stress: JoinHandle<()>,
     pub(super) stop_http: oneshot::Sender<()>,
     pub(super) http_task: JoinHandle<()>,
     /// Told when another process accepts mail in our place.
@@ -135,6 +137,7 @@ impl Running {
         };
         let (shutdown, writers, journal, state) = (self.shutdown, self.writers, self.journal, self.state);
         Ending { shutdown, writers, journal, state, keeping: KEEPING }.run().await;
+        self.stress.abort();
         pages.await;
         tracing::info!("ended");
     }
@@ -155,6 +158,7 @@ impl Running {
         let (shutdown, writers, journal, state) = (self.shutdown, self.writers, self.journal, self.state);
         // the file may still be that of the process before us
         Ending { shutdown, writers, journal, state, keeping: HANDED_OVER + DRAIN + KEEPING }.run().await;
+        self.stress.abort();
         tracing::info!("ended");
     }
 }

@@ -151,7 +151,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
     tasks.push(tokio::spawn(dns::watch(Arc::clone(&lasting), Arc::clone(&dns_works))));
     tasks.push(tokio::spawn(certificates::warn(Arc::clone(&lasting))));
     tasks.push(tokio::spawn(lists::watch(Arc::clone(&lasting))));
-    tasks.push(tokio::spawn(stress::watch(Arc::clone(&lasting), Arc::clone(&writers))));
+    let stress = tokio::spawn(stress::watch(Arc::clone(&lasting), Arc::clone(&writers)));
     tasks.push(tokio::spawn(clean(config.maildir.root.clone(), Arc::clone(&writers))));
     let pages = pages(&lasting, &journal, &writers, &shutdown, dns_works);
     let (stop_http, stopped) = oneshot::channel();
@@ -173,6 +173,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         journal,
         state,
         tasks,
+        stress,
         stop_http,
         http_task,
         taken_over,

@@ -94,13 +94,14 @@ fn look(lasting: &Lasting, writers: &Writers) {
         descriptors: percent(open as u64, descriptors::for_sessions()),
     };
     let was = lasting.permits.stress().borrow().map(|stress| stress.heaviest).unwrap_or_default();
-    let short = lasting.permits.begins_at().saturating_sub(super::permits::CALMER);
+    let short = lasting.permits.ends_at();
     let receiver = &lasting.receiver;
-    // whom the short waits do not hold for stands in nobody's way
-    let strange = |ip: IpAddr| !lasting.prefers(ip, receiver);
+    // whom the short waits do not hold for is let go by nobody. Hosts of our own hold the disk each for itself, others by their /24
+    let strange = |ip: IpAddr| !receiver.trusts(ip);
+    let strange_or_wide = |ip: IpAddr| strange(ip) || (ip.is_ipv4() && ip == wide_network(ip));
     let heaviest = Heaviest {
         memory: (pressure.memory >= short).then(|| of(memory, was.memory, strange)).flatten(),
-        disk: (pressure.disk >= short).then(|| of(disk, was.disk, |_| true)).flatten(),
+        disk: (pressure.disk >= short).then(|| of(disk, was.disk, strange_or_wide)).flatten(),
     };
     lasting.permits.press(pressure, heaviest);
 }

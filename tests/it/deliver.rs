@@ -10,10 +10,12 @@ mod faults;
 mod housekeeping;
 mod processes;
 mod queue;
+mod room;
 mod spool;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -136,6 +138,10 @@ impl Witness for Script {
     }
 }
 
+/// Of whom all deliveries come where it does not matter.
+const NETWORK: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 0));
+const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 3, 0));
+
 fn domain(text: &str) -> Domain {
     Domain::parse(text).unwrap()
 }
@@ -151,7 +157,7 @@ fn payload(body: &str) -> Arc<Payload> {
 }
 
 fn delivery(body: &str, copies: Vec<Copy>) -> Delivery {
-    Delivery { payload: payload(body), copies }
+    Delivery { payload: payload(body), copies, network: NETWORK }
 }
 
 /// Alice and Bob of different domains, and Alice's Junk.

@@ -110,7 +110,8 @@ fn delivery(names: &[&str], folder: Folder, octets: usize) -> Delivery {
         header: None,
     });
     let copies = copies.collect();
-    Delivery { payload: Arc::new(Payload { header, body: body.into_bytes().into() }), copies }
+    let payload = Arc::new(Payload { header, body: body.into_bytes().into() });
+    Delivery { payload, copies, network: std::net::Ipv4Addr::new(192, 0, 2, 0).into() }
 }
 
 #[track_caller]

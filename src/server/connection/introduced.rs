@@ -81,7 +81,8 @@ impl Connection {
                 return Ok(false);
             }
             let is_preferred = lasting.prefers(ip, &generation.receiver);
-            self.patience = Patience::new(generation.waits, lasting.permits.stress(), is_preferred).with(ip);
+            let patience = Patience::new(generation.waits, lasting.permits.stress(), is_preferred).with(ip);
+            self.patience = patience.of_our_own(generation.receiver.trusts(ip));
         }
         if let Some(helo) = helo {
             self.inquiry.helo(&helo, false);

@@ -9,9 +9,7 @@ use std::time::Duration;
 use gatepost::deliver::{DeliverError, Delivery, Folder, Payload, RootProblem, Step, check_host_name, clean_tmp};
 use proptest::prelude::*;
 
-use super::{
-    Fault, Script, block_on, copy, delivery, files_in, one, payload, program, root_in_memory, store, three, writers,
-};
+use super::{Fault, Script, block_on, copy, delivery, files_in, one, program, root_in_memory, store, three, writers};
 use crate::support::corpora;
 
 /// The checks of the corpus and where each is tested: here under its own name, or in the file named.
@@ -193,7 +191,7 @@ fn kept(prefix: &[u8], header: &[u8], body: &[u8]) -> Vec<u8> {
     let mut only = copy("alice@example.com", Folder::Inbox);
     only.prefix = prefix.to_vec();
     let payload = Payload { header: header.to_vec(), body: body.to_vec().into() }.into();
-    let stored = store(&writers, Delivery { payload, copies: vec![only] }).unwrap();
+    let stored = store(&writers, Delivery { payload, copies: vec![only], network: super::NETWORK }).unwrap();
     std::fs::read(root.path().join(stored.files()[0].path())).unwrap()
 }
 
@@ -240,7 +238,7 @@ fn headers_on_top() {
     for copy in &mut copies {
         copy.prefix = top(&copy.mailbox.to_string()).into_bytes();
     }
-    let stored = store(&writers, Delivery { payload: payload(body), copies }).unwrap();
+    let stored = store(&writers, delivery(body, copies)).unwrap();
     for file in stored.files() {
         let text = std::fs::read(root.path().join(file.path())).unwrap();
         let expected = format!("{}Subject: Test\r\n\r\n{body}", top(&file.mailbox().to_string())).replace("\r\n", "\n");

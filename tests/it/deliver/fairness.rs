@@ -10,11 +10,14 @@ use gatepost::deliver::{Copy, Delivery, Folder, Limits, Payload, Step, Witness, 
 use gatepost::message::content::Body;
 use gatepost::message::spool::Spool;
 
-use super::{Event, Fault, Script, abandoned, block_on, copy, files_in, limits, one, payload, store, writers};
+use super::{
+    Event, Fault, NETWORK, OTHER, Script, abandoned, block_on, copy, delivery, files_in, limits, one, payload, store,
+    writers,
+};
 
 /// Holds whoever writes into Bob's mailbox, and counts them.
 #[derive(Default)]
-struct Gate {
+pub(super) struct Gate {
     state: Mutex<Held>,
     changed: Condvar,
 }
@@ -27,13 +30,13 @@ struct Held {
 }
 
 impl Gate {
-    fn wait_until_held(&self, count: usize) {
+    pub(super) fn wait_until_held(&self, count: usize) {
         let state = self.state.lock().unwrap();
         let waited = self.changed.wait_timeout_while(state, Duration::from_secs(30), |state| state.now < count);
         assert!(!waited.unwrap().1.timed_out(), "{count} are held");
     }
 
-    fn open(&self) {
+    pub(super) fn open(&self) {
         self.state.lock().unwrap().open = true;
         self.changed.notify_all();
     }
@@ -91,13 +94,76 @@ fn spooled_deliveries_hold_half_of_the_writers() {
     large_ones_leave_room(|writers| {
         let body = Body::Spooled(spooled(writers));
         let payload = Arc::new(Payload { header: b"Subject: Test\r\n\r\n".to_vec(), body });
-        Delivery { payload, copies: vec![copy("bob@example.org", Folder::Inbox)] }
+        Delivery { payload, copies: vec![copy("bob@example.org", Folder::Inbox)], network: NETWORK }
     });
 }
 
 #[test]
 fn deliveries_to_many_mailboxes_hold_half_of_the_writers() {
-    large_ones_leave_room(|_| Delivery { payload: payload("small\r\n"), copies: to(33) });
+    large_ones_leave_room(|_| many("bob", NETWORK));
+}
+
+/// To more mailboxes than a small delivery has, whose names begin so.
+fn many(name: &str, network: IpAddr) -> Delivery {
+    let copies = (0..33).map(|number| copy(&format!("{name}{number}@example.org"), Folder::Inbox)).collect();
+    Delivery { payload: payload("small\r\n"), copies, network }
+}
+
+#[test]
+fn one_network_leaves_others_a_writer_for_their_large_ones() {
+    let root = super::root_in_memory();
+    let gate = Arc::new(Gate::default());
+    let bounds = Limits { patience: Duration::from_secs(5), ..limits(8) };
+    let writers = Arc::new(Writers::with(root.path().to_owned(), bounds, gate.clone()));
+    writers.start().unwrap();
+    let sending = |network| {
+        let writers = writers.clone();
+        std::thread::spawn(move || store(&writers, many("bob", network)))
+    };
+    let mut waiting: Vec<_> = (0..10).map(|_| sending(NETWORK)).collect();
+    gate.wait_until_held(3);
+    for _ in 0..5 {
+        let stored = store(&writers, many("alice", OTHER));
+        assert!(stored.is_ok(), "one of four is left: {stored:?}");
+    }
+    assert_eq!(gate.state.lock().unwrap().most, 3);
+    waiting.push(sending(OTHER));
+    gate.wait_until_held(4);
+    gate.open();
+    for delivery in waiting {
+        assert!(delivery.join().unwrap().is_ok());
+    }
+    assert!(block_on(writers.drain()));
+}
+
+#[test]
+fn networks_take_turns_with_their_large_ones() {
+    let root = super::root_in_memory();
+    let script = Script::failing(Step::Write, 0, Fault::Wait);
+    let writers = writers(root.path(), 1, &script);
+    let third = IpAddr::from([203, 0, 113, 0]);
+    let from = |network: IpAddr| [("a", NETWORK), ("b", OTHER), ("c", third)].into_iter().find(|one| one.1 == network);
+    let networks = [NETWORK; 8].into_iter().chain([OTHER; 2]).chain([third; 2]);
+    let deliveries = networks.filter_map(from).map(|(name, network)| writers.store(many(name, network)));
+    let all = futures_util::future::join_all(deliveries);
+    let (results, ()) = block_on(futures_util::future::join(all, async {
+        tokio::task::yield_now().await;
+        script.release();
+    }));
+    assert!(results.iter().all(Result::is_ok));
+    // the first copy of each tells whose turn it was
+    let turns: String = script.events().iter().filter_map(begun_with_the_first).collect();
+    assert_eq!((turns.len(), turns.matches('a').count()), (12, 8));
+    // the writer may have begun before the second came, and be at its first turn
+    assert!(["abcabcaaaaaa", "aabcabcaaaaa"].contains(&turns.as_str()), "{turns}");
+    assert_eq!(files_in(root.path(), "new").len(), 12 * 33);
+}
+
+/// The mailbox's letter where it is a delivery's first copy that is begun.
+fn begun_with_the_first(event: &Event) -> Option<char> {
+    let Event::Begun(Step::Write, path) = event else { return None };
+    let mailbox = path.parent()?.parent()?.file_name()?.to_str()?;
+    mailbox.strip_suffix('0').filter(|name| name.len() == 1)?.chars().next()
 }
 
 /// Copies to so many mailboxes, whose names begin with Bob's.
@@ -110,7 +176,7 @@ fn one_writer_takes_large_ones_too_and_the_drain_waits_for_them() {
     let root = tempfile::tempdir().unwrap();
     let writers = writers(root.path(), 1, &Script::new());
     let stored = block_on(async {
-        let delivery = || Delivery { payload: payload("small\r\n"), copies: to(33) };
+        let delivery = || many("bob", NETWORK);
         let all = futures_util::future::join_all((0..3).map(|_| writers.store(delivery())));
         let (results, idle) = futures_util::future::join(all, async {
             tokio::task::yield_now().await;
@@ -131,7 +197,7 @@ fn a_delivery_that_nobody_waits_for_ends_at_its_next_copy() {
         // the first delivery makes the directories
         let count = Script::new();
         let first = writers(root.path(), 1, &count);
-        let delivery = || Delivery { payload: payload("x\r\n"), copies: to(20) };
+        let delivery = || delivery("x\r\n", to(20));
         store(&first, delivery()).map(drop).unwrap();
         drop(first);
         let script = Script::failing(step, 2, Fault::Wait);

@@ -1,6 +1,6 @@
 //! Bodies that go to disk while they come in: stored as one in memory would be, and nothing of them left where they are not.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,11 +11,9 @@ use gatepost::message::content::Body;
 use gatepost::message::spool::Spool;
 
 use super::durability::judge;
-use super::{Event, Fault, SHORT, Script, block_on, copy, files_in, limits, paths, store, with_limits, writers};
-
-/// Of whom all bodies here come.
-const NETWORK: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 0));
-const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 3, 0));
+use super::{
+    Event, Fault, NETWORK, OTHER, SHORT, Script, block_on, copy, files_in, limits, paths, store, with_limits, writers,
+};
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
@@ -34,7 +32,8 @@ fn spooled(writers: &Arc<Writers>, body: &[u8], part: usize) -> Result<Spool, De
 
 fn delivery(body: Body) -> Delivery {
     let payload = Arc::new(Payload { header: b"Subject: Test\r\n\r\n".to_vec(), body });
-    Delivery { payload, copies: vec![copy("alice@example.com", Folder::Inbox), copy("bob@example.org", Folder::Junk)] }
+    let copies = vec![copy("alice@example.com", Folder::Inbox), copy("bob@example.org", Folder::Junk)];
+    Delivery { payload, copies, network: NETWORK }
 }
 
 fn content(root: &Path, writers: &Writers, body: Body) -> Vec<Vec<u8>> {

@@ -124,3 +124,32 @@ fn a_large_message_is_given_up_when_the_disk_falls_under_the_floor() {
     client.expect("NOOP", 250);
     assert_eq!(server.delivered("alice").len(), 0);
 }
+
+/// Who has more than its share is told each time; the log is not filled with it.
+#[test]
+fn want_of_a_share_is_said_once_a_minute() {
+    let limits = "[limits]\nmessage = \"1 MB\"\nspool = \"4 MB\"\nspool_per_network = \"1 MB\"\n";
+    let more = server::More { journal: limits, ..server::More::default() };
+    let server =
+        Server::start_with(server::Setup { policy: Some("description = \"all\"\n"), ..Default::default() }, &more);
+    let begun = || {
+        let mut client = server.dial();
+        client.expect("EHLO client.example", 250);
+        client.expect("MAIL FROM:<a@sender.example>", 250);
+        client.expect("RCPT TO:<alice@receiver.example>", 250);
+        client.expect("DATA", 354);
+        client.send(&format!("From: <a@sender.example>\r\n\r\n{}", lines(700_000)));
+        client
+    };
+    let mut first = begun();
+    wait_for("octets on disk", || (server.metric("gatepost_spool_held_bytes", &[]) > 600_000.0).then_some(()));
+    for _ in 0..4 {
+        begun().expect(".", 452);
+    }
+    first.expect(".", 250);
+    let log = server.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("limits.spool_per_network")).collect();
+    assert_eq!(told.len(), 1, "{log}");
+    assert!(told[0].contains("WARN") && told[0].contains("messages=1"), "{}", told[0]);
+    assert!(!log.contains("ERROR"), "{log}");
+}

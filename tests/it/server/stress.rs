@@ -253,13 +253,76 @@ fn who_holds_most_has_a_quarter_of_the_time_and_four_times_the_pace() {
     assert_eq!(near.deadline(now, false).at, now + seconds(2));
     assert_eq!(far.deadline(now, false).at, now + seconds(8));
     near.prefer(true);
-    assert_eq!(near.deadline(now, false).at, now + seconds(300));
+    assert_eq!(near.deadline(now, false).at, now + seconds(2), "that it has behaved makes what it holds no less");
+    far.prefer(true);
+    assert_eq!(far.deadline(now, false).at, now + seconds(300));
+    let mut ours = client(3).of_our_own(true);
+    assert_eq!(ours.deadline(now, false).at, now + seconds(300));
+}
+
+#[test]
+fn who_has_behaved_hears_that_it_holds_most() {
+    let seconds = Duration::from_secs;
+    let waits = Waits { idle: seconds(300), stress_idle: seconds(8), stress_rate: 500 };
+    let now = tokio::time::Instant::now();
+    let stress = watch::Sender::new(None);
+    let mut known = Patience::new(waits, stress.subscribe(), true).with(ip(1));
+    let mut ours = Patience::new(waits, stress.subscribe(), true).with(ip(1)).of_our_own(true);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    assert_eq!(known.deadline(now, true).at, now + seconds(300));
+    let heaviest = Heaviest { memory: Some(ip(1)), disk: None };
+    stress.send_replace(Some(Stress { since: now, heaviest }));
+    let soon = Duration::from_millis(50);
+    runtime.block_on(async {
+        tokio::time::timeout(seconds(20), known.changed()).await.expect("it is woken");
+        assert!(tokio::time::timeout(soon, ours.changed()).await.is_err());
+        assert!(known.deadline(now, true).at <= now + seconds(2));
+        assert!(tokio::time::timeout(soon, known.changed()).await.is_err(), "once a change");
+        stress.send_replace(Some(Stress::from(now)));
+        tokio::time::timeout(seconds(20), known.changed()).await.expect("it is woken");
+    });
+    assert_eq!(known.deadline(now, true).at, now + seconds(300), "another holds most now");
+}
+
+#[test]
+fn the_time_that_we_take_to_write_does_not_count_for_the_pace() {
+    let seconds = Duration::from_secs;
+    let waits = Waits { idle: seconds(300), stress_idle: seconds(10), stress_rate: 500 };
+    let now = tokio::time::Instant::now();
+    let stress = watch::Sender::new(Some(Stress::from(now)));
+    let mut client = Patience::new(waits, stress.subscribe(), false).with(ip(1));
+    let begun = client.deadline(now + seconds(60), true);
+    assert!(begun.is_slow);
+    client.waited_for_us(seconds(30));
+    let later = client.deadline(now + seconds(60), true);
+    assert_eq!((later.at, later.is_slow), (begun.at + seconds(30), true));
+}
+
+#[test]
+fn stress_ends_however_early_it_begins() {
+    let permits = Permits::new(Places::new(100, 100, 100, 10));
+    let mut held: Vec<Permit> = (0..10).map(|_| permits.take(ip(1), false).unwrap()).collect();
+    assert!(permits.is_under_stress());
+    held.truncate(5);
+    assert!(permits.is_under_stress(), "it does not flicker");
+    held.truncate(4);
+    assert!(!permits.is_under_stress(), "half of what makes stress is given back");
+    let press = |memory| {
+        permits.press(Pressure { memory, disk: 0, descriptors: 0 }, Heaviest::default());
+        permits.is_under_stress()
+    };
+    assert_eq!([9, 10, 5, 4, 9].map(press), [false, true, true, false, false]);
 }
 
 /// Two networks hold nine tenths of what there is with two messages each that do not end: the one that holds more is let go, which is
 /// enough, and the other stays.
+/// That it has delivered to an inbox before changes nothing.
 fn heaviest_goes_first(limits: &str, metric: &str) {
     let site = limited(limits);
+    let mut earns = site.dial_from([127, 0, 1, 1]);
+    earns.begin("a@sender.example", &["carol@local.example"]);
+    earns.data(message("a@sender.example")).is("250 2.0.0");
+    drop(earns);
     let unfinished = |network: u8, octets: usize| -> Vec<Client> {
         let clients = (1..=2).map(|_| {
             let mut client = site.dial_from([127, 0, network, 1]);

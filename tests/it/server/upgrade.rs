@@ -95,6 +95,35 @@ fn a_session_of_the_old_process_goes_on_to_its_end() {
 }
 
 #[test]
+fn stress_that_the_old_process_had_ends_there_too() {
+    let limits = "[limits]\nmemory = \"4 MB\"\nmemory_body = \"1 MB\"\nstress_idle = \"2min\"\n";
+    let mut server = Server::start_with(
+        Setup { policy: Some("description = \"takes\"\n"), ..Setup::default() },
+        &More { journal: limits, ..HANDOVER },
+    );
+    let mut session = Client::connect(server.smtp, Ipv4Addr::new(127, 0, 0, 9));
+    session.reply().is("220");
+    let holding: Vec<Client> = [1, 1, 2, 2]
+        .map(|last| {
+            let mut client = Client::connect(server.smtp, Ipv4Addr::new(127, 0, 0, last));
+            client.reply().is("220");
+            client.begin("a@sender.example", &["alice@receiver.example"]);
+            client.expect("DATA", "354");
+            client.send(format!("From: <a@sender.example>\r\n\r\n{}", format!("{}\r\n", "x".repeat(998)).repeat(900)));
+            client
+        })
+        .into();
+    wait_for("stress", || (server.metric("gatepost_stress", &[]) > 0.5).then_some(()));
+    let ended = server.begin_take_over();
+    wait_for("the handover", || server.log().contains("another process accepts mail now").then_some(()));
+    assert_eq!(server.log().matches("the stress is over").count(), 0);
+    drop(holding);
+    wait_for("its end", || server.log().contains("the stress is over").then_some(()));
+    session.expect("QUIT", "221");
+    assert!(ended.join().unwrap().success());
+}
+
+#[test]
 fn a_new_process_that_fails_leaves_the_old_one_serving() {
     let mut server =
         Server::start_with(Setup { policy: Some("description = \"takes\"\n"), ..Setup::default() }, &HANDOVER);
