@@ -128,6 +128,10 @@ struct Queue {
     entries: VecDeque<Entry>,
     octets: usize,
     audit: VecDeque<audit::Entry>,
+    /// Whether somebody waits for a line of them to be durable.
+    urgent: bool,
+    /// Whether the writer waits for work.
+    idle: bool,
     started: bool,
     closing: bool,
     ended: bool,
@@ -159,9 +163,14 @@ impl Shared {
             return Err(Refused::Full);
         }
         queue.octets += entry.line.len();
+        let urgent = entry.durable.is_some();
         queue.entries.push_back(entry);
+        queue.urgent |= urgent;
+        let wake = std::mem::take(&mut queue.idle) || urgent;
         drop(queue);
-        self.work.notify_one();
+        if wake {
+            self.work.notify_one();
+        }
         Ok(())
     }
 }

@@ -13,12 +13,14 @@ use jiff::civil::Date;
 use nix::fcntl::OFlag;
 
 use super::retention::{self, Clock};
-use super::{Entry, Shared, audit, day, erase, lock};
+use super::{Entry, Queue, Shared, audit, day, erase, lock};
 
 /// How long the writer waits after a failure before it tries again.
 const RETRY: Duration = Duration::from_secs(1);
 /// How often it is noted how long a leap of the clock was waited for.
 const NOTING: Duration = Duration::from_secs(60);
+/// How long lines gather after others were written, unless one is waited for: a thousand lines a second are not worth as many writes.
+const GATHER: Duration = Duration::from_millis(20);
 /// How much goes to the file in one write.
 const CHUNK_OCTETS: usize = 1024 * 1024;
 
@@ -38,6 +40,7 @@ pub fn run(shared: &Shared) {
             }
         }
         shared.drop_lines(batch.len());
+        gather(shared);
     }
     if let Some(OpenFile { file, .. }) = files.open {
         // Whoever closes the journal expects its lines on disk; if this fails the kernel still has them.
@@ -134,12 +137,15 @@ fn take(shared: &Shared, again: bool) -> Option<(VecDeque<Entry>, VecDeque<audit
         if queue.closing {
             return None;
         }
+        queue.idle = true;
         if again {
             queue = shared.work.wait_timeout(queue, RETRY).unwrap_or_else(PoisonError::into_inner).0;
             break;
         }
         queue = shared.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
     }
+    queue.idle = false;
+    queue.urgent = false;
     queue.octets = 0;
     Some((std::mem::take(&mut queue.entries), std::mem::take(&mut queue.audit)))
 }
@@ -222,6 +228,13 @@ fn recover(shared: &Shared) {
             keys.prepare(day::of(Timestamp::now()));
         }
     }
+}
+
+/// Lets lines gather for a moment.
+fn gather(shared: &Shared) {
+    let queue = shared.lock();
+    let nobody_waits = |queue: &mut Queue| !queue.urgent && !queue.closing && queue.audit.is_empty();
+    drop(shared.work.wait_timeout_while(queue, GATHER, nobody_waits));
 }
 
 /// False where the journal is closing and waiting makes no sense. New lines wait in the queue meanwhile, but whoever needs one of

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +11,10 @@ use std::time::{Duration, Instant};
 pub const LINES: usize = 8_192;
 /// How many octets of lines wait at most.
 const OCTETS: usize = 4 * 1024 * 1024;
+/// How long lines gather after others were written: what is logged a thousand times a second is not worth as many turns of a thread.
+const GATHER: Duration = Duration::from_millis(20);
+/// Octets that go out in one write at most, or one line.
+const WRITE_OCTETS: usize = 64 * 1024;
 
 /// A queue in front of a writer that may be slow. Without its thread it writes directly.
 pub struct Queue {
@@ -26,6 +31,8 @@ struct Waiting {
     octets: usize,
     running: bool,
     closing: bool,
+    /// Whether the thread waits for a line.
+    idle: bool,
 }
 
 impl Queue {
@@ -74,31 +81,49 @@ impl Queue {
     }
 
     fn run(&self) {
-        loop {
-            let mut waiting = self.lock();
-            while waiting.lines.is_empty() {
-                if waiting.closing {
-                    waiting.running = false;
-                    drop(waiting);
-                    self.ended.notify_all();
-                    return;
-                }
-                waiting = self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-            }
-            waiting.octets = 0;
-            let lines = std::mem::take(&mut waiting.lines);
-            drop(waiting);
+        while let Some(lines) = self.take() {
+            let mut gathered = Vec::new();
             for line in lines {
-                self.write_out(&line);
+                if gathered.len() + line.len() > WRITE_OCTETS && !gathered.is_empty() {
+                    self.write_out(&mem::take(&mut gathered));
+                }
+                gathered.extend_from_slice(&line);
             }
+            self.write_out(&gathered);
+            self.gather();
         }
     }
 
-    fn write_out(&self, line: &[u8]) {
+    /// The lines that wait; `None` at the end.
+    fn take(&self) -> Option<VecDeque<Vec<u8>>> {
+        let mut waiting = self.lock();
+        while waiting.lines.is_empty() {
+            if waiting.closing {
+                waiting.running = false;
+                drop(waiting);
+                self.ended.notify_all();
+                return None;
+            }
+            waiting.idle = true;
+            waiting = self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        waiting.idle = false;
+        waiting.octets = 0;
+        Some(mem::take(&mut waiting.lines))
+    }
+
+    fn gather(&self) {
+        let waiting = self.lock();
+        let not_closing = |waiting: &mut Waiting| !waiting.closing;
+        drop(self.work.wait_timeout_while(waiting, GATHER, not_closing));
+    }
+
+    fn write_out(&self, lines: &[u8]) {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         // There is nowhere left to say that the log can't be written.
-        if out.write_all(line).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        if out.write_all(lines).is_err() {
+            let lost = memchr::memchr_iter(b'\n', lines).count();
+            self.dropped.fetch_add(lost as u64, Ordering::Relaxed);
         }
     }
 }
@@ -115,8 +140,11 @@ impl Write for &Queue {
         } else {
             waiting.octets += line.len();
             waiting.lines.push_back(line.to_vec());
+            let idle = mem::take(&mut waiting.idle);
             drop(waiting);
-            self.work.notify_one();
+            if idle {
+                self.work.notify_one();
+            }
         }
         Ok(line.len())
     }
