@@ -45,6 +45,7 @@ pub fn run(args: &Args) -> ExitCode {
 
 fn serve(args: &Args, log: &Log) -> Result<(), Exit> {
     let config = configuration(args.config.as_deref()).map_err(|problems| tell(&problems))?;
+    server::keep_files_private();
     let inherited = if args.take_over { Inherited::of_predecessor(&config) } else { Inherited::of_systemd() };
     let bound = inherited
         .and_then(|inherited| server::bind_what_is_missing(&config, inherited))

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -111,8 +111,10 @@ impl Disk {
     pub(super) fn create_tmp(&self, directory: &Path, maildir: &Maildir) -> io::Result<TemporaryMailFile> {
         self.step(Step::CreateFile, &directory.join("tmp"), || {
             let file = maildir.open_file_in_tmp().map_err(io_error)?;
-            // The crate leaves the mode to the umask; the file is still empty and its directories are 0700.
-            std::fs::set_permissions(file.path(), Permissions::from_mode(0o600))?;
+            // The crate leaves the mode to the umask; the file is still empty and its directories are 0700. To look is cheaper than to set.
+            if std::fs::metadata(file.path())?.mode() & 0o777 != 0o600 {
+                std::fs::set_permissions(file.path(), Permissions::from_mode(0o600))?;
+            }
             Ok(file)
         })
     }

@@ -30,16 +30,18 @@ impl<W: Write> LfWriter<W> {
         if std::mem::take(&mut self.held_cr) && *first != b'\n' {
             self.inner.write_all(b"\r")?;
         }
-        for line in octets.split_inclusive(|octet| *octet == b'\n') {
+        let mut rest = octets;
+        while let Some((line, after)) = memchr::memchr(b'\n', rest).and_then(|at| rest.split_at_checked(at + 1)) {
+            rest = after;
             match line.strip_suffix(b"\r\n") {
                 Some(text) => {
                     self.inner.write_all(text)?;
                     self.inner.write_all(b"\n")?;
                 }
-                None => self.write_unended(line)?,
+                None => self.inner.write_all(line)?,
             }
         }
-        Ok(())
+        self.write_unended(rest)
     }
 
     fn write_unended(&mut self, line: &[u8]) -> io::Result<()> {

@@ -44,7 +44,9 @@ impl Rooms {
     /// # Errors
     /// [`DeliverError::NoRoom`]: nothing is taken, and nothing to be written.
     pub fn take(&self, delivery: &Delivery) -> Result<Room, DeliverError> {
-        let octets = delivery.copies.iter().map(|copy| octets_of(copy, &delivery.payload)).fold(0, u64::saturating_add);
+        let on_disk = |copy| self.space.on_disk(octets_of(copy, &delivery.payload));
+        let octets = delivery.copies.iter().map(on_disk).fold(0, u64::saturating_add);
+        let files = delivery.copies.len() as u64;
         let mut share = self.ledger.of(delivery.network);
         let _taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
         let is_small = matches!(delivery.payload.body, Body::Memory(_)) && octets <= SMALL;
@@ -58,7 +60,12 @@ impl Rooms {
         let bounds = Bounds { all: u64::MAX, of_network };
         let why = "the copies would leave too little free on the Maildir's file system above limits.free_disk";
         share.grow_within(octets, bounds).map_err(|_| DeliverError::NoRoom(why))?;
+        if files > 1 && !self.space.has_inodes_for(files) {
+            let why = "the copies would leave too few inodes on the Maildir's file system above limits.free_inodes";
+            return Err(DeliverError::NoRoom(why));
+        }
         self.space.reserve(octets);
+        self.space.note_made(files);
         Ok(Room { _share: share, space: Arc::clone(&self.space), left: octets })
     }
 
@@ -70,14 +77,14 @@ impl Rooms {
 
     /// Octets of a file that was stored before.
     pub fn stored(&self, octets: u64) -> Written {
-        Written { space: Arc::clone(&self.space), octets }
+        Written { space: Arc::clone(&self.space), octets: self.space.on_disk(octets) }
     }
 }
 
 impl Room {
     /// This copy is on disk now.
     pub fn wrote(&mut self, copy: &Copy, payload: &Payload) -> Written {
-        let octets = octets_of(copy, payload).min(self.left);
+        let octets = self.space.on_disk(octets_of(copy, payload)).min(self.left);
         self.left -= octets;
         self.space.note_taken(octets);
         self.space.give_up(octets);

@@ -19,7 +19,11 @@ pub struct Space {
     taken: AtomicU64,
     /// Octets that copies which are being made will still take.
     reserved: AtomicU64,
+    /// Octets that a file takes at least, and whose multiples.
+    block: AtomicU64,
     inodes: AtomicU64,
+    /// Files that we have made, or will make, since the last look.
+    made: AtomicU64,
     /// File systems that make inodes as they need them say that there are none.
     counts_inodes: AtomicBool,
     floor_bytes: AtomicU64,
@@ -71,9 +75,26 @@ impl Space {
         let _ = self.reserved.fetch_update(Relaxed, Relaxed, |reserved| Some(reserved.saturating_sub(octets)));
     }
 
-    /// Files that can still be made; 0 where the file system does not count them.
+    /// What a file of so many octets takes.
+    pub(super) fn on_disk(&self, octets: u64) -> u64 {
+        let block = self.block.load(Relaxed).max(1);
+        octets.div_ceil(block).saturating_mul(block)
+    }
+
+    /// Files that can still be made, less those that we have made since the last look; 0 where the file system does not count them.
     pub fn inodes(&self) -> u64 {
-        self.inodes.load(Relaxed)
+        self.inodes.load(Relaxed).saturating_sub(self.made.load(Relaxed))
+    }
+
+    /// Whether so many files can be made without falling under the floor. Where it can't be known, whoever makes them finds out.
+    pub(super) fn has_inodes_for(&self, files: u64) -> bool {
+        let counts = self.is_known.load(Relaxed) && self.counts_inodes.load(Relaxed);
+        !counts || self.inodes() >= self.floor_inodes.load(Relaxed).saturating_add(files)
+    }
+
+    /// So many files are being made, which the next look will find gone.
+    pub(super) fn note_made(&self, files: u64) {
+        self.made.fetch_add(files, Relaxed);
     }
 
     /// Whether it is too little. Where it can't be known, deliveries find out.
@@ -86,11 +107,13 @@ impl Space {
     pub(super) fn look(&self, root: &Path) {
         // before: what is written meanwhile counts twice and not never
         self.taken.store(0, Relaxed);
+        self.made.store(0, Relaxed);
         match statvfs(root) {
             Ok(found) => {
                 let (free, unit) = (found.blocks_available(), found.fragment_size());
                 let (inodes, all) = (found.files_available(), found.files());
                 self.bytes.store(free.saturating_mul(unit), Relaxed);
+                self.block.store(unit, Relaxed);
                 self.inodes.store(inodes, Relaxed);
                 self.counts_inodes.store(all > 0, Relaxed);
                 self.is_known.store(true, Relaxed);

@@ -3,6 +3,7 @@
 //!
 //! Nothing here decides anything, and nothing here may hold mail up: the journal and the log only enqueue, counters are atomics.
 
+mod busy;
 pub mod escape;
 pub mod explain;
 pub mod http;

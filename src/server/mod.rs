@@ -48,7 +48,7 @@ pub use inherited::Inherited;
 pub use lists::block_lists;
 pub use patience::{Deadline, Patience, Waits};
 pub use permits::{Denied, Permit, Permits, Places};
-pub use privileges::is_root;
+pub use privileges::{is_root, keep_files_private};
 pub use running::Running;
 pub use sandbox::{Sandbox, confine_thread, filters};
 pub use shutdown::{DRAIN, Shutdown};

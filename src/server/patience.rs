@@ -10,8 +10,11 @@ use tokio::time::{Instant, timeout};
 
 use super::stress::Stress;
 
-/// Those who hold most wait so many times shorter, and are to be so many times faster.
+/// Those who hold most wait so many times shorter, and are to be so many times faster; twice that for each `stress_idle` that they still
+/// hold most, for a trickle that pays for little keeps much.
 const HASTE: u32 = 4;
+/// How often that doubles at most.
+const DOUBLINGS: u32 = 24;
 
 /// The waits of a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +35,8 @@ pub struct Patience {
     stress: watch::Receiver<Option<Stress>>,
     /// Whose messages may hold most of what is short.
     client: Option<IpAddr>,
-    /// They did when it was last looked at.
-    is_heaviest: bool,
+    /// Since when they did, where they did when it was last looked at.
+    heaviest_since: Option<Instant>,
     has_behaved: bool,
     /// It is of our own networks.
     is_trusted: bool,
@@ -65,7 +68,7 @@ impl Patience {
             waits,
             stress,
             client: None,
-            is_heaviest: false,
+            heaviest_since: None,
             has_behaved,
             is_trusted: false,
             pace: None,
@@ -105,17 +108,17 @@ impl Patience {
         let idle = silent_since + self.waits.idle;
         let stress = *self.stress.borrow_and_update();
         let Some(stress) = stress.filter(|stress| self.is_hurried_by(stress)) else {
-            (self.pace, self.is_heaviest) = (None, false);
+            (self.pace, self.heaviest_since) = (None, None);
             return Deadline { at: idle, is_slow: false };
         };
         let is_heaviest = self.holds_most(&stress);
-        if is_heaviest && !std::mem::replace(&mut self.is_heaviest, is_heaviest) {
+        if is_heaviest && self.heaviest_since.is_none() {
             // what it sent before buys it nothing more
             self.pace = None;
         }
-        self.is_heaviest = is_heaviest;
+        self.heaviest_since = is_heaviest.then(|| self.heaviest_since.unwrap_or_else(Instant::now));
         let haste = if is_heaviest { HASTE } else { 1 };
-        let (stress_idle, rate) = (self.waits.stress_idle / haste, self.waits.stress_rate.max(1) * u64::from(haste));
+        let (stress_idle, rate) = (self.waits.stress_idle / haste, self.rate());
         let silent = idle.min(went_on_at.max(stress.since) + stress_idle);
         if !in_message {
             self.pace = None;
@@ -126,6 +129,15 @@ impl Patience {
         let bought = Duration::from_millis(octets.saturating_mul(1000) / rate);
         let slow = since.checked_add(stress_idle.saturating_add(bought)).unwrap_or(silent);
         Deadline { at: silent.min(slow), is_slow: slow < silent }
+    }
+
+    /// Octets a second that a message is to come with under stress.
+    fn rate(&self) -> u64 {
+        let rate = self.waits.stress_rate.max(1);
+        let Some(since) = self.heaviest_since else { return rate };
+        let idle = self.waits.stress_idle.as_millis().max(1);
+        let doublings = u32::try_from(since.elapsed().as_millis() / idle).unwrap_or(DOUBLINGS).min(DOUBLINGS);
+        rate.saturating_mul(u64::from(HASTE) << doublings)
     }
 
     /// A wait that has a deadline of its own, and an earlier one under stress: for handshakes, and for clients that don't read.

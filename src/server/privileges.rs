@@ -61,6 +61,11 @@ pub fn make_own_directory(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// From now on what this process makes is for its account alone, where nothing else is said: mail above all.
+pub fn keep_files_private() {
+    umask(Mode::from_bits_truncate(0o077));
+}
+
 /// Listens at a path, for us and the account alone (0600). A socket that is there already is of a process that has ended or hands over.
 ///
 /// # Errors

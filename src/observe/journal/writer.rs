@@ -14,13 +14,12 @@ use nix::fcntl::OFlag;
 
 use super::retention::{self, Clock};
 use super::{Entry, Queue, Shared, audit, day, erase, lock};
+use crate::observe::busy::{Busy, GATHER};
 
 /// How long the writer waits after a failure before it tries again.
 const RETRY: Duration = Duration::from_secs(1);
 /// How often it is noted how long a leap of the clock was waited for.
 const NOTING: Duration = Duration::from_secs(60);
-/// How long lines gather after others were written, unless one is waited for: a thousand lines a second are not worth as many writes.
-const GATHER: Duration = Duration::from_millis(20);
 /// How much goes to the file in one write.
 const CHUNK_OCTETS: usize = 1024 * 1024;
 
@@ -29,7 +28,9 @@ pub fn run(shared: &Shared) {
     let mut retention = Retention::begin(shared);
     let mut files = Files { shared, open: None, newest: None };
     let mut audit = Audit { shared, waiting: VecDeque::new(), failing: false, troubled: false };
+    let mut busy = Busy::new();
     while let Some((mut batch, notes)) = take(shared, audit.failing) {
+        let count = batch.len();
         retention.look();
         audit.write(notes, retention.may_remove);
         while let Err(error) = files.write(&mut batch) {
@@ -40,7 +41,9 @@ pub fn run(shared: &Shared) {
             }
         }
         shared.drop_lines(batch.len());
-        gather(shared);
+        if busy.wrote(count) {
+            gather(shared);
+        }
     }
     if let Some(OpenFile { file, .. }) = files.open {
         // Whoever closes the journal expects its lines on disk; if this fails the kernel still has them.
@@ -230,7 +233,7 @@ fn recover(shared: &Shared) {
     }
 }
 
-/// Lets lines gather for a moment.
+/// Lets lines gather for a moment, unless one is waited for.
 fn gather(shared: &Shared) {
     let queue = shared.lock();
     let nobody_waits = |queue: &mut Queue| !queue.urgent && !queue.closing && queue.audit.is_empty();

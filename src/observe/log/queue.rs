@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::observe::busy::{Busy, GATHER};
+
 /// How many lines wait at most.
 pub const LINES: usize = 8_192;
 /// How many octets of lines wait at most.
 const OCTETS: usize = 4 * 1024 * 1024;
-/// How long lines gather after others were written: what is logged a thousand times a second is not worth as many turns of a thread.
-const GATHER: Duration = Duration::from_millis(20);
 /// Octets that go out in one write at most, or one line.
 const WRITE_OCTETS: usize = 64 * 1024;
 
@@ -81,7 +81,9 @@ impl Queue {
     }
 
     fn run(&self) {
+        let mut busy = Busy::new();
         while let Some(lines) = self.take() {
+            let count = lines.len();
             let mut gathered = Vec::new();
             for line in lines {
                 if gathered.len() + line.len() > WRITE_OCTETS && !gathered.is_empty() {
@@ -90,7 +92,9 @@ impl Queue {
                 gathered.extend_from_slice(&line);
             }
             self.write_out(&gathered);
-            self.gather();
+            if busy.wrote(count) {
+                self.gather();
+            }
         }
     }
 

@@ -261,6 +261,31 @@ fn who_holds_most_has_a_quarter_of_the_time_and_four_times_the_pace() {
 }
 
 #[test]
+fn a_trickle_does_not_keep_what_is_short_for_ever() {
+    let idle = Duration::from_millis(40);
+    let waits = Waits { idle: Duration::from_secs(300), stress_idle: idle, stress_rate: 500 };
+    let now = tokio::time::Instant::now();
+    let heaviest = Heaviest { memory: Some(ip(1)), disk: None };
+    let stress = watch::Sender::new(Some(Stress { since: now, heaviest }));
+    let mut heavy = Patience::new(waits, stress.subscribe(), false).with(ip(1));
+    let far = now + Duration::from_secs(3_600);
+    let begun = heavy.deadline(far, true).at;
+    heavy.came(1_000_000);
+    heavy.went_on();
+    assert!(heavy.deadline(far, true).at > begun + Duration::from_secs(100), "at four times the rate");
+    // the rate has doubled ten times at least
+    std::thread::sleep(idle * 10);
+    let later = heavy.deadline(far, true);
+    assert!(later.is_slow && later.at <= begun + Duration::from_millis(500), "{later:?}, begun {begun:?}");
+    stress.send_replace(Some(Stress::from(now)));
+    heavy.deadline(far, true);
+    stress.send_replace(Some(Stress { since: now, heaviest }));
+    let anew = heavy.deadline(far, true).at;
+    heavy.came(1_000_000);
+    assert!(heavy.deadline(far, true).at > anew + Duration::from_secs(100), "it begins anew");
+}
+
+#[test]
 fn who_has_behaved_hears_that_it_holds_most() {
     let seconds = Duration::from_secs;
     let waits = Waits { idle: seconds(300), stress_idle: seconds(8), stress_rate: 500 };
