@@ -69,11 +69,26 @@ fn machine() -> String {
         .output()
         .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     format!(
-        "{}; {cores} cores of {model}, shared with the load and the DNS server; Linux {}, {}, Debian {}; Gatepost {}.",
+        "{}; {cores} cores of {model}, shared with the load and the DNS server; Linux {}, {}, Debian {}; {}; Gatepost {}.",
         jiff::Timestamp::now().strftime("%Y-%m-%d"),
         kernel.trim(),
         packages.unwrap_or_default(),
         read("/etc/debian_version").trim(),
+        file_system(),
         env!("CARGO_PKG_VERSION"),
     )
+}
+
+/// The file system of the Maildirs, and whether an ext4 has a journal: that decides what an fsync is.
+fn file_system() -> String {
+    let asked = Command::new("findmnt").args(["-no", "FSTYPE,SOURCE", "-T", env!("CARGO_TARGET_TMPDIR")]).output();
+    let told = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let (kind, source) = told.trim().split_once(' ').unwrap_or(("unknown file system", ""));
+    let device = source.trim().rsplit('/').next().unwrap_or_default();
+    let journals = fs::read_dir("/proc/fs/jbd2").into_iter().flatten().flatten();
+    let has_journal = journals.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with(device));
+    match (kind, has_journal) {
+        ("ext4", false) => "ext4 without a journal".to_owned(),
+        _ => kind.to_owned(),
+    }
 }

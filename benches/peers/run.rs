@@ -77,6 +77,7 @@ impl Bench {
         let name = format!("{}-{}-{}", std::process::id(), self.turns, system.name);
         let packages = self.directory.join("packages");
         let place = Place { directory: self.directory.join("runs").join(name), packages, case: case.clone() };
+        settle();
         // one thread: what the load costs is little, and stays out of the way of what is measured
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let running = runtime.block_on(Running::start(system, &place));
@@ -95,6 +96,12 @@ impl Bench {
         let unchecked = delivered::unchecked(&files, system.checks).unwrap();
         Figures { outcome, cpu, last, rest, idle, unchecked }
     }
+}
+
+/// Lets what the turn before has left in memory go to disk: Postfix and its filters leave much there.
+fn settle() {
+    nix::unistd::sync();
+    std::thread::sleep(Duration::from_secs(1));
 }
 
 /// Lets ext4 put each turn far from the others: for minutes after files were deleted, as Postfix does with those of its queue, it searches
