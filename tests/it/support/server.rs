@@ -164,9 +164,19 @@ impl Server {
         files
     }
 
-    /// What it wrote to its log so far.
+    /// What it wrote to its log so far; a thread of its own writes, so that what was logged just now is waited for until nothing comes.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+        let read = || std::fs::read_to_string(self.path("log")).unwrap_or_default();
+        let mut log = read();
+        for _ in 0..50 {
+            std::thread::sleep(Duration::from_millis(40));
+            let later = read();
+            if later.len() == log.len() {
+                break;
+            }
+            log = later;
+        }
+        log
     }
 
     /// `gatepost` with these arguments, from the server's directory.
