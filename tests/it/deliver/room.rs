@@ -114,3 +114,32 @@ fn copies_under_way_of_one_network_take_half_and_others_have_room() {
     assert!(first.join().unwrap().is_ok());
     assert_eq!(files_in(root.path(), "new").len(), 14);
 }
+
+#[test]
+fn a_small_copy_takes_a_whole_block() {
+    let root = root_in_memory();
+    let writers = writers(root.path(), 1, &Script::new());
+    let payload = Payload { header: b"Subject: Test\r\n\r\n".to_vec(), body: vec![b'x'; 100].into() };
+    // 300 copies have some 60 kB of text, and 1.2 MB of blocks
+    let many = Delivery { payload: Arc::new(payload), copies: to("a", 300), network: NETWORK };
+    leave(&writers, 1_500_000);
+    is_refused(&store(&writers, many.clone()));
+    leave(&writers, 4_000_000);
+    store(&writers, many).map(drop).unwrap();
+}
+
+#[test]
+fn copies_leave_inodes_too() {
+    let root = root_in_memory();
+    let writers = writers(root.path(), 1, &Script::new());
+    let inodes = writers.space().inodes();
+    assert!(inodes > 1_000, "the file system of the test counts them");
+    let few = |mailboxes| Delivery { copies: to("a", mailboxes), ..three() };
+    writers.space().floor(0, inodes - 9);
+    let refused = store(&writers, few(10));
+    assert!(matches!(refused, Err(DeliverError::NoRoom(why)) if why.contains("limits.free_inodes")), "{refused:?}");
+    store(&writers, few(6)).map(drop).unwrap();
+    // six of the nine are taken, whatever the disk said last
+    assert!(store(&writers, few(4)).is_err());
+    assert!(writers.space().inodes() <= inodes - 6);
+}
