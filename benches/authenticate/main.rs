@@ -99,7 +99,7 @@ impl Scene {
     /// All that is found out about a message, and the field that says it, as a session of one message does it.
     fn whole(&self) -> Facts {
         let content = Content::parse(&self.message);
-        let signed = Signed::of(&content.header, content.body.memory());
+        let signed = Signed::of(&content.header, &content.body.memory());
         let author = read_author(&content.header);
         let reply_to = read_reply_to(&content.header);
         let mut facts = Facts::new(CLIENT, 4711, false);

@@ -91,7 +91,7 @@ impl Signer {
     /// When the key can't sign.
     pub fn sign(&self, message: &[u8], now: u64) -> Result<String, SignError> {
         let content = Content::parse(message);
-        let hash = HashAlgorithm::Sha256.hash(Canonicalization::Relaxed.canonical_body(content.body.memory(), 0));
+        let hash = HashAlgorithm::Sha256.hash(Canonicalization::Relaxed.canonical_body(&content.body.memory(), 0));
         let names = self.names.clone().unwrap_or_else(|| usual_names(&content));
         let algorithm = self.key.algorithm().name();
         let unsigned = format!(

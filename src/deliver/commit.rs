@@ -99,12 +99,13 @@ impl Committer {
         let mut file = self.disk.create_tmp(&folder, &maildir)?;
         self.disk.write(&mut file, |file| {
             let header = copy.header.as_deref().unwrap_or(&payload.header);
-            let body = payload.body.memory();
-            let octets = copy.prefix.len().saturating_add(header.len()).saturating_add(body.len());
+            let octets = copy.prefix.len().saturating_add(header.len()).saturating_add(payload.body.memory_bytes());
             let mut out = LfWriter::new(BufWriter::with_capacity(octets.min(BUFFER_OCTETS), &mut *file));
             out.write(&copy.prefix)?;
             out.write(header)?;
-            out.write(body)?;
+            for piece in payload.body.pieces() {
+                out.write(piece)?;
+            }
             out.finish()?;
             match &payload.body {
                 Body::Memory(_) => Ok(()),

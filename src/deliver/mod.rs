@@ -61,7 +61,7 @@ pub struct Payload {
 impl Payload {
     /// Octets of header and body that are in memory.
     fn weight(&self) -> usize {
-        self.header.len().saturating_add(self.body.memory().len())
+        self.header.len().saturating_add(self.body.memory_bytes())
     }
 }
 

@@ -306,16 +306,16 @@ impl<'a> Measure<'a> {
         let payload = &self.delivery.payload;
         let (header, body) = *self.shared.get_or_insert_with(|| {
             let body = match &payload.body {
-                Body::Memory(body) => stored_octets(body),
+                Body::Memory(body) => stored_octets(body.iter()),
                 Body::Spooled(spool) => spool.stored_bytes(),
             };
-            (stored_octets(&payload.header), body)
+            (stored_octets([&*payload.header]), body)
         });
         let header = match &copy.header {
             None => header,
             Some(own) => self.own_header(own),
         };
-        stored_octets(&copy.prefix).saturating_add(header).saturating_add(body)
+        stored_octets([&*copy.prefix]).saturating_add(header).saturating_add(body)
     }
 
     /// Copies that share a header stand next to each other.
@@ -323,7 +323,7 @@ impl<'a> Measure<'a> {
         match self.header {
             Some((known, octets)) if Arc::ptr_eq(known, header) => octets,
             _ => {
-                let octets = stored_octets(header);
+                let octets = stored_octets([header.as_slice()]);
                 self.header = Some((header, octets));
                 octets
             }
@@ -332,10 +332,12 @@ impl<'a> Measure<'a> {
 }
 
 /// Octets of a text with LF line ends.
-fn stored_octets(text: &[u8]) -> u64 {
+fn stored_octets<'a>(text: impl IntoIterator<Item = &'a [u8]>) -> u64 {
     let mut lines = LfWriter::new(Tally(0));
-    // a tally takes everything
-    let _ = lines.write(text);
+    for octets in text {
+        // a tally takes everything
+        let _ = lines.write(octets);
+    }
     let (Tally(octets), held_cr) = lines.into_parts();
     octets.saturating_add(u64::from(held_cr))
 }

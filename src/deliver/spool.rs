@@ -17,6 +17,7 @@ use super::lines::LfWriter;
 use super::spooled::Reserved;
 use super::writers::Writers;
 use super::{DeliverError, counters::count};
+use crate::message::pieces::Pieces;
 use crate::message::spool::Spool;
 
 /// Where files get their name for a moment on a file system that has none without (NFS, FUSE). No domain can have this name.
@@ -44,7 +45,7 @@ impl Body {
     }
 
     /// Takes the next octets, and turns each CRLF into LF.
-    fn write(&mut self, disk: &Disk, root: &Path, octets: &[u8]) -> io::Result<()> {
+    fn write(&mut self, disk: &Disk, root: &Path, octets: &Pieces) -> io::Result<()> {
         let mut file = match self.file.take() {
             Some(file) => file,
             None => unnamed(disk, root)?,
@@ -52,7 +53,7 @@ impl Body {
         let (mut held_cr, mut stored) = (self.held_cr, 0);
         disk.step(Step::WriteSpool, root, || {
             let mut text = Vec::with_capacity(octets.len().min(BLOCK_OCTETS).saturating_add(1));
-            for block in octets.chunks(BLOCK_OCTETS) {
+            for block in octets.iter().flat_map(|piece| piece.chunks(BLOCK_OCTETS)) {
                 text.clear();
                 let mut lines = LfWriter::resuming(text, held_cr);
                 lines.write(block)?;
@@ -83,7 +84,7 @@ impl Body {
 /// What a writer is to do for a spooled body.
 pub(super) struct Work {
     body: Body,
-    octets: Vec<u8>,
+    octets: Pieces,
     is_last: bool,
     answer: oneshot::Sender<Result<Body, DeliverError>>,
 }
@@ -98,7 +99,7 @@ impl Work {
     }
 }
 
-fn written(mut body: Body, octets: &[u8], is_last: bool, disk: &Disk, root: &Path) -> io::Result<Body> {
+fn written(mut body: Body, octets: &Pieces, is_last: bool, disk: &Disk, root: &Path) -> io::Result<Body> {
     body.write(disk, root, octets)?;
     if is_last {
         body.finish(disk, root)?;
@@ -223,7 +224,7 @@ impl Spooling {
     /// # Errors
     /// There is no room for them, what was handed over before could not be written, or no writer has room in time. The body is given
     /// up then.
-    pub async fn write(&mut self, octets: Vec<u8>) -> Result<(), DeliverError> {
+    pub async fn write(&mut self, octets: Pieces) -> Result<(), DeliverError> {
         self.hand_over(octets, false).await
     }
 
@@ -240,7 +241,7 @@ impl Spooling {
     ///
     /// # Errors
     /// It could not be written.
-    pub async fn finish(mut self, octets: Vec<u8>) -> Result<Spool, DeliverError> {
+    pub async fn finish(mut self, octets: Pieces) -> Result<Spool, DeliverError> {
         self.hand_over(octets, true).await?;
         let Body { file, reserved, received, stored, .. } = self.settled().await?;
         let file = file.ok_or(DeliverError::Busy)?;
@@ -256,7 +257,7 @@ impl Spooling {
         Ok(Spool::new(file, received, stored, close))
     }
 
-    async fn hand_over(&mut self, octets: Vec<u8>, is_last: bool) -> Result<(), DeliverError> {
+    async fn hand_over(&mut self, octets: Pieces, is_last: bool) -> Result<(), DeliverError> {
         let mut body = self.settled().await?;
         if let Err(error) = self.noted(body.reserved.take(octets.len() as u64)) {
             self.close(body);

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::header::{Header, HeaderSplitter};
+use super::pieces::Pieces;
 use super::spool::Spool;
 
 /// A message as it came; [`Content::octets`] gives back every octet of it.
@@ -22,20 +23,20 @@ pub struct Content {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// In memory, as it came.
-    Memory(Vec<u8>),
+    Memory(Pieces),
     /// On disk: it was too large.
     Spooled(Spool),
 }
 
 impl Default for Body {
     fn default() -> Body {
-        Body::Memory(Vec::new())
+        Body::Memory(Pieces::default())
     }
 }
 
 impl From<Vec<u8>> for Body {
     fn from(octets: Vec<u8>) -> Body {
-        Body::Memory(octets)
+        Body::Memory(octets.into())
     }
 }
 
@@ -48,11 +49,29 @@ impl Body {
         }
     }
 
-    /// What of it is in memory: all, or nothing.
-    pub fn memory(&self) -> &[u8] {
+    /// What of it is in memory, piece by piece: all, or nothing.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         match self {
-            Body::Memory(octets) => octets,
-            Body::Spooled(_) => &[],
+            Body::Memory(octets) => Some(octets),
+            Body::Spooled(_) => None,
+        }
+        .into_iter()
+        .flat_map(Pieces::iter)
+    }
+
+    /// The same in one: a copy where it is in several pieces.
+    pub fn memory(&self) -> Cow<'_, [u8]> {
+        match self {
+            Body::Memory(octets) => octets.first(usize::MAX),
+            Body::Spooled(_) => Cow::Borrowed(&[]),
+        }
+    }
+
+    /// Octets that it holds of memory.
+    pub fn memory_bytes(&self) -> usize {
+        match self {
+            Body::Memory(octets) => octets.len(),
+            Body::Spooled(_) => 0,
         }
     }
 
@@ -62,7 +81,7 @@ impl Body {
     /// The disk can't be read.
     pub fn read(&self, most: usize) -> io::Result<Cow<'_, [u8]>> {
         match self {
-            Body::Memory(octets) => Ok(Cow::Borrowed(octets.get(..most).unwrap_or(octets))),
+            Body::Memory(octets) => Ok(octets.first(most)),
             Body::Spooled(spool) => spool.read(most).map(Cow::Owned),
         }
     }

@@ -8,6 +8,7 @@ pub mod edit;
 pub mod header;
 pub mod ledger;
 pub mod mime;
+pub mod pieces;
 pub mod reference;
 pub mod spool;
 pub mod trace;

@@ -11,14 +11,13 @@ use crate::deliver::{DeliverError, Spooling};
 use crate::message::content::{Body, Content};
 use crate::message::header::{Header, HeaderSplitter};
 use crate::message::ledger::Share;
+use crate::message::pieces::Pieces;
 
 use super::Inquiry;
 use super::carry_out::{Carrier, Trouble};
 
 /// Octets of a spooled body that are worth a way to a writer.
-const PART: usize = 24 * 1024;
-/// Octets that come at once, beyond what is to be kept.
-const BEYOND: usize = 16 * 1024;
+const PART: usize = 48 * 1024;
 
 /// A message that is coming in.
 pub(super) struct Incoming {
@@ -48,7 +47,7 @@ enum Part {
 #[derive(Default)]
 struct Kept {
     /// All of it, or what is not handed over yet.
-    octets: Vec<u8>,
+    octets: Pieces,
     spooling: Option<Spooling>,
     /// Octets that were handed over last, and are in memory until they are written.
     under_way: usize,
@@ -114,7 +113,7 @@ impl Incoming {
             Part::Forgotten(_) => None,
             Part::Body { hasher, kept, .. } => {
                 hasher.write(octets);
-                kept.extend(octets, self.most);
+                kept.octets.extend(octets);
                 None
             }
             Part::Header(splitter) => {
@@ -123,7 +122,7 @@ impl Incoming {
                 let header = Arc::new(header);
                 let mut hasher = BodyHasher::for_header(&header);
                 hasher.write(rest);
-                let kept = Kept { octets: rest.to_vec(), ..Kept::default() };
+                let kept = Kept { octets: rest.to_vec().into(), ..Kept::default() };
                 self.part = Part::Body { header: Arc::clone(&header), had_blank_line, hasher: Box::new(hasher), kept };
                 Some(header)
             }
@@ -194,17 +193,6 @@ impl Incoming {
 }
 
 impl Kept {
-    /// A body that does not fit into its first room gets all that it may ever need, once: pages that nobody touches take no memory, but
-    /// rooms that are outgrown one after the other do.
-    fn extend(&mut self, octets: &[u8], most: usize) {
-        let length = self.octets.len();
-        if self.octets.capacity().saturating_sub(length) < octets.len() {
-            let all = if self.spooling.is_some() { PART } else { most }.saturating_add(BEYOND);
-            self.octets.reserve_exact(octets.len().max(all.saturating_sub(length)));
-        }
-        self.octets.extend_from_slice(octets);
-    }
-
     async fn hand_over(&mut self, carrier: &Carrier, network: IpAddr, share: &mut Share) -> Result<(), DeliverError> {
         let begins = self.spooling.is_none();
         let spooling = match (&mut self.spooling, carrier) {

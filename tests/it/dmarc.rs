@@ -332,7 +332,7 @@ fn keys_and_policy_are_fetched_ahead() {
         authenticator.fetch_dkim_keys(&hasher.keys()).await;
         authenticator.fetch_dmarc_policy(&author).await;
         let asked = server.queries();
-        hasher.write(content.body.memory());
+        hasher.write(&content.body.memory());
         let dkim = authenticator.dkim(&hasher.finish(), 1_800_000_000).await;
         let dmarc = authenticator.dmarc(&author, &SpfBoth::default(), &ReversePath::Null, &dkim).await;
         assert_eq!((dkim[0].result.as_str(), dmarc.result.as_str()), ("pass", "pass"));

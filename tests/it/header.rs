@@ -100,7 +100,7 @@ fn the_header_ends_at_the_first_blank_line_wherever_chunks_are_cut() {
         for chunk in 1..=message.len().max(1) {
             let content = split(message.as_bytes(), chunk);
             assert_eq!(content.header.raw(), header.as_bytes(), "{message:?} in chunks of {chunk}");
-            assert_eq!((content.body.memory(), content.had_blank_line), (body.as_bytes(), blank), "{message:?}");
+            assert_eq!((&*content.body.memory(), content.had_blank_line), (body.as_bytes(), blank), "{message:?}");
             assert_eq!(content.octets().unwrap(), message.as_bytes());
             assert_eq!(content.bytes(), message.len() as u64);
             assert_eq!(content, Content::parse(message.as_bytes()));

@@ -41,6 +41,7 @@ mod log;
 mod metrics;
 mod mime;
 mod outage;
+mod pieces;
 mod policy;
 mod privacy;
 mod problem;

@@ -19,7 +19,7 @@ use crate::support::site::crlf;
 
 fn read(message: &[u8]) -> Mime {
     let content = Content::parse(message);
-    Mime::of(&content.header, content.body.memory())
+    Mime::of(&content.header, &content.body.memory())
 }
 
 /// `parts depth: type name extension bytes@depth; ...`, and a `+` where a bound was hit.

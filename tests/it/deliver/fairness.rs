@@ -57,7 +57,7 @@ impl Witness for Gate {
 }
 
 fn spooled(writers: &Arc<Writers>) -> Spool {
-    block_on(writers.spooling(IpAddr::V4(Ipv4Addr::LOCALHOST)).finish(b"large\r\n".to_vec())).unwrap()
+    block_on(writers.spooling(IpAddr::V4(Ipv4Addr::LOCALHOST)).finish(b"large\r\n".to_vec().into())).unwrap()
 }
 
 /// Of more large deliveries than there are writers, half as many are under way, and a small one is stored meanwhile.

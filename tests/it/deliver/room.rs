@@ -20,7 +20,7 @@ fn to(name: &str, mailboxes: usize) -> Vec<Copy> {
 /// A body of so many octets on disk, half of what came: all line ends.
 fn spooled(writers: &Arc<Writers>) -> Spool {
     let body = b"\r\n".repeat(usize::try_from(BODY).unwrap());
-    let spool = block_on(writers.spooling(NETWORK).finish(body)).unwrap();
+    let spool = block_on(writers.spooling(NETWORK).finish(body.into())).unwrap();
     assert_eq!(spool.stored_bytes(), BODY);
     spool
 }

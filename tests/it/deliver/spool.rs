@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use gatepost::deliver::{DeliverError, Delivery, Folder, Payload, Step, Witness, Writers};
 use gatepost::message::content::Body;
+use gatepost::message::pieces::Pieces;
 use gatepost::message::spool::Spool;
 
 use super::durability::judge;
@@ -24,9 +25,9 @@ fn spooled(writers: &Arc<Writers>, body: &[u8], part: usize) -> Result<Spool, De
     block_on(async {
         let mut spooling = writers.spooling(NETWORK);
         for octets in body.chunks(part) {
-            spooling.write(octets.to_vec()).await?;
+            spooling.write(octets.to_vec().into()).await?;
         }
-        spooling.finish(Vec::new()).await
+        spooling.finish(Pieces::default()).await
     })
 }
 
@@ -82,6 +83,13 @@ fn a_spooled_body_is_stored_as_one_in_memory_wherever_it_is_cut() {
                 assert_eq!(spool.read(most).unwrap(), &body.as_bytes()[..most]);
             }
             assert_eq!(content(root.path(), &writers, Body::Spooled(spool)), whole, "{body:?} in parts of {part}");
+            // between two pieces of one that stays in memory too
+            let filler = "x".repeat(16 * 1024 - part.min(body.len()));
+            let (first, second) = body.split_at(part.min(body.len()));
+            let mut pieces = Pieces::from(format!("{filler}{first}").into_bytes());
+            pieces.extend(second.as_bytes());
+            let stored = content(root.path(), &writers, Body::Memory(pieces));
+            assert_eq!(stored, content(root.path(), &writers, format!("{filler}{body}").into_bytes().into()));
         }
     }
     none_is_held(root.path());
@@ -172,13 +180,13 @@ fn whoever_hands_over_waits_for_the_disk_and_not_for_ever() {
     let writers = with_limits(root.path(), gatepost::deliver::Limits { patience: 4 * SHORT, ..limits(1) }, &script);
     block_on(async {
         let mut spooling = writers.spooling(NETWORK);
-        spooling.write(b"a\r\n".to_vec()).await.expect("one part may be under way");
-        let second = tokio::time::timeout(SHORT, spooling.write(b"b\r\n".to_vec())).await;
+        spooling.write(b"a\r\n".to_vec().into()).await.expect("one part may be under way");
+        let second = tokio::time::timeout(SHORT, spooling.write(b"b\r\n".to_vec().into())).await;
         assert!(second.is_err(), "the second waits for the first");
         let mut late = writers.spooling(NETWORK);
-        late.write(b"c\r\n".to_vec()).await.unwrap();
+        late.write(b"c\r\n".to_vec().into()).await.unwrap();
         assert!(matches!(late.settle().await, Err(DeliverError::Busy)));
-        assert!(matches!(late.write(b"d\r\n".to_vec()).await, Err(DeliverError::Busy)), "it was given up");
+        assert!(matches!(late.write(b"d\r\n".to_vec().into()).await, Err(DeliverError::Busy)), "it was given up");
     });
     script.release();
     assert!(block_on(writers.drain()));
@@ -193,7 +201,7 @@ fn a_body_that_is_given_up_at_any_moment_leaves_nothing() {
         block_on(async {
             let mut spooling = writers.spooling(NETWORK);
             for _ in 0..parts {
-                spooling.write(b"a\r\n".to_vec()).await.unwrap();
+                spooling.write(b"a\r\n".to_vec().into()).await.unwrap();
             }
             if parts > 1 {
                 spooling.settle().await.unwrap();
@@ -235,7 +243,7 @@ fn what_bodies_hold_of_the_disk_is_bounded_in_all_and_for_a_network() {
     let script = Script::new();
     let writers = writers(root.path(), 2, &script);
     writers.spooled().bound(10_000, 4_000, 4_000);
-    let part = || vec![b'x'; 1_000];
+    let part = || Pieces::from(vec![b'x'; 1_000]);
     block_on(async {
         let mut greedy = writers.spooling(NETWORK);
         let mut second = writers.spooling(NETWORK);
@@ -267,7 +275,7 @@ fn what_bodies_hold_of_the_disk_is_bounded_in_all_and_for_a_network() {
         );
         assert_eq!(writers.spooled().ledger().used(), 10_000);
         // a whole body is held until it is gone
-        let spool = greedy.finish(Vec::new()).await.unwrap();
+        let spool = greedy.finish(Pieces::default()).await.unwrap();
         assert_eq!(writers.spooled().ledger().used(), 10_000);
         drop((spool, others, third, second));
     });
@@ -294,7 +302,7 @@ fn what_is_reserved_is_given_back_on_every_way_out() {
         for settled in [true, false] {
             block_on(async {
                 let mut spooling = writers.spooling(NETWORK);
-                spooling.write(vec![b'x'; 50]).await.unwrap();
+                spooling.write(vec![b'x'; 50].into()).await.unwrap();
                 if settled {
                     spooling.settle().await.unwrap();
                 }
@@ -321,12 +329,12 @@ fn nothing_is_spooled_or_copied_under_the_floor() {
     let spool = spooled(&writers, &[b'x'; 1_000], 1_000).unwrap();
     block_on(async {
         let mut under_way = writers.spooling(NETWORK);
-        under_way.write(vec![b'x'; 1_000]).await.unwrap();
+        under_way.write(vec![b'x'; 1_000].into()).await.unwrap();
         under_way.settle().await.unwrap();
         let written = script.done(Step::WriteSpool);
         writers.space().floor(1_000_000_000_000_000, 0);
-        assert!(no_room(under_way.write(vec![b'x'; 1_000]).await).contains("limits.free_disk"));
-        assert!(no_room(writers.spooling(OTHER).write(vec![b'x']).await).contains("limits.free_disk"));
+        assert!(no_room(under_way.write(vec![b'x'; 1_000].into()).await).contains("limits.free_disk"));
+        assert!(no_room(writers.spooling(OTHER).write(vec![b'x'].into()).await).contains("limits.free_disk"));
         assert!(no_room(writers.spooled().check(OTHER, 1)).contains("limits.free_disk"));
         assert_eq!(script.done(Step::WriteSpool), written);
     });

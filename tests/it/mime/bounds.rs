@@ -13,7 +13,7 @@ use crate::support::site::crlf;
 #[track_caller]
 fn looked(message: &[u8]) -> (Mime, u64) {
     let content = Content::parse(message);
-    let (mime, looks) = Mime::until(&|| false, &content.header, content.body.memory());
+    let (mime, looks) = Mime::until(&|| false, &content.header, &content.body.memory());
     assert!(looks <= most_looks(message.len() as u64), "{looks} for {}", message.len());
     (mime, looks / (message.len() as u64).max(1))
 }
@@ -140,12 +140,12 @@ fn a_look_ends_when_it_is_stopped() {
     let parts = "--b\r\nContent-Disposition: attachment; filename=a.txt\r\n\r\nhi\r\n".repeat(90);
     let message = format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{parts}--b--\r\n");
     let content = Content::parse(message.as_bytes());
-    let (whole, all) = Mime::until(&|| false, &content.header, content.body.memory());
+    let (whole, all) = Mime::until(&|| false, &content.header, &content.body.memory());
     assert!(!whole.truncated && whole.attachments.len() == 90, "{}", told(&whole));
     for steps in [0_usize, 1, 50, 500] {
         let left = Cell::new(steps);
         let stop = || left.replace(left.get().saturating_sub(1)) == 0;
-        let (mime, looks) = Mime::until(&stop, &content.header, content.body.memory());
+        let (mime, looks) = Mime::until(&stop, &content.header, &content.body.memory());
         assert!(mime.truncated && looks < all && mime.attachments.len() < 90, "{steps}: {looks} of {all}");
         assert!(mime.attachments.len() <= steps, "{steps}: {}", told(&mime));
     }
@@ -255,7 +255,7 @@ proptest! {
     ) {
         let message: String = pieces.into_iter().map(|(at, times)| PIECES[at].repeat(times)).collect();
         let content = Content::parse(message.as_bytes());
-        let (mime, looks) = Mime::until(&|| false, &content.header, content.body.memory());
+        let (mime, looks) = Mime::until(&|| false, &content.header, &content.body.memory());
         prop_assert!(looks <= most_looks(message.len() as u64) && mime.parts <= MAX_PARTS, "{looks}: {message}");
     }
 }

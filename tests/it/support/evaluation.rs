@@ -30,7 +30,7 @@ impl Envelope {
 pub async fn evaluate(authenticator: &Authenticator, envelope: &Envelope, message: &[u8], now: u64) -> Facts {
     let ip = envelope.ip.unwrap_or(IpAddr::from([192, 0, 2, 250]));
     let content = Content::parse(message);
-    let signed = Signed::of(&content.header, content.body.memory());
+    let signed = Signed::of(&content.header, &content.body.memory());
     let author = read_author(&content.header);
     let mut facts = Facts::new(ip, 4711, envelope.ip.is_none());
     facts.helo.clone_from(&envelope.helo);
