@@ -1,6 +1,6 @@
 //! The steps that touch the file system, each announced to a [`Witness`] that can watch their order or make one fail.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,8 @@ use super::suspect::Suspect;
 /// A step of a delivery that touches the file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Step {
+    /// A look whether a directory is there.
+    Look,
     /// mkdir
     MakeDirectory,
     /// A file is created, in `tmp/` or as a folder's `maildirfolder`.
@@ -88,6 +90,14 @@ impl Disk {
         let made = made.map_err(|error| self.failed(step, path, &error))?;
         self.witness.done(step, path, None);
         Ok(made)
+    }
+
+    /// What is at a path, a symbolic link itself; `None` where nothing is.
+    pub(super) fn look(&self, path: &Path) -> io::Result<Option<Metadata>> {
+        self.step(Step::Look, path, || match std::fs::symlink_metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            found => found.map(Some),
+        })
     }
 
     /// Makes one directory, 0700; one that is there already is fine.

@@ -18,6 +18,7 @@ mod commit;
 mod counters;
 mod disk;
 mod group_sync;
+mod identity;
 mod lines;
 mod place;
 mod queue;

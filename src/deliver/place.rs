@@ -1,11 +1,13 @@
 //! Where a copy goes: the directories of a mailbox's folder, made when first needed, never through a symbolic link, durable.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::group_sync::GroupSync;
+use super::identity::Identity;
 use super::{Copy, Folder};
 use crate::recipients::is_safe_component;
 
@@ -16,23 +18,29 @@ const MAILDIR: [&str; 3] = ["tmp", "new", "cur"];
 const MOST_REMEMBERED: usize = 65_536;
 
 /// Folders whose directories are durable, by what this process has synced itself: that a directory exists says nothing, another
-/// writer may have made it a moment ago, or a process that crashed before its fsync.
+/// writer may have made it a moment ago, or a process that crashed before its fsync. Nor does its name: a reader may have removed it and
+/// made it again.
 #[derive(Default)]
 pub(super) struct Durable {
-    folders: Mutex<HashSet<PathBuf>>,
+    /// Each with what its directories were.
+    folders: Mutex<HashMap<PathBuf, u64>>,
 }
 
 impl Durable {
-    fn knows(&self, folder: &Path) -> bool {
-        self.folders.lock().unwrap_or_else(PoisonError::into_inner).contains(folder)
+    fn knows(&self, folder: &Path, mark: u64) -> bool {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner).get(folder) == Some(&mark)
     }
 
-    fn remember(&self, folder: &Path) {
+    fn forget(&self, folder: &Path) {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner).remove(folder);
+    }
+
+    fn remember(&self, folder: &Path, mark: u64) {
         let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
         if folders.len() >= MOST_REMEMBERED {
             folders.clear();
         }
-        folders.insert(folder.to_owned());
+        folders.insert(folder.to_owned(), mark);
     }
 }
 
@@ -69,12 +77,12 @@ impl Ground<'_> {
     pub(super) fn prepare(&self, copy: &Copy) -> io::Result<PathBuf> {
         let below = Self::folder(copy)?;
         let folder = self.root.join(&below);
-        let mut made = false;
+        let mut identity = Identity::default();
         let mut parents = vec![self.root.to_owned()];
         let mut path = self.root.to_owned();
         for component in below.components() {
             path.push(component);
-            made |= self.directory(&path)?;
+            identity.add(&self.directory(&folder, &path)?);
             parents.push(path.clone());
         }
         // A Maildir++ folder lies in its mailbox, which must be a Maildir too before a reader finds it.
@@ -82,10 +90,10 @@ impl Ground<'_> {
         let maildirs = if is_inbox { vec![folder.as_path()] } else { vec![parent(&folder)?, folder.as_path()] };
         for maildir in maildirs {
             for name in MAILDIR {
-                made |= self.directory(&maildir.join(name))?;
+                identity.add(&self.directory(&folder, &maildir.join(name))?);
             }
         }
-        if !made && self.durable.knows(&folder) {
+        if self.durable.knows(&folder, identity.mark()) {
             return Ok(folder);
         }
         if !is_inbox {
@@ -95,24 +103,22 @@ impl Ground<'_> {
         for directory in parents.iter().rev() {
             self.sync(directory)?;
         }
-        self.durable.remember(&folder);
+        self.durable.remember(&folder, identity.mark());
         Ok(folder)
     }
 
-    /// Makes one directory unless it is there; whether it had to be made.
-    fn directory(&self, path: &Path) -> io::Result<bool> {
-        match std::fs::symlink_metadata(path) {
-            Ok(found) if found.is_dir() => Ok(false),
-            Ok(found) => Err(self.wrong_kind(path, found.file_type().is_symlink())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    /// One directory of a folder, which is made unless it is there.
+    fn directory(&self, folder: &Path, path: &Path) -> io::Result<Metadata> {
+        let found = match self.disk.look(path)? {
+            Some(found) => found,
+            None => {
+                // before others see it: they are to see to its durability themselves
+                self.durable.forget(folder);
                 self.disk.make_directory(path)?;
-                match std::fs::symlink_metadata(path).map_err(|error| self.disk.at(path, &error))? {
-                    found if found.is_dir() => Ok(true),
-                    found => Err(self.wrong_kind(path, found.file_type().is_symlink())),
-                }
+                self.disk.look(path)?.ok_or_else(|| self.disk.at(path, &io::ErrorKind::NotFound.into()))?
             }
-            Err(error) => Err(self.disk.at(path, &error)),
-        }
+        };
+        if found.is_dir() { Ok(found) } else { Err(self.wrong_kind(path, found.file_type().is_symlink())) }
     }
 
     fn wrong_kind(&self, path: &Path, symlink: bool) -> io::Error {

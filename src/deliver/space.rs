@@ -9,6 +9,11 @@ use nix::sys::statvfs::statvfs;
 /// How often it is looked at.
 pub(super) const EVERY: Duration = Duration::from_secs(3);
 
+/// Blocks are not larger: network file systems tell of the octets that they transfer at once (NFS 1 MiB, Ceph 4 MiB).
+const LARGEST_BLOCK: u64 = 64 * 1024;
+/// What is taken for a block there.
+const USUAL_BLOCK: u64 = 4 * 1024;
+
 /// The room that is left, as of the last look.
 #[derive(Debug, Default)]
 pub struct Space {
@@ -62,7 +67,7 @@ impl Space {
 
     /// So many octets that were written are free again. Where the last look came between, the next one finds them.
     pub(super) fn note_freed(&self, octets: u64) {
-        let _ = self.taken.fetch_update(Relaxed, Relaxed, |taken| Some(taken.saturating_sub(octets)));
+        less(&self.taken, octets);
     }
 
     /// So many octets will be written.
@@ -72,7 +77,7 @@ impl Space {
 
     /// So many of those are written, or will not be.
     pub(super) fn give_up(&self, octets: u64) {
-        let _ = self.reserved.fetch_update(Relaxed, Relaxed, |reserved| Some(reserved.saturating_sub(octets)));
+        less(&self.reserved, octets);
     }
 
     /// What a file of so many octets takes.
@@ -105,18 +110,19 @@ impl Space {
 
     /// Looks, and says what has changed. Blocks.
     pub(super) fn look(&self, root: &Path) {
-        // before: what is written meanwhile counts twice and not never
-        self.taken.store(0, Relaxed);
-        self.made.store(0, Relaxed);
+        // What was written before it found gone; what is written meanwhile may count twice, but not never.
+        let (taken, made) = (self.taken.load(Relaxed), self.made.load(Relaxed));
         match statvfs(root) {
             Ok(found) => {
                 let (free, unit) = (found.blocks_available(), found.fragment_size());
                 let (inodes, all) = (found.files_available(), found.files());
                 self.bytes.store(free.saturating_mul(unit), Relaxed);
-                self.block.store(unit, Relaxed);
+                self.block.store(if unit > LARGEST_BLOCK { USUAL_BLOCK } else { unit }, Relaxed);
                 self.inodes.store(inodes, Relaxed);
                 self.counts_inodes.store(all > 0, Relaxed);
                 self.is_known.store(true, Relaxed);
+                less(&self.taken, taken);
+                less(&self.made, made);
             }
             Err(_) => self.is_known.store(false, Relaxed),
         }
@@ -139,4 +145,8 @@ impl Space {
             }
         }
     }
+}
+
+fn less(count: &AtomicU64, by: u64) {
+    let _ = count.fetch_update(Relaxed, Relaxed, |count| Some(count.saturating_sub(by)));
 }

@@ -1,10 +1,10 @@
 //! Bodies that go to disk while they come in: into a file without a name on the Maildir's file system, so that a copy is made within it
 //! and a crash leaves nothing. The writers write; whoever hands octets over waits for those before them.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -127,11 +127,7 @@ fn is_of_space(error: &io::Error) -> bool {
 /// [`super::clean::clean_spool`] removes at the next start.
 fn named_for_a_moment(disk: &Disk, root: &Path, options: &OpenOptions) -> io::Result<File> {
     let directory = root.join(FALLBACK);
-    match DirBuilder::new().mode(0o700).create(&directory) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(disk.at(&directory, &error)),
-    }
+    disk.make_directory(&directory)?;
     let mark = getrandom::u64().map_err(|_| io::Error::other("the system gives no random numbers"))?;
     let path = directory.join(format!("{mark:016x}"));
     let file = disk.step(Step::CreateFile, &path, || options.open(&path))?;

@@ -65,7 +65,7 @@ impl Spooled {
 
     pub(super) fn of(self: &Arc<Self>, network: IpAddr) -> Reserved {
         self.bodies.fetch_add(1, Relaxed);
-        Reserved { spooled: Arc::clone(self), share: self.ledger.of(network) }
+        Reserved { spooled: Arc::clone(self), share: self.ledger.of(network), taken: 0 }
     }
 
     fn check_floor(&self) -> Result<(), DeliverError> {
@@ -98,6 +98,7 @@ fn told(why: NoRoom) -> DeliverError {
 pub(super) struct Reserved {
     spooled: Arc<Spooled>,
     share: Share,
+    taken: u64,
 }
 
 impl Reserved {
@@ -109,6 +110,7 @@ impl Reserved {
         self.spooled.check_floor()?;
         self.share.grow_within(octets, self.spooled.bounds()).map_err(told)?;
         self.spooled.space.note_taken(octets);
+        self.taken = self.taken.saturating_add(octets);
         Ok(())
     }
 }
@@ -116,5 +118,6 @@ impl Reserved {
 impl Drop for Reserved {
     fn drop(&mut self) {
         self.spooled.bodies.fetch_sub(1, Relaxed);
+        self.spooled.space.note_freed(self.taken);
     }
 }

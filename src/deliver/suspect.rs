@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use nix::errno::Errno;
 
 use super::disk::Step;
+use super::identity::Identity;
 use super::root::try_to_write;
 
 /// Is suspect from a fault on until something that was begun after it is durable.
@@ -18,6 +19,8 @@ pub struct Suspect {
     outlived: AtomicU64,
     /// Where the last one was.
     place: Mutex<Option<PathBuf>>,
+    /// Which directory the root is.
+    root: Mutex<Option<u64>>,
 }
 
 impl Suspect {
@@ -54,9 +57,42 @@ impl Suspect {
         }
     }
 
-    /// Where it is suspect, tries a write beside the last fault: `/readyz` may keep the mail away that would show that it works. Blocks.
+    /// The root is this one from now on: looked at when the writers start.
+    pub(super) fn expect_root(&self, root: &Path) {
+        *self.root.lock().unwrap_or_else(PoisonError::into_inner) = identity(root);
+    }
+
+    /// Whether the root is where it was, or another one that takes mail: it may have been moved away, or a mount may be missing.
+    fn finds_root(&self, root: &Path) -> bool {
+        let found = identity(root);
+        let mut expected = self.root.lock().unwrap_or_else(PoisonError::into_inner);
+        if found == *expected {
+            return true;
+        }
+        match try_to_write(root) {
+            Ok(()) => {
+                *expected = found;
+                true
+            }
+            Err(error) => {
+                *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(root.to_owned());
+                let was_suspect = self.is_suspect();
+                self.faults.fetch_add(1, Relaxed);
+                if !was_suspect {
+                    tracing::error!(
+                        root = %root.display(),
+                        %error,
+                        "the Maildir root is not the directory that it was at the start, and takes no mail: bring that one back, or restart"
+                    );
+                }
+                false
+            }
+        }
+    }
+
+    /// Looks whether the root is there still. Where it is suspect, tries a write beside the last fault: `/readyz` may keep the mail away that would show that it works. Blocks.
     pub(super) fn look(&self, root: &Path) {
-        if !self.is_suspect() {
+        if !self.finds_root(root) || !self.is_suspect() {
             return;
         }
         let faults = self.faults();
@@ -66,6 +102,10 @@ impl Suspect {
             self.succeeded(faults);
         }
     }
+}
+
+fn identity(root: &Path) -> Option<u64> {
+    std::fs::metadata(root).ok().filter(std::fs::Metadata::is_dir).map(|found| Identity::of(&found).mark())
 }
 
 /// Whether the error says that the disk fails, and not that there is no room, no permission or no descriptor.

@@ -123,6 +123,7 @@ impl Writers {
             }
         }
         self.shared.space.look(&self.shared.root);
+        self.shared.suspect.expect_root(&self.shared.root);
         let shared = self.shared.clone();
         let thread = std::thread::Builder::new().name("space".to_owned()).stack_size(STACK_OCTETS);
         thread.spawn(move || shared.watch_space()).map(drop).inspect_err(|_| self.close())

@@ -80,6 +80,11 @@ impl Script {
         self.state.lock().unwrap().events.clone()
     }
 
+    /// The next step of this kind fails.
+    fn fail(&self, step: Step, fault: Fault) {
+        self.state.lock().unwrap().faults.push((step, 0, fault));
+    }
+
     fn forget(&self) {
         self.state.lock().unwrap().events.clear();
     }

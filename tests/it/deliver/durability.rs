@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use gatepost::deliver::{Folder, Step};
 
-use super::{Event, Script, block_on, copy, delivery, one, paths, store, three, writers};
+use super::{Event, Fault, Script, block_on, copy, delivery, one, paths, store, three, writers};
 
 /// What would be left after a power cut at any moment.
 #[derive(Default)]
@@ -58,7 +58,12 @@ impl Model {
                 }
             }
             Step::Remove => _ = self.entries.remove(path),
-            Step::MakeDirectory | Step::CreateFile | Step::Write | Step::CreateSpool | Step::WriteSpool => {}
+            Step::Look
+            | Step::MakeDirectory
+            | Step::CreateFile
+            | Step::Write
+            | Step::CreateSpool
+            | Step::WriteSpool => {}
         }
     }
 
@@ -102,6 +107,39 @@ fn what_is_acknowledged_survives_a_power_cut() {
     let (root, events) = run();
     judge(root.path(), &events).unwrap();
     assert_eq!(events.iter().filter(|event| matches!(event, Event::Acknowledged(_))).count(), 4);
+}
+
+#[test]
+fn a_folder_that_was_removed_and_made_again_is_made_durable_again() {
+    let root = tempfile::tempdir().unwrap();
+    let script = Script::new();
+    let writers = writers(root.path(), 1, &script);
+    let to_junk = || delivery("junk\r\n", vec![copy("carol@example.com", Folder::Junk)]);
+    let mailbox = root.path().join("example.com/carol");
+    let synced = || {
+        let events = script.events();
+        events
+            .iter()
+            .filter(|event| matches!(event, Event::Done(Step::SyncDirectory, path, _) if *path == mailbox))
+            .count()
+    };
+    store(&writers, to_junk()).map(drop).unwrap();
+    assert_eq!(synced(), 1);
+    store(&writers, to_junk()).map(drop).unwrap();
+    assert_eq!(synced(), 1, "it is known");
+    // as a reader does it, in one moment as far as we see
+    std::fs::remove_dir_all(mailbox.join(".Junk")).unwrap();
+    for part in ["", "tmp", "new", "cur"] {
+        std::fs::create_dir(mailbox.join(".Junk").join(part)).unwrap();
+    }
+    store(&writers, to_junk()).map(drop).unwrap();
+    assert_eq!(synced(), 2);
+    // or we make it, and its fsync fails: whoever comes next may not think that it is durable
+    std::fs::remove_dir_all(mailbox.join(".Junk")).unwrap();
+    script.fail(Step::SyncDirectory, Fault::Errno(5));
+    assert!(store(&writers, to_junk()).is_err());
+    store(&writers, to_junk()).map(drop).unwrap();
+    assert!(synced() >= 3);
 }
 
 #[test]

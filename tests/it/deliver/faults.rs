@@ -12,13 +12,14 @@ use super::{
 };
 
 const EIO: i32 = 5;
+const EACCES: i32 = 13;
 const EXDEV: i32 = 18;
 const EMFILE: i32 = 24;
 const ENOSPC: i32 = 28;
 const EDQUOT: i32 = 122;
 
-const STEPS: [Step; 6] =
-    [Step::MakeDirectory, Step::CreateFile, Step::Write, Step::SyncFile, Step::Rename, Step::SyncDirectory];
+const STEPS: [Step; 7] =
+    [Step::Look, Step::MakeDirectory, Step::CreateFile, Step::Write, Step::SyncFile, Step::Rename, Step::SyncDirectory];
 
 /// Makes each step of a delivery fail in turn, and hands what came of it to `check`.
 fn sweep(fault: Fault, wanted: fn() -> Delivery, check: impl Fn(Step, usize, &DeliverError)) {
@@ -96,11 +97,41 @@ fn a_failed_fsync_of_a_file_is_never_tried_again() {
 }
 
 #[test]
+fn a_root_that_is_gone_is_suspect_until_it_is_back_or_another_takes_mail() {
+    let above = tempfile::tempdir().unwrap();
+    let (root, away) = (above.path().join("mail"), above.path().join("away"));
+    std::fs::create_dir(&root).unwrap();
+    let writers = writers(&root, 1, &Script::new());
+    store(&writers, one("x\r\n")).map(drop).unwrap();
+    let becomes = |is_suspect| {
+        for _ in 0..800 {
+            if writers.suspect().is_suspect() == is_suspect {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("it never becomes so: {is_suspect}");
+    };
+    std::fs::rename(&root, &away).unwrap();
+    assert!(store(&writers, one("x\r\n")).is_err());
+    becomes(true);
+    std::fs::rename(&away, &root).unwrap();
+    becomes(false);
+    std::fs::rename(&root, &away).unwrap();
+    becomes(true);
+    std::fs::create_dir(&root).unwrap();
+    becomes(false);
+    store(&writers, one("y\r\n")).map(drop).unwrap();
+}
+
+#[test]
 fn a_failing_disk_is_suspect_until_something_succeeds_that_was_begun_later() {
     for (step, code, is_suspect) in [
         (Step::SyncFile, EIO, true),
         (Step::SyncFile, ENOSPC, true),
         (Step::SyncDirectory, EIO, true),
+        (Step::Look, EIO, true),
+        (Step::Look, EACCES, false),
         (Step::Write, EIO, true),
         (Step::Write, ENOSPC, false),
         (Step::CreateFile, EMFILE, false),
