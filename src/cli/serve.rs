@@ -59,7 +59,11 @@ fn serve(args: &Args, log: &Log) -> Result<(), Exit> {
     let running = server::start(bound, config.clone(), Some(log.clone()), runtime.handle());
     let mut running = running.map_err(|error| failed(&error))?.reloading(reloaded_from(args), args.force);
     announce(&config, &running);
-    running.say_ready();
+    if let Err(given_up) = running.say_ready() {
+        complain(&given_up.to_string());
+        runtime.block_on(running.stop());
+        return Err(Exit::Usage);
+    }
     runtime.block_on(running.until_signal(signals));
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(())

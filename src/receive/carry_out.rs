@@ -16,6 +16,7 @@ use crate::policy::Edits;
 use crate::recipients::MailboxName;
 use crate::smtp::reply::{self, Reply};
 
+use super::deferred;
 use super::judge::Judged;
 
 /// Octets of headers, changed for some recipients each, that one transaction may hold.
@@ -89,6 +90,15 @@ impl Trouble {
     pub(super) fn of_memory() -> Self {
         let cause = "messages hold as much memory as they may (limits.memory)";
         Trouble { is_of_room: true, ..Trouble::of_changing(cause, reply::disk_full()) }
+    }
+
+    /// Says it in the log, unless the reply says it all; `cause` may be veiled.
+    pub(super) fn tell(&self, cause: &str, reference: &str) {
+        if self.is_of_room {
+            deferred::tell(cause, reference);
+        } else if !cause.is_empty() {
+            tracing::error!(error = %cause, %reference, "a message could not be stored, it is deferred");
+        }
     }
 
     pub(super) fn of_storing(error: &DeliverError) -> Self {
@@ -229,8 +239,8 @@ impl<'s> Changing<'s> {
             return Err(Trouble::of_changing(cause, reply::disk_full()));
         }
         if !self.share.grow(octets as u64) {
-            let cause = "there is no memory for the headers that rules change";
-            return Err(Trouble::of_changing(cause, reply::disk_full()));
+            let cause = "there is no memory for the headers that rules change (limits.memory)";
+            return Err(Trouble { is_of_room: true, ..Trouble::of_changing(cause, reply::disk_full()) });
         }
         Ok(Some(edited))
     }

@@ -19,10 +19,10 @@ use crate::smtp::reply::{self, Reply};
 use super::Inquiry;
 use super::account::{self, End};
 use super::carry_out::{self, Acknowledged, Carrier, Trace, Trouble};
+use super::failing;
 use super::incoming::Arrived;
 use super::judge::{self, Judged};
 use super::transaction::{Accepted, Recalled, Refusal, Standing, Transaction};
-use super::{deferred, failing};
 
 /// Characters of an address that the record keeps.
 const ADDRESS: usize = 320;
@@ -161,14 +161,10 @@ impl Inquiry {
 
     /// Ends the transaction with a refusal of the message that no rule made.
     pub(super) fn refuse_message(&mut self, trouble: impl Into<Trouble>) -> Reply {
-        let Trouble { reply, cause, is_of_room } = trouble.into();
-        let Some(transaction) = self.transaction.take() else { return reply };
-        if is_of_room {
-            deferred::tell(&cause, &transaction.reference);
-        } else if !cause.is_empty() {
-            let reference = &transaction.reference;
-            tracing::error!(error = %cause, %reference, "a message could not be stored, it is deferred");
-        }
+        let trouble = trouble.into();
+        let Some(transaction) = self.transaction.take() else { return trouble.reply };
+        trouble.tell(&trouble.cause, &transaction.reference);
+        let Trouble { reply, cause, .. } = trouble;
         let reply = self.worded(reply, &transaction.reference);
         let end = End::refused(by_protocol(Stage::Data, reply.clone()), policy_of(&transaction));
         let end = End { trouble: cause, ..end };
@@ -225,7 +221,8 @@ impl Inquiry {
         let redirected = |address: &str| redirected(directory, address);
         // what changed headers hold counts until the copies are stored
         let mut share = self.receiver.memory.of(network(transaction.facts.client.ip));
-        let plan = carry_out::copies(&content, &cleaned, &trace, judged, redirected, &mut share).await?;
+        let plan = carry_out::copies(&content, &cleaned, &trace, judged, redirected, &mut share).await;
+        let plan = plan.inspect_err(|trouble| trouble.tell(&trouble.cause, &transaction.reference))?;
         let from = self.receiver.sharer_of_disk(transaction.facts.client.ip);
         let stored = carry_out::store(&self.receiver.carrier, content, cleaned, plan, from).await;
         stored.map_err(|error| {
@@ -236,12 +233,10 @@ impl Inquiry {
                 None => record.trouble,
             };
             let (trouble, reference) = (Trouble::of_storing(&error), &transaction.reference);
-            if trouble.is_of_room {
-                deferred::tell(&record, reference);
-            } else if matches!(error, DeliverError::OverQuota { .. }) {
+            if matches!(error, DeliverError::OverQuota { .. }) {
                 tracing::info!(error = %record, %reference, "a message has no room in a mailbox, it is deferred");
             } else {
-                tracing::error!(error = %record, %reference, "a message could not be stored, it is deferred");
+                trouble.tell(&record, reference);
             }
             trouble
         })
@@ -386,7 +381,6 @@ fn redirected(directory: &Directory, address: &str) -> Result<Vec<MailboxName>, 
     match resolution {
         Ok(Resolution::Local(local)) => Ok(local.mailboxes),
         _ => {
-            tracing::error!(address, "a rule redirects to no mailbox of ours, its message is deferred");
             let cause = format!("a rule redirects to {address}, which is no mailbox of ours");
             Err(Trouble { reply: reply::lookup_trouble(), cause, is_of_room: false })
         }

@@ -5,13 +5,14 @@
 //! new: connects ------------------------------> old: is it root, or who we are? (SO_PEERCRED)
 //! new: <---- a letter a socket, the secret that names what is remembered, and the sockets
 //! new: becomes the user, is confined, starts threads, accepts
-//! new: "ready" -------------------------------> old: accepts no more, finishes its sessions, ends
+//! new: "ready" -------------------------------> old: hangs up, accepts no more, finishes its sessions, ends
 //! ```
 //!
 //! The socket at the path is one of them: both listen on it until the old one has ended, so that whoever fails takes nothing away. Where the
-//! new one fails before "ready", the old one goes on as if nothing had been.
+//! new one fails before "ready", the old one goes on as if nothing had been. One that is slower than the patience of the next who asks hears
+//! "taken" in place of the hanging up, and ends: two that serve would not know of each other.
 
-use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Write};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net;
@@ -42,6 +43,7 @@ const STARTING: Duration = Duration::from_secs(5);
 /// Octets of the secret under which the old one remembers.
 const SECRET: usize = 32;
 const READY_WORD: &[u8; 6] = b"ready\n";
+const TAKEN_WORD: &[u8; 6] = b"taken\n";
 
 /// Whose a socket is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,12 +164,27 @@ pub(super) fn take(path: &Path) -> Result<Option<Taken>, TakeError> {
     Ok(Some(Taken { predecessor: stream, sockets: kinds.into_iter().zip(sockets).collect(), secret }))
 }
 
-/// Tells the old process that we accept mail: it may go.
+/// Another process had asked for the sockets, which serves now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this process took too long to start, and another has taken the sockets over meanwhile: this one ends")]
+pub struct GivenUp;
+
+/// Tells the old process that we accept mail: it may go. One that is gone already is told of in the log.
 ///
 /// # Errors
-/// It is gone already.
-pub(super) fn tell_ready(mut predecessor: net::UnixStream) -> io::Result<()> {
-    predecessor.write_all(READY_WORD)
+/// It has given us up: then we may not serve.
+pub(super) fn tell_ready(mut predecessor: net::UnixStream) -> Result<(), GivenUp> {
+    let told = predecessor.write_all(READY_WORD);
+    let mut answer = Vec::new();
+    // what is read until it fails counts; the wait has its end by the socket's own limit
+    let _ = predecessor.take(TAKEN_WORD.len() as u64).read_to_end(&mut answer);
+    if answer == TAKEN_WORD {
+        return Err(GivenUp);
+    }
+    if let Err(error) = told {
+        tracing::warn!(%error, "the old process has ended before it was told that it may");
+    }
+    Ok(())
 }
 
 /// Hands the sockets to whoever may have them; says so when one of them accepts mail. Who has had them for a while and does not is given
@@ -181,15 +198,18 @@ pub(super) async fn serve(listener: UnixListener, sockets: Sockets, taken_over: 
         };
         let handed = tokio::select! {
             biased;
-            handed = hand(asker, &sockets) => handed,
+            handed = hand(&mut asker, &sockets) => handed,
             newer = newer => {
                 tracing::warn!("the process that has asked for the sockets says nothing, another has them now");
+                // one that still starts finds it before it serves
+                let _ = asker.try_write(TAKEN_WORD);
                 asker = newer;
                 continue;
             }
         };
         match handed {
             Ok(()) => {
+                drop(asker);
                 let _ = taken_over.send(()).await;
                 return;
             }
@@ -226,9 +246,9 @@ fn may_ask(stream: &UnixStream) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::PermissionDenied, format!("user {peer} asked for them")))
 }
 
-async fn hand(mut stream: UnixStream, sockets: &Sockets) -> io::Result<()> {
+async fn hand(stream: &mut UnixStream, sockets: &Sockets) -> io::Result<()> {
     tracing::info!("another process asks for the sockets");
-    timeout(ANSWER, stream.async_io(Interest::WRITABLE, || send(&stream, sockets))).await??;
+    timeout(ANSWER, stream.async_io(Interest::WRITABLE, || send(stream, sockets))).await??;
     let mut word = [0; READY_WORD.len()];
     timeout(READY, stream.read_exact(&mut word)).await??;
     if &word == READY_WORD { Ok(()) } else { Err(ErrorKind::InvalidData.into()) }

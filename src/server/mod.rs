@@ -44,6 +44,7 @@ pub use bind::{Bound, StartError, bind, bind_what_is_missing};
 pub use certificates::expiry_warning;
 pub use dns::asking;
 pub use generation::policies;
+pub use handover::GivenUp;
 pub use inherited::Inherited;
 pub use lists::block_lists;
 pub use patience::{Deadline, Patience, Waits};

@@ -16,7 +16,7 @@ use crate::receive::State;
 
 use super::certificates::CertificateFiles;
 use super::generation::Lasting;
-use super::handover;
+use super::handover::{self, GivenUp};
 use super::list_files::ListFiles;
 use super::notify;
 use super::reload::Reload;
@@ -71,12 +71,14 @@ impl Running {
         self.http
     }
 
-    /// Says that mail is accepted: to systemd, and to the process that we take over from.
-    pub fn say_ready(&mut self) {
+    /// Says that mail is accepted: to the process that we take over from, and to systemd.
+    ///
+    /// # Errors
+    /// That process has given us up for another one, and [`Running::stop`] is to be next.
+    pub fn say_ready(&mut self) -> Result<(), GivenUp> {
+        self.predecessor.take().map_or(Ok(()), handover::tell_ready)?;
         notify::ready(&self.status());
-        if let Some(Err(error)) = self.predecessor.take().map(handover::tell_ready) {
-            tracing::warn!(%error, "the old process has ended before it was told that it may");
-        }
+        Ok(())
     }
 
     fn status(&self) -> String {

@@ -148,7 +148,9 @@ fn who_takes_the_sockets_and_says_nothing_is_given_up_for_the_next() {
     assert!(server.take_over().success());
     assert!(server.log().contains("says nothing, another has them now"), "{}", server.log());
     silent.set_read_timeout(Some(PATIENCE)).unwrap();
-    std::io::Read::read_to_end(&mut silent, &mut Vec::new()).expect("it is hung up on");
+    let mut said = Vec::new();
+    std::io::Read::read_to_end(&mut silent, &mut said).expect("it is hung up on");
+    assert!(said.ends_with(b"taken\n"), "and told why: {said:?}");
     server.dial().expect("QUIT", 221);
 }
 
@@ -199,7 +201,7 @@ fn the_socket_of_the_handover_is_handed_over_too_and_outlives_who_fails() {
 }
 
 /// Somebody at the path who hands over these.
-fn hands(path: &std::path::Path, letters: &'static [u8], sockets: Vec<OwnedFd>) -> JoinHandle<()> {
+fn hands(path: &std::path::Path, letters: &'static [u8], sockets: Vec<OwnedFd>) -> JoinHandle<UnixStream> {
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
     let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
     if let Some((user, _)) = mail_user() {
@@ -212,6 +214,7 @@ fn hands(path: &std::path::Path, letters: &'static [u8], sockets: Vec<OwnedFd>) 
         let mut control = SendAncillaryBuffer::new(&mut space);
         assert!(control.push(SendAncillaryMessage::ScmRights(&handed)));
         sendmsg(&stream, &[std::io::IoSlice::new(letters)], &mut control, SendFlags::NOSIGNAL).unwrap();
+        stream
     })
 }
 
@@ -228,10 +231,38 @@ fn a_socket_of_an_unknown_kind_is_refused_and_not_taken_for_mail() {
     ] {
         let handing = hands(&path, letters, sockets);
         let said = server.refused(&["serve", "--config", "gatepost.toml", "--take-over"]);
-        handing.join().unwrap();
+        drop(handing.join().unwrap());
         assert!(says.iter().all(|word| said.contains(word)) && said.contains("security.handover"), "{said}");
         std::fs::remove_file(&path).unwrap();
     }
+}
+
+#[test]
+fn a_process_that_was_given_up_meanwhile_does_not_serve() {
+    let server = Server::start_with(Setup::default(), &HANDOVER);
+    let path = server.path("other.sock");
+    replace(&server, "handover.sock", "other.sock");
+    let sockets = [server.smtp, server.http].map(|address| {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        replace(&server, &address.to_string(), &socket.local_addr().unwrap().to_string());
+        OwnedFd::from(socket)
+    });
+    let handing = hands(&path, b"sh\n", sockets.into());
+    let mut slow = server.gatepost(&["serve", "--config", "gatepost.toml", "--take-over"]);
+    let slow = slow.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut old = handing.join().unwrap();
+    old.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut word = [0; 6];
+    if std::io::Read::read_exact(&mut old, &mut word).is_err() {
+        panic!("{:?}", slow.wait_with_output());
+    }
+    assert_eq!(&word, b"ready\n");
+    std::io::Write::write_all(&mut old, b"taken\n").unwrap();
+    let ended = slow.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(2), "{said}");
+    assert!(said.contains("another has taken the sockets over"), "{said}");
+    assert!(said.contains("ended"), "in order: {said}");
 }
 
 const GREYLISTS: &str = "description = \"greylists\"\n[[rule]]\nname = \"stranger\"\nat = \"rcpt\"\nwhen = \"true\"\naction = \"greylist\"\n";
