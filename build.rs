@@ -17,7 +17,8 @@ fn main() {
     }
 }
 
-/// The version of this machine's C library: the program will want that one or a newer one anyway.
+/// The version of this machine's C library. A program that is linked so starts with glibc 2.36 or a newer one only: whoever builds for an
+/// older system builds on it, or in its container.
 fn c_library() -> Option<(u32, u32)> {
     let told = Command::new("getconf").arg("GNU_LIBC_VERSION").output().ok()?;
     let told = String::from_utf8(told.stdout).ok()?;

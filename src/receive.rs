@@ -125,7 +125,12 @@ impl Receiver {
     /// Whose share of the disk a client's messages take: its wide network's, but a host of our own has one for itself, since its
     /// neighbours need not be ours.
     pub fn sharer_of_disk(&self, ip: IpAddr) -> IpAddr {
-        if self.trusts(ip) { network(ip) } else { wide_network(ip) }
+        if self.trusts(ip) { ip.to_canonical() } else { wide_network(ip) }
+    }
+
+    /// The same of memory, where others have one by their network.
+    pub fn sharer_of_memory(&self, ip: IpAddr) -> IpAddr {
+        if self.trusts(ip) { ip.to_canonical() } else { network(ip) }
     }
 }
 
@@ -363,7 +368,7 @@ impl Inquiry {
         let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
         let client = self.session.client.ip;
         transaction.incoming = Some(Incoming::new(
-            self.receiver.memory.of(network(client)),
+            self.receiver.memory.of(self.receiver.sharer_of_memory(client)),
             self.receiver.sharer_of_disk(client),
             self.receiver.limits.memory_body,
         ));

@@ -6,7 +6,6 @@ use crate::facts::record::{Recipient, RuleRecord};
 use crate::facts::word::{Action, GreylistResult};
 use crate::facts::{Rcpt, Role, Stage};
 use crate::message::content::Content;
-use crate::message::ledger::network;
 use crate::message::trace::{self, Received, With};
 use crate::observe::escape::shown;
 use crate::observe::metrics::label::Abuse;
@@ -219,11 +218,12 @@ impl Inquiry {
         let directory = &self.receiver.directory;
         let cleaned = without_ours(&content.header, &self.receiver.authserv_id).await;
         let redirected = |address: &str| redirected(directory, address);
+        let client = transaction.facts.client.ip;
         // what changed headers hold counts until the copies are stored
-        let mut share = self.receiver.memory.of(network(transaction.facts.client.ip));
+        let mut share = self.receiver.memory.of(self.receiver.sharer_of_memory(client));
         let plan = carry_out::copies(&content, &cleaned, &trace, judged, redirected, &mut share).await;
         let plan = plan.inspect_err(|trouble| trouble.tell(&trouble.cause, &transaction.reference))?;
-        let from = self.receiver.sharer_of_disk(transaction.facts.client.ip);
+        let from = self.receiver.sharer_of_disk(client);
         let stored = carry_out::store(&self.receiver.carrier, content, cleaned, plan, from).await;
         stored.map_err(|error| {
             let mut record = account::record(transaction, end);

@@ -96,12 +96,15 @@ fn look(lasting: &Lasting, writers: &Writers) {
     let was = lasting.permits.stress().borrow().map(|stress| stress.heaviest).unwrap_or_default();
     let short = lasting.permits.ends_at();
     let receiver = &lasting.receiver;
-    // whom the short waits do not hold for is let go by nobody. Hosts of our own hold the disk each for itself, others by their /24
-    let strange = |ip: IpAddr| !receiver.trusts(ip);
-    let strange_or_wide = |ip: IpAddr| strange(ip) || (ip.is_ipv4() && ip == wide_network(ip));
+    // whom the short waits do not hold for is let go by nobody: hosts of our own, each of which holds what it holds for itself
+    let strange_or = |ip: IpAddr, is_network: bool| !receiver.trusts(ip) || is_network;
     let heaviest = Heaviest {
-        memory: (pressure.memory >= short).then(|| of(memory, was.memory, strange)).flatten(),
-        disk: (pressure.disk >= short).then(|| of(disk, was.disk, strange_or_wide)).flatten(),
+        memory: (pressure.memory >= short)
+            .then(|| of(memory, was.memory, |ip| strange_or(ip, ip.is_ipv6() && ip == network(ip))))
+            .flatten(),
+        disk: (pressure.disk >= short)
+            .then(|| of(disk, was.disk, |ip| strange_or(ip, ip == wide_network(ip))))
+            .flatten(),
     };
     lasting.permits.press(pressure, heaviest);
 }

@@ -125,3 +125,22 @@ fn headers_that_rules_change_count_until_they_are_stored() {
         is(&one.message(None).await, "250 2.0.0");
     });
 }
+
+#[test]
+fn a_host_of_our_own_has_a_share_for_itself_and_its_neighbours_one_together() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let dns = serve(Zone::new()).await;
+        let mut receiver = Arc::into_inner(receiver(OPEN, dns.addr())).unwrap();
+        receiver.trusted = vec!["192.0.2.25/32".parse().unwrap(), "2001:db8::25/128".parse().unwrap()];
+        let shares = |text: &str| {
+            let ip = text.parse().unwrap();
+            [receiver.sharer_of_memory(ip), receiver.sharer_of_disk(ip)].map(|share| share.to_string())
+        };
+        assert_eq!(shares("192.0.2.25"), ["192.0.2.25", "192.0.2.25"]);
+        assert_eq!(shares("::ffff:192.0.2.25"), ["192.0.2.25", "192.0.2.25"]);
+        assert_eq!(shares("192.0.2.26"), ["192.0.2.26", "192.0.2.0"]);
+        assert_eq!(shares("2001:db8::25"), ["2001:db8::25", "2001:db8::25"]);
+        assert_eq!(shares("2001:db8::26"), ["2001:db8::", "2001:db8::"]);
+    });
+}
