@@ -203,7 +203,7 @@ impl Config {
     /// Everything that is wrong with them.
     pub fn parse(source: Arc<Source>, base: &Path) -> Result<Config, Problems> {
         let text = Arc::clone(&source);
-        let mut reader = Reader { source, base: base.to_owned(), problems: Problems::new(), files: Vec::new() };
+        let mut reader = Reader::new(source, base.to_owned());
         let (table, errors) = DeTable::parse_recoverable(&text.text);
         if reader.syntax(&errors) {
             return Err(reader.problems);
@@ -211,6 +211,24 @@ impl Config {
         let config = read(&mut reader, table.get_ref());
         reader.problems.into_result()?;
         config.ok_or_else(|| Problem::with_file(&text.name, "", "cannot be understood", "").into())
+    }
+
+    /// Where a file says that the journal is, and how many problems there are: whoever asks the journal needs nothing else of it.
+    ///
+    /// # Errors
+    /// Everything that is wrong, where it can't be told where the journal is.
+    pub fn find_journal(path: &Path) -> Result<(PathBuf, usize), Problems> {
+        let problems = match Self::load(path) {
+            Ok(config) => return Ok((config.journal.directory, 0)),
+            Err(problems) => problems,
+        };
+        let Ok(text) = files::read_text(path) else { return Err(problems) };
+        let base = path.parent().unwrap_or(Path::new("")).to_owned();
+        let source = Arc::new(Source { name: path.display().to_string(), text });
+        match sections::journal_directory(&source, base) {
+            Some(directory) => Ok((directory, problems.len())),
+            None => Err(problems),
+        }
     }
 
     /// The lists that rules may name.
@@ -262,6 +280,10 @@ impl Config {
 }
 
 impl Reader {
+    fn new(source: Arc<Source>, base: PathBuf) -> Reader {
+        Reader { source, base, problems: Problems::new(), files: Vec::new() }
+    }
+
     /// Notes errors of TOML itself; true where the rest cannot be judged. One slip of syntax makes errors all over the lines after it,
     /// so only the first is told.
     fn syntax(&mut self, errors: &[toml::de::Error]) -> bool {

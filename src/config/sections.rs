@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
 use super::reader::{Placed, Reader, Section};
 use super::value::{self, Fault, parse_listener, parse_network};
 use super::{Config, Http, Journal, Maildir, Security, Smtp, Stamp, State, files};
-use crate::problem::Problems;
+use crate::problem::{Problems, Source};
 use crate::smtp::address::Domain;
 
 /// A certificate chain and its private key, as files.
@@ -217,6 +218,23 @@ pub(super) fn journal(reader: &mut Reader, top: &Section<'_>) -> Option<Journal>
     let keep_audit = Duration::from_secs(audit.number(reader, "keep"));
     let directory = reader.path(&directory?.value);
     Some(Journal { directory, keep, pseudonymise: pseudonymise.is_some_and(|placed| placed.value), keep_audit })
+}
+
+/// Only `journal.directory`, whatever else is wrong. `None` where it is wrong itself, or stands under a name that is nearly its own.
+pub(super) fn journal_directory(source: &Arc<Source>, base: PathBuf) -> Option<PathBuf> {
+    let mut reader = Reader::new(Arc::clone(source), base);
+    let (table, errors) = DeTable::parse_recoverable(&source.text);
+    if !errors.is_empty() {
+        return None;
+    }
+    let top = Section::top(table.get_ref(), &mut reader);
+    let journal = top.section(&mut reader, "journal");
+    let is_told = top.raw("journal").is_none_or(|value| value.get_ref().is_table());
+    if !is_told || (!journal.present() && top.misspelt("journal")) || journal.misspelt("directory") {
+        return None;
+    }
+    let directory = journal.read(&mut reader, "directory", value::string)?;
+    Some(reader.path(&directory.value))
 }
 
 pub(super) fn state(reader: &mut Reader, top: &Section<'_>) -> Option<State> {

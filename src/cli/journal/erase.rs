@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> ExitCode {
 fn erase(args: &Args) -> Result<Exit, Exit> {
     let config = configuration(args.of.config.as_deref()).map_err(|problems| tell(&problems))?;
     let journal = &config.journal;
-    let subject = subject(journal, &args.of.address)?;
+    let subject = subject(&journal.directory, &args.of.address)?;
     let erased = journal::erase(&journal.directory, &subject, args.dry_run);
     let erased = erased.map_err(|error| unusable(&journal.directory, &error))?;
     if args.json {
