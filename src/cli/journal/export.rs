@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, ErrorKind};
 use std::process::ExitCode;
 
-use super::{Of, passed_over, subject, unusable};
+use super::{Of, passed_over, plural, subject, unusable};
 use crate::cli::{Exit, complain, journal_of, tell};
 use crate::observe::journal;
 
@@ -41,6 +41,7 @@ fn export(args: &Args) -> Result<Exit, Exit> {
     }
     let rest = passed_over(exported.skipped);
     let rest = if rest.is_empty() { rest } else { format!("; {rest}") };
-    complain(&format!("{} of {} records in {} days{rest}", exported.found, exported.records, exported.days));
+    let (records, days) = (plural(exported.records, "record"), plural(exported.days, "day"));
+    complain(&format!("{} of {records} in {days}{rest}", exported.found));
     Ok(if exported.found > 0 { Exit::Fine } else { Exit::Failed })
 }
