@@ -96,6 +96,8 @@ pub struct Config {
     pub limits: Limits,
     /// The files that it names, read or to be read: policies and their lists, lists of mailboxes, certificates and keys.
     pub files: Vec<PathBuf>,
+    /// What can be served, and makes little sense.
+    pub warnings: Problems,
 }
 
 /// `[smtp]`
@@ -281,7 +283,8 @@ impl Config {
 
 impl Reader {
     fn new(source: Arc<Source>, base: PathBuf) -> Reader {
-        Reader { source, base, problems: Problems::new(), files: Vec::new() }
+        let (problems, warnings) = (Problems::new(), Problems::new());
+        Reader { source, base, problems, warnings, quotas: Vec::new(), files: Vec::new() }
     }
 
     /// Notes errors of TOML itself; true where the rest cannot be judged. One slip of syntax makes errors all over the lines after it,
@@ -313,17 +316,22 @@ fn read(reader: &mut Reader, table: &DeTable<'_>) -> Option<Config> {
     let domains = domains::read(reader, &top, &smtp, maildir.as_ref().map_or(0, |maildir| maildir.quota));
     let block_lists = block_lists::read(reader, &top);
     let policies = policies::read(reader, &top, &domains, &block_lists::zones(&block_lists));
-    let http = sections::http(reader, &top);
+    let http = sections::http(reader, &top, &listen.listen);
     let journal = sections::journal(reader, &top);
     let state = sections::state(reader, &top);
     let security = sections::security(reader, &top);
     let limits = limits::read(reader, &top);
+    limits::hold_quotas(reader, limits.message);
+    if let (Some(state), Some(journal)) = (&state, &journal) {
+        sections::hold_directories(reader, &top, state, journal);
+    }
     let hostname = hostname?.value;
     let policies = policies?;
     let mut files = std::mem::take(&mut reader.files);
     files.extend(policies.list_files().map(|file| file.path.clone()));
     Some(Config {
         files,
+        warnings: std::mem::take(&mut reader.warnings),
         source: Arc::clone(&reader.source),
         authserv_id: authserv_id.map_or_else(|| hostname.as_str().to_owned(), |id| id.value.as_str().to_owned()),
         hostname,

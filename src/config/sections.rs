@@ -153,6 +153,22 @@ fn note_same_port(reader: &mut Reader, listen: &[Placed<SocketAddr>]) {
     }
 }
 
+/// Whether only one of two can be bound: the same port, and the same address or one that holds the other. `[::]` takes IPv4 too.
+fn share(a: SocketAddr, b: SocketAddr) -> bool {
+    let holds = |all: SocketAddr, one: SocketAddr| all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+    a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || holds(a, b) || holds(b, a))
+}
+
+/// Warns where what is remembered lies among the journal's files.
+pub(super) fn hold_directories(reader: &mut Reader, top: &Section<'_>, state: &State, journal: &Journal) {
+    if state.directory == journal.directory {
+        let span = |name| top.raw(name)?.get_ref().as_table()?.get("directory").map(|value| value.span());
+        let mend = "give each a directory of its own";
+        let fault = Fault::new("is journal.directory: the journal's files are not alone there", mend);
+        reader.warning(span("state").or(span("journal")), "state.directory", fault);
+    }
+}
+
 pub(super) fn values<T>(placed: Vec<Placed<T>>) -> Vec<T> {
     placed.into_iter().map(|placed| placed.value).collect()
 }
@@ -203,9 +219,13 @@ pub(super) fn maildir(reader: &mut Reader, top: &Section<'_>) -> Option<Maildir>
     Some(Maildir { root: reader.path(&root.value), quota })
 }
 
-pub(super) fn http(reader: &mut Reader, top: &Section<'_>) -> Option<Http> {
+pub(super) fn http(reader: &mut Reader, top: &Section<'_>, mail: &[SocketAddr]) -> Option<Http> {
     let http = top.section(reader, "http");
     let listen = http.read(reader, "listen", address)?;
+    if let Some(taken) = mail.iter().find(|mail| share(**mail, listen.value)) {
+        let cause = format!("{} is taken by smtp.listen ({taken})", listen.value);
+        reader.problem(listen.span.clone(), "http.listen", Fault::new(cause, "choose another port"));
+    }
     Some(Http { listen: listen.value })
 }
 
