@@ -357,8 +357,8 @@ impl Inquiry {
                 self.refuse_recipient(&path, Some(&local), by_protocol(Stage::Rcpt, reply::too_many_recipients()))
             }
             Ok(standing) => match self.room_for(&local).await {
-                Ok(is_scarce) => self.accept_recipient(&path, local, standing, is_scarce),
-                Err(refusal) => self.refuse_recipient(&path, Some(&local), by_protocol(Stage::Rcpt, refusal)),
+                Ok(scarce) => self.accept_recipient(&path, local, standing, scarce),
+                Err(refusal) => self.refuse_recipient(&path, Some(&local), *refusal),
             },
         }
     }

@@ -1,11 +1,17 @@
 //! `gatepost config check`
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{Exit, complain, counted, print, tell};
 use crate::config::Config;
+use crate::problem::{Problem, Problems};
 use crate::server;
+
+/// What mends the directory of the handover's socket.
+const MAKE_IT: &str = "give the socket a directory of its own: 0700, owned by security.user (docs/upgrade.md)";
 
 /// Check a gatepost.toml and every file that it names
 ///
@@ -30,6 +36,10 @@ pub fn run(args: &Args) -> ExitCode {
             return if args.file.is_file() { Exit::Failed.into() } else { usage.into() };
         }
     };
+    if let Some(problem) = no_place_for_handover(&config) {
+        tell(&problem.into());
+        return Exit::Failed.into();
+    }
     let certificates = match certificates(&config) {
         Ok(unread) => unread,
         Err(error) => {
@@ -37,8 +47,12 @@ pub fn run(args: &Args) -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    for warning in warnings(&config).into_iter().chain(certificates) {
+    let unwise = config.warnings.headlines(config.warnings.len());
+    for warning in unwise.into_iter().chain(warnings(&config)).chain(certificates) {
         complain(&format!("warning: {warning}"));
+    }
+    if let Some(remark) = new_root(&config) {
+        complain(&format!("remark: {remark}"));
     }
     let domains = counted(config.directory.domains().count(), "domain", "domains");
     let mailboxes = counted(config.directory.mailboxes().count(), "mailbox", "mailboxes");
@@ -59,12 +73,55 @@ fn certificates(config: &Config) -> Result<Vec<String>, server::TlsError> {
     }
 }
 
+/// The directory of `security.handover` is not there: the server would not start.
+fn no_place_for_handover(config: &Config) -> Option<Problem> {
+    let directory = config.security.handover.as_deref().map(directory_of)?;
+    match directory.metadata() {
+        Ok(found) if found.is_dir() => None,
+        Ok(_) => Some(config.problem("security.handover", format!("{directory:?} is not a directory"), MAKE_IT)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Some(config.problem("security.handover", format!("the directory {directory:?} does not exist"), MAKE_IT))
+        }
+        // who serves may be another user
+        Err(_) => None,
+    }
+}
+
+/// Others may enter it, so that its mode alone keeps them from our sockets.
+fn open_handover(config: &Config) -> Option<Problem> {
+    let directory = config.security.handover.as_deref().map(directory_of)?;
+    let mode = directory.metadata().ok()?.permissions().mode() & 0o7777;
+    (mode & 0o011 != 0).then(|| {
+        let cause = format!("others may enter {directory:?} (mode {mode:04o})");
+        config.problem("security.handover", cause, MAKE_IT)
+    })
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// That the Maildir root is to be made, as a mistyped one would be.
+fn new_root(config: &Config) -> Option<String> {
+    let root = &config.maildir.root;
+    let is_missing = root.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    is_missing.then(|| {
+        let cause = format!("{root:?} does not exist yet: it will be made when the server starts");
+        headline(config.problem("maildir.root", cause, ""))
+    })
+}
+
+fn headline(problem: Problem) -> String {
+    Problems::from(problem).headlines(1).concat()
+}
+
 /// What would stand in the way of serving on this machine.
 fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Err(problems) = config.account() {
         warnings.extend(problems.iter().map(|problem| format!("{}: {}", problem.key, problem.cause)));
     }
+    warnings.extend(open_handover(config).map(headline));
     // who serves port 25 without CAP_NET_BIND_SERVICE is root at first
     if config.smtp.listen.iter().any(|address| (1..1024).contains(&address.port()))
         && let Some(problem) = config.privilege_problem(true)

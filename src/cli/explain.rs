@@ -5,9 +5,9 @@ mod again;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::search::{journal_of, json_lines, listing, newest, passed_over, spellings, unreadable};
+use super::search::{json_lines, listing, newest, passed_over, spellings, unreadable};
 use super::table::number;
-use super::{Exit, complain, print, tell};
+use super::{Exit, complain, journal_of, print, tell};
 use crate::facts::record::Record;
 use crate::observe::explain::story;
 use crate::observe::journal::{self, Found, MessageId, Query};

@@ -18,7 +18,7 @@ mod table;
 pub mod try_;
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstream::ColorChoice;
@@ -158,17 +158,36 @@ fn command_of(words: &[String]) -> String {
     name
 }
 
+/// The configuration that is taken where none is named.
+const HERE: &str = "gatepost.toml";
+
 /// The configuration of `--config`; without it gatepost.toml here; without that the built-in one.
 ///
 /// # Errors
 /// Everything that is wrong with it.
 pub fn configuration(given: Option<&Path>) -> Result<Config, Problems> {
-    let here = Path::new("gatepost.toml");
+    let here = Path::new(HERE);
     match given {
         Some(path) => Config::load(path),
         None if here.symlink_metadata().is_ok() => Config::load(here),
         None => Config::built_in(),
     }
+}
+
+/// The directory of that configuration's journal. What else is wrong with the configuration is a warning: that is when the journal is
+/// asked.
+fn journal_of(given: Option<&Path>) -> Result<PathBuf, Exit> {
+    let here = Path::new(HERE);
+    let Some(file) = given.or_else(|| here.symlink_metadata().is_ok().then_some(here)) else {
+        return Config::built_in().map(|config| config.journal.directory).map_err(|problems| tell(&problems));
+    };
+    let (directory, problems) = Config::find_journal(file).map_err(|problems| tell(&problems))?;
+    if problems > 0 {
+        let (problems, them) = (counted(problems, "problem", "problems"), if problems == 1 { "it" } else { "them" });
+        let file = file.display();
+        complain(&format!("warning: the configuration has {problems}: gatepost config check {file} tells {them}"));
+    }
+    Ok(directory)
 }
 
 /// Whether standard output is to be coloured.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::lines::{Lines, parse_since, parse_until};
 use super::table::{Table, number};
-use super::{Exit, colour, complain, configuration, print, tell};
+use super::{Exit, colour, complain, journal_of, print};
 use crate::facts::word::Action;
 use crate::observe::escape::shown;
 use crate::observe::journal::{Brief, Found, Newest, Party, Query, Spellings, Who};
@@ -85,12 +85,6 @@ fn search(args: &Args) -> Result<Exit, Exit> {
         complain(&format!("{} found{more}{}", number(newest.kept().count() as u64), passed_over(newest.skipped)));
     }
     Ok(Exit::Fine)
-}
-
-/// The directory of the configuration's journal.
-pub(super) fn journal_of(config: Option<&Path>) -> Result<PathBuf, Exit> {
-    let config = configuration(config).map_err(|problems| tell(&problems))?;
-    Ok(config.journal.directory)
 }
 
 /// What names may stand as there; that some can't be found is said.

@@ -10,7 +10,7 @@ use super::reader::{Placed, Reader, Section};
 use super::value::{self, Fault};
 use super::{files, sections};
 use crate::policy::{ListKind, Zone, Zones};
-use crate::problem::{Problems, Source, nearest};
+use crate::problem::{Source, nearest};
 
 /// Each list costs a query or more with every message.
 const MOST: usize = 32;
@@ -48,7 +48,7 @@ pub fn zones_of(path: &Path) -> Zones {
     let text = files::read_text(path).unwrap_or_default();
     let source = std::sync::Arc::new(Source { name: path.display().to_string(), text });
     let text = std::sync::Arc::clone(&source);
-    let mut reader = Reader { source, base: path.to_owned(), problems: Problems::new(), files: Vec::new() };
+    let mut reader = Reader::new(source, path.to_owned());
     let (table, _) = DeTable::parse_recoverable(&text.text);
     let top = Section::top(table.get_ref(), &mut reader);
     zones(&read(&mut reader, &top))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::reader::{Reader, Section};
-use super::value::Fault;
+use super::value::{Fault, written_size};
 use crate::smtp::session;
 
 /// `[limits]`
@@ -122,5 +122,25 @@ pub(super) fn read(reader: &mut Reader, top: &Section<'_>) -> Limits {
         );
         reader.problem(span, "limits.spool", fault);
     }
+    if limits.connections_per_address > limits.connections && limits.connections > 0 {
+        let span = section.raw("connections_per_address").or(section.raw("connections")).map(|value| value.span());
+        let fault = Fault::new(
+            "is greater than limits.connections: one address can take every place",
+            "lower it, or raise limits.connections",
+        );
+        reader.warning(span, "limits.connections_per_address", fault);
+    }
     limits
+}
+
+/// Warns of quotas that a message of the greatest size does not fit into.
+pub(super) fn hold_quotas(reader: &mut Reader, message: u64) {
+    for (key, quota) in std::mem::take(&mut reader.quotas) {
+        if quota.value > 0 && quota.value < message {
+            let cause = format!("is smaller than limits.message ({})", written_size(message));
+            let mend = "make it larger, or lower limits.message: larger messages never fit, and senders that declare no SIZE are asked \
+                        to send this mailbox's copies by themselves";
+            reader.warning(quota.span, &key, Fault::new(cause, mend));
+        }
+    }
 }

@@ -96,6 +96,8 @@ pub struct Config {
     pub limits: Limits,
     /// The files that it names, read or to be read: policies and their lists, lists of mailboxes, certificates and keys.
     pub files: Vec<PathBuf>,
+    /// What can be served, and makes little sense.
+    pub warnings: Problems,
 }
 
 /// `[smtp]`
@@ -203,7 +205,7 @@ impl Config {
     /// Everything that is wrong with them.
     pub fn parse(source: Arc<Source>, base: &Path) -> Result<Config, Problems> {
         let text = Arc::clone(&source);
-        let mut reader = Reader { source, base: base.to_owned(), problems: Problems::new(), files: Vec::new() };
+        let mut reader = Reader::new(source, base.to_owned());
         let (table, errors) = DeTable::parse_recoverable(&text.text);
         if reader.syntax(&errors) {
             return Err(reader.problems);
@@ -211,6 +213,24 @@ impl Config {
         let config = read(&mut reader, table.get_ref());
         reader.problems.into_result()?;
         config.ok_or_else(|| Problem::with_file(&text.name, "", "cannot be understood", "").into())
+    }
+
+    /// Where a file says that the journal is, and how many problems there are: whoever asks the journal needs nothing else of it.
+    ///
+    /// # Errors
+    /// Everything that is wrong, where it can't be told where the journal is.
+    pub fn find_journal(path: &Path) -> Result<(PathBuf, usize), Problems> {
+        let problems = match Self::load(path) {
+            Ok(config) => return Ok((config.journal.directory, 0)),
+            Err(problems) => problems,
+        };
+        let Ok(text) = files::read_text(path) else { return Err(problems) };
+        let base = path.parent().unwrap_or(Path::new("")).to_owned();
+        let source = Arc::new(Source { name: path.display().to_string(), text });
+        match sections::journal_directory(&source, base) {
+            Some(directory) => Ok((directory, problems.len())),
+            None => Err(problems),
+        }
     }
 
     /// The lists that rules may name.
@@ -262,6 +282,11 @@ impl Config {
 }
 
 impl Reader {
+    fn new(source: Arc<Source>, base: PathBuf) -> Reader {
+        let (problems, warnings) = (Problems::new(), Problems::new());
+        Reader { source, base, problems, warnings, quotas: Vec::new(), files: Vec::new() }
+    }
+
     /// Notes errors of TOML itself; true where the rest cannot be judged. One slip of syntax makes errors all over the lines after it,
     /// so only the first is told.
     fn syntax(&mut self, errors: &[toml::de::Error]) -> bool {
@@ -291,17 +316,22 @@ fn read(reader: &mut Reader, table: &DeTable<'_>) -> Option<Config> {
     let domains = domains::read(reader, &top, &smtp, maildir.as_ref().map_or(0, |maildir| maildir.quota));
     let block_lists = block_lists::read(reader, &top);
     let policies = policies::read(reader, &top, &domains, &block_lists::zones(&block_lists));
-    let http = sections::http(reader, &top);
+    let http = sections::http(reader, &top, &listen.listen);
     let journal = sections::journal(reader, &top);
     let state = sections::state(reader, &top);
     let security = sections::security(reader, &top);
     let limits = limits::read(reader, &top);
+    limits::hold_quotas(reader, limits.message);
+    if let (Some(state), Some(journal)) = (&state, &journal) {
+        sections::hold_directories(reader, &top, state, journal);
+    }
     let hostname = hostname?.value;
     let policies = policies?;
     let mut files = std::mem::take(&mut reader.files);
     files.extend(policies.list_files().map(|file| file.path.clone()));
     Some(Config {
         files,
+        warnings: std::mem::take(&mut reader.warnings),
         source: Arc::clone(&reader.source),
         authserv_id: authserv_id.map_or_else(|| hostname.as_str().to_owned(), |id| id.value.as_str().to_owned()),
         hostname,

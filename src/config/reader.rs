@@ -17,6 +17,10 @@ pub(super) struct Reader {
     /// What relative paths are relative to.
     pub(super) base: PathBuf,
     pub(super) problems: Problems,
+    /// What can be served, and makes little sense.
+    pub(super) warnings: Problems,
+    /// The quotas that were read, to be held against `limits.message`: the key, and what it bounds.
+    pub(super) quotas: Vec<(String, Placed<u64>)>,
     /// The files that it names and that a reload reads.
     pub(super) files: Vec<PathBuf>,
 }
@@ -32,11 +36,22 @@ pub(super) struct Placed<T> {
 impl Reader {
     /// Notes a problem with `span`, or with the file as a whole.
     pub(super) fn problem(&mut self, span: Option<Range<usize>>, key: &str, fault: Fault) {
+        let problem = self.at(span, key, fault);
+        self.problems.push(problem);
+    }
+
+    /// Notes a warning, as [`Reader::problem`].
+    pub(super) fn warning(&mut self, span: Option<Range<usize>>, key: &str, fault: Fault) {
+        let warning = self.at(span, key, fault);
+        self.warnings.push(warning);
+    }
+
+    fn at(&self, span: Option<Range<usize>>, key: &str, fault: Fault) -> Problem {
         let Fault { cause, mend } = fault;
-        self.problems.push(match span {
+        match span {
             Some(span) => Problem::at(&self.source, span, key, cause, mend),
             None => Problem::with_file(&self.source.name, key, cause, mend),
-        });
+        }
     }
 
     /// As [`Reader::path`], of a file that is read, now or when the server starts.
@@ -282,7 +297,9 @@ impl<'t> Section<'t> {
     /// A quota in bytes, 0 for no bound; `None` where there is none, or where a problem was noted.
     pub(super) fn quota(&self, reader: &mut Reader, name: &str) -> Option<u64> {
         let key = keys::find(&self.pattern_of(name))?;
-        self.read(reader, name, |value| within(key, value)).map(|placed| placed.value)
+        let quota = self.read(reader, name, |value| within(key, value))?;
+        reader.quotas.push((self.key(name), quota.clone()));
+        Some(quota.value)
     }
 }
 
@@ -293,10 +310,10 @@ fn within(key: &keys::Key, value: &DeValue<'_>) -> Result<u64, Fault> {
         Kind::Duration => value::duration(value)?,
         _ => value::count(value)?,
     };
-    let unit = match key.kind {
-        Kind::Size | Kind::Quota => " bytes",
-        Kind::Duration => " seconds",
-        _ => "",
+    let written = |number: u64| match key.kind {
+        Kind::Size | Kind::Quota => value::written_size(number),
+        Kind::Duration => value::written_duration(number),
+        _ => number.to_string(),
     };
     if key.kind == Kind::Quota && number == 0 {
         return Ok(0);
@@ -305,10 +322,10 @@ fn within(key: &keys::Key, value: &DeValue<'_>) -> Result<u64, Fault> {
     if number < least {
         let because = if key.rfc.is_empty() { String::new() } else { format!(" ({})", key.rfc) };
         let or = if key.kind == Kind::Quota { ", or 0 for no bound" } else { "" };
-        return Err(Fault::new("is too small", format!("at least {least}{unit}{because}{or}")));
+        return Err(Fault::new("is too small", format!("at least {}{because}{or}", written(least))));
     }
     if number > most {
-        return Err(Fault::new("is too large", format!("at most {most}{unit}")));
+        return Err(Fault::new("is too large", format!("at most {}", written(most))));
     }
     Ok(number)
 }

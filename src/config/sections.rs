@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
 use super::reader::{Placed, Reader, Section};
 use super::value::{self, Fault, parse_listener, parse_network};
 use super::{Config, Http, Journal, Maildir, Security, Smtp, Stamp, State, files};
-use crate::problem::Problems;
+use crate::problem::{Problems, Source};
 use crate::smtp::address::Domain;
 
 /// A certificate chain and its private key, as files.
@@ -152,6 +153,22 @@ fn note_same_port(reader: &mut Reader, listen: &[Placed<SocketAddr>]) {
     }
 }
 
+/// Whether only one of two can be bound: the same port, and the same address or one that holds the other. `[::]` takes IPv4 too.
+fn share(a: SocketAddr, b: SocketAddr) -> bool {
+    let holds = |all: SocketAddr, one: SocketAddr| all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+    a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || holds(a, b) || holds(b, a))
+}
+
+/// Warns where what is remembered lies among the journal's files.
+pub(super) fn hold_directories(reader: &mut Reader, top: &Section<'_>, state: &State, journal: &Journal) {
+    if state.directory == journal.directory {
+        let span = |name| top.raw(name)?.get_ref().as_table()?.get("directory").map(|value| value.span());
+        let mend = "give each a directory of its own";
+        let fault = Fault::new("is journal.directory: the journal's files are not alone there", mend);
+        reader.warning(span("state").or(span("journal")), "state.directory", fault);
+    }
+}
+
 pub(super) fn values<T>(placed: Vec<Placed<T>>) -> Vec<T> {
     placed.into_iter().map(|placed| placed.value).collect()
 }
@@ -202,9 +219,13 @@ pub(super) fn maildir(reader: &mut Reader, top: &Section<'_>) -> Option<Maildir>
     Some(Maildir { root: reader.path(&root.value), quota })
 }
 
-pub(super) fn http(reader: &mut Reader, top: &Section<'_>) -> Option<Http> {
+pub(super) fn http(reader: &mut Reader, top: &Section<'_>, mail: &[SocketAddr]) -> Option<Http> {
     let http = top.section(reader, "http");
     let listen = http.read(reader, "listen", address)?;
+    if let Some(taken) = mail.iter().find(|mail| share(**mail, listen.value)) {
+        let cause = format!("{} is taken by smtp.listen ({taken})", listen.value);
+        reader.problem(listen.span.clone(), "http.listen", Fault::new(cause, "choose another port"));
+    }
     Some(Http { listen: listen.value })
 }
 
@@ -217,6 +238,23 @@ pub(super) fn journal(reader: &mut Reader, top: &Section<'_>) -> Option<Journal>
     let keep_audit = Duration::from_secs(audit.number(reader, "keep"));
     let directory = reader.path(&directory?.value);
     Some(Journal { directory, keep, pseudonymise: pseudonymise.is_some_and(|placed| placed.value), keep_audit })
+}
+
+/// Only `journal.directory`, whatever else is wrong. `None` where it is wrong itself, or stands under a name that is nearly its own.
+pub(super) fn journal_directory(source: &Arc<Source>, base: PathBuf) -> Option<PathBuf> {
+    let mut reader = Reader::new(Arc::clone(source), base);
+    let (table, errors) = DeTable::parse_recoverable(&source.text);
+    if !errors.is_empty() {
+        return None;
+    }
+    let top = Section::top(table.get_ref(), &mut reader);
+    let journal = top.section(&mut reader, "journal");
+    let is_told = top.raw("journal").is_none_or(|value| value.get_ref().is_table());
+    if !is_told || (!journal.present() && top.misspelt("journal")) || journal.misspelt("directory") {
+        return None;
+    }
+    let directory = journal.read(&mut reader, "directory", value::string)?;
+    Some(reader.path(&directory.value))
 }
 
 pub(super) fn state(reader: &mut Reader, top: &Section<'_>) -> Option<State> {

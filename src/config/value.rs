@@ -77,6 +77,34 @@ pub(super) fn duration(value: &DeValue<'_>) -> Result<u64, Fault> {
     }
 }
 
+/// Bytes as the configuration writes them: `50 MB`, `64 KiB`, `1 byte`.
+pub fn written_size(bytes: u64) -> String {
+    const UNITS: &[(&str, u64)] = &[
+        ("TB", 1_000_000_000_000),
+        ("GB", 1_000_000_000),
+        ("MB", 1_000_000),
+        ("kB", 1_000),
+        ("TiB", 1 << 40),
+        ("GiB", 1 << 30),
+        ("MiB", 1 << 20),
+        ("KiB", 1 << 10),
+    ];
+    match UNITS.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit)) {
+        Some((name, unit)) => format!("{} {name}", bytes / unit),
+        None if bytes == 1 => "1 byte".to_owned(),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+/// Seconds as the configuration writes them: `300s`, `12h`, `14d`.
+pub fn written_duration(seconds: u64) -> String {
+    const UNITS: &[(&str, u64)] = &[("d", 86_400), ("h", 3_600), ("min", 60)];
+    match UNITS.iter().find(|(_, unit)| seconds > 0 && seconds.is_multiple_of(*unit)) {
+        Some((name, unit)) => format!("{}{name}", seconds / unit),
+        None => format!("{seconds}s"),
+    }
+}
+
 /// Bytes of a text such as `50 MB` (50,000,000) or `64KiB` (65,536).
 ///
 /// # Errors

@@ -60,16 +60,34 @@ struct InForce {
 }
 
 /// Whether mailboxes have room for a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Room {
     /// All have.
     Enough,
-    /// It may not suffice: what is said after DATA may be this recipient's alone.
-    Scarce,
-    /// One has none.
-    Full,
+    /// It may not suffice in this one: what is said after DATA may be this recipient's alone.
+    Scarce(Short),
+    /// This one has none.
+    Full(Short),
     /// That can't be told now.
     Unknown,
+}
+
+/// A mailbox that has, or may have, no room for a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{mailbox} holds {used} of {quota} bytes{}", octets.map_or_else(String::new, needs))]
+pub struct Short {
+    /// Whose quota it is.
+    pub mailbox: MailboxName,
+    /// Octets that it holds.
+    pub used: u64,
+    /// Octets that it may hold.
+    pub quota: u64,
+    /// Octets that the message may need; `None`: it does not matter how many.
+    pub octets: Option<u64>,
+}
+
+fn needs(octets: u64) -> String {
+    format!(", and the message may need {octets}")
 }
 
 /// What a delivery will add to mailboxes with a quota; given back when it is dropped.
@@ -105,7 +123,7 @@ impl Quota {
             // what is wrong is told when something is to be stored
             Ok(Err(_)) | Err(_) => Room::Unknown,
         };
-        if room == Room::Full {
+        if matches!(room, Room::Full(_)) {
             count(&self.counters.over_quota_at_rcpt);
         }
         room
@@ -123,10 +141,14 @@ impl Quota {
             let wanted = size.unwrap_or(in_force.largest).saturating_add(FIELDS);
             // of a message that does not say how large it is it is only known that it is no nothing
             let octets = size.unwrap_or(1).max(1);
+            let short = |used, octets| Short { mailbox: mailbox.clone(), used, quota, octets };
             match self.ask(mailbox, Wanted { quota, octets, reserves: false }).await? {
-                Ok((_, left)) if left.saturating_add(octets) < wanted => room = Room::Scarce,
+                Ok((_, left)) if left.saturating_add(octets) < wanted => {
+                    let used = quota.saturating_sub(left).saturating_sub(octets);
+                    room = Room::Scarce(short(used, Some(wanted)));
+                }
                 Ok(_) => {}
-                Err(_used) => return Ok(Room::Full),
+                Err(used) => return Ok(Room::Full(short(used, size))),
             }
         }
         Ok(room)

@@ -60,6 +60,21 @@ pub enum RootProblem {
     },
 }
 
+impl RootProblem {
+    /// How to mend it.
+    pub fn mend(&self) -> &'static str {
+        match self {
+            RootProblem::Missing { .. } => "name a path whose directories can be made, or make it",
+            RootProblem::NotADirectory { .. } => "name a directory, or move away what has its name",
+            RootProblem::NoPermission { .. } => "give it to the user in [security]",
+            RootProblem::ReadOnly { .. } => "mount it so that it can be written",
+            RootProblem::Full { .. } => "make room there",
+            RootProblem::Trial { .. } => "see what is wrong with the file system: dmesg may tell",
+            RootProblem::HostName { .. } => "give the host another name",
+        }
+    }
+}
+
 /// Makes the root where it is missing (0700), and writes, syncs and removes a file in it.
 ///
 /// # Errors

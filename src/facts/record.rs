@@ -82,6 +82,9 @@ pub struct Recipient {
     /// What rules change of its copy, where that is not [`DecisionRecord::changes`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<ChangesRecord>,
+    /// Why its mailbox, or another's, had or might have too little room for the message, where RCPT was refused for that: in bytes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trouble: String,
     /// What was remembered of it when the rules of RCPT judged it. `None` where they ask for nothing, and in lines of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recalled: Option<Recalled>,

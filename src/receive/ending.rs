@@ -2,6 +2,7 @@
 
 use crate::authenticate::header::{authentication_results, without_ours};
 use crate::deliver::DeliverError;
+use crate::deliver::quota::Short;
 use crate::facts::record::{Recipient, RuleRecord};
 use crate::facts::word::{Action, GreylistResult};
 use crate::facts::{Rcpt, Role, Stage};
@@ -29,7 +30,8 @@ const ADDRESS: usize = 320;
 /// A refusal that no rule made.
 pub(super) fn by_protocol(stage: Stage, reply: Reply) -> Refusal {
     let (rules, grounds) = (Vec::new(), Grounds::default());
-    Refusal { stage, rule: String::new(), grounds, reply, rules, score: 0.0, rcpt: Rcpt::default(), recalled: None }
+    let (trouble, rcpt) = (String::new(), Rcpt::default());
+    Refusal { stage, rule: String::new(), grounds, reply, rules, score: 0.0, trouble, rcpt, recalled: None }
 }
 
 impl Inquiry {
@@ -88,6 +90,7 @@ impl Inquiry {
         if let Some(transaction) = &mut self.transaction {
             let mut noted = recipient(path, local, &reply);
             noted.decision = refusal.by_rule();
+            noted.trouble.clone_from(&refusal.trouble);
             noted.recalled = refusal.recalled.as_ref().and_then(Recalled::of_recipient);
             let greylist = transaction.facts.greylist.result;
             transaction.put_off |= local.is_some() && matches!(greylist, GreylistResult::New | GreylistResult::Early);
@@ -105,14 +108,14 @@ impl Inquiry {
         path: &ForwardPath,
         local: Local,
         standing: Standing,
-        is_scarce: bool,
+        scarce: Option<Short>,
     ) -> Reply {
         let Some(transaction) = &mut self.transaction else { return reply::internal_error() };
         let reply = reply::rcpt_ok();
         let recalled = Recalled::of(&transaction.facts).of_recipient();
         let listed = transaction.note_recipient(Recipient { recalled, ..recipient(path, Some(&local), &reply) });
         let (path, mailboxes) = (path.to_string(), local.mailboxes);
-        transaction.accepted.push(Accepted { path, mailboxes, standing, listed, is_scarce });
+        transaction.accepted.push(Accepted { path, mailboxes, standing, listed, scarce });
         reply
     }
 
@@ -367,6 +370,7 @@ fn recipient(path: &ForwardPath, local: Option<&Local>, reply: &Reply) -> Recipi
         role: local.and_then(|local| Role::from_word(local.role.as_str())),
         decision: None,
         changes: None,
+        trouble: String::new(),
         recalled: None,
     }
 }

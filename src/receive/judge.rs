@@ -32,7 +32,8 @@ pub(super) fn recipient(policy: &Arc<Policy>, facts: &Facts, met_outage: bool) -
             // an outage is no rule's doing
             let grounds = if rule.is_empty() { Grounds::default() } else { grounds };
             let recalled = Some(Recalled::of(facts));
-            Err(Box::new(Refusal { stage, rule, grounds, reply, score, rules, rcpt, recalled }))
+            let trouble = String::new();
+            Err(Box::new(Refusal { stage, rule, grounds, reply, score, trouble, rules, rcpt, recalled }))
         }
     }
 }
@@ -137,6 +138,7 @@ pub(super) fn refusal(judged: &[Judged<'_>]) -> Option<Refusal> {
         reply,
         rules: one.judgement.rules.clone(),
         score: one.judgement.score,
+        trouble: String::new(),
         rcpt: one.rcpt.clone(),
         recalled: None,
     })

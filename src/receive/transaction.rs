@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::authenticate::Authenticator;
+use crate::deliver::quota::Short;
 use crate::facts::rate::{Counted, Rate};
 use crate::facts::record::{self, Recipient, RecipientDecision, RuleRecord};
 use crate::facts::word::Action;
@@ -130,8 +131,8 @@ pub(super) struct Accepted {
     pub standing: Standing,
     /// Its place among those that the record lists.
     pub listed: Option<usize>,
-    /// Its mailboxes may have no room for the message.
-    pub is_scarce: bool,
+    /// Which of its mailboxes may have no room for the message.
+    pub scarce: Option<Short>,
 }
 
 /// A transaction under way.
@@ -180,6 +181,8 @@ pub(super) struct Refusal {
     pub reply: Reply,
     pub rules: Vec<RuleRecord>,
     pub score: f64,
+    /// What the reply does not say: how full a mailbox is.
+    pub trouble: String,
     /// What rules could read of the recipient.
     pub rcpt: Rcpt,
     /// What was recalled of it; `None` where that is as the transaction has it.

@@ -107,9 +107,11 @@ pub fn bind_what_is_missing(config: &Config, mut inherited: Inherited) -> Result
     descriptors::allow_for(config.limits.connections);
     let account = config.account()?;
     let certificates = Certificates::of(config)?;
-    let smtp = inherited.listen_for_mail(config).map_err(StartError::Machine)?;
-    let http = inherited.listen_for_http(config).map_err(StartError::Machine)?;
+    let smtp = inherited.listen_for_mail(config)?;
+    let http = inherited.listen_for_http(config)?;
     let handover = handover_listener(config, smtp.len(), account, &mut inherited)?;
+    let root = &config.maildir.root;
+    let is_new = root.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
     if let Some(account) = account {
         if is_root() {
             // Landlock can't let us make it later
@@ -123,10 +125,13 @@ pub fn bind_what_is_missing(config: &Config, mut inherited: Inherited) -> Result
         }
         become_account(account).map_err(|error| StartError::Machine(format!("security.user: {error}")))?;
     }
-    check_root(&config.maildir.root).map_err(|error| match error {
+    check_root(root).map_err(|error| match error {
         RootProblem::NoPermission { path } => not_ours(config, "maildir.root", &path),
-        other => StartError::Machine(format!("maildir.root: {other}")),
+        other => StartError::Problems(config.problem("maildir.root", other.to_string(), other.mend()).into()),
     })?;
+    if is_new {
+        tracing::info!(root = %root.display(), "maildir.root did not exist and was made");
+    }
     let host = nix::unistd::gethostname().map_err(machine)?;
     check_host_name(&host.to_string_lossy()).map_err(machine)?;
     let path = &config.journal.directory;

@@ -8,6 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use listenfd::ListenFd;
 
 use crate::config::Config;
+use crate::problem::Problems;
 
 use super::bind::StartError;
 use super::handover::{self, Kind, TakeError};
@@ -105,8 +106,8 @@ impl Inherited {
     /// The sockets that mail comes in by: those that are there already, and those that must be bound.
     ///
     /// # Errors
-    /// A sentence that names the address and the mend.
-    pub(super) fn listen_for_mail(&mut self, config: &Config) -> Result<Vec<TcpListener>, String> {
+    /// The place of the address, why it can't be had, and the mend.
+    pub(super) fn listen_for_mail(&mut self, config: &Config) -> Result<Vec<TcpListener>, StartError> {
         let mut there = std::mem::take(&mut self.smtp);
         if self.is_activated {
             let addresses: Vec<String> = there.iter().map(told).collect();
@@ -127,7 +128,7 @@ impl Inherited {
             let found = there.iter().position(|listener| is_at(listener, *address));
             all.push(match found {
                 Some(at) => there.swap_remove(at),
-                None => listener::bind("smtp.listen", *address)?,
+                None => listen(config, "smtp.listen", *address)?,
             });
         }
         Ok(all)
@@ -136,12 +137,19 @@ impl Inherited {
     /// The socket of the metrics.
     ///
     /// # Errors
-    /// A sentence that names the address and the mend.
-    pub(super) fn listen_for_http(&mut self, config: &Config) -> Result<TcpListener, String> {
+    /// As [`Inherited::listen_for_mail`].
+    pub(super) fn listen_for_http(&mut self, config: &Config) -> Result<TcpListener, StartError> {
         let is_handed_over = self.predecessor.is_some();
         let there = self.http.take().filter(|listener| !is_handed_over || is_at(listener, config.http.listen));
-        there.map_or_else(|| listener::bind("http.listen", config.http.listen), Ok)
+        there.map_or_else(|| listen(config, "http.listen", config.http.listen), Ok)
     }
+}
+
+fn listen(config: &Config, key: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    listener::bind(address).map_err(|(cause, mend)| {
+        let problem = Problems::from(config.problem(key, cause, mend));
+        StartError::Machine(problem.headlines(1).concat())
+    })
 }
 
 fn told(listener: &TcpListener) -> String {

@@ -16,16 +16,16 @@ const BACKLOG: i32 = 1024;
 /// Binds a listening socket. `[::]` takes IPv4 too; on a host without IPv6 it becomes `0.0.0.0`, which is said once.
 ///
 /// # Errors
-/// A sentence that names the address and the mend.
-pub fn bind(key: &str, address: SocketAddr) -> Result<std::net::TcpListener, String> {
+/// What is wrong with the address, and the mend.
+pub fn bind(address: SocketAddr) -> Result<std::net::TcpListener, (String, &'static str)> {
     match listening(address) {
         Ok(listener) => Ok(listener),
         Err(error) if address.ip().is_unspecified() && address.is_ipv6() && no_ipv6(&error) => {
             let fallback = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
             tracing::warn!(%address, %fallback, "this host has no IPv6, listening on IPv4 only");
-            listening(fallback).map_err(|error| trouble(key, fallback, &error))
+            listening(fallback).map_err(|error| trouble(fallback, &error))
         }
-        Err(error) => Err(trouble(key, address, &error)),
+        Err(error) => Err(trouble(address, &error)),
     }
 }
 
@@ -46,14 +46,14 @@ fn no_ipv6(error: &io::Error) -> bool {
     [Errno::EAFNOSUPPORT as i32, Errno::EADDRNOTAVAIL as i32].iter().any(|code| error.raw_os_error() == Some(*code))
 }
 
-fn trouble(key: &str, address: SocketAddr, error: &io::Error) -> String {
+fn trouble(address: SocketAddr, error: &io::Error) -> (String, &'static str) {
     let mend = match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there: stop it (ss -ltnp shows it) or choose another port",
         io::ErrorKind::PermissionDenied => "ports below 1024 need root or CAP_NET_BIND_SERVICE",
         io::ErrorKind::AddrNotAvailable => "this host does not have that address",
         _ => "check the address",
     };
-    format!("{key}: can't listen on {address}: {error}; {mend}")
+    (format!("can't listen on {address}: {error}"), mend)
 }
 
 /// How long is waited after trouble, at first.

@@ -89,7 +89,8 @@ pub fn listen_privately(path: &Path, account: Option<Account>) -> io::Result<Uni
     Ok(listener)
 }
 
-/// Makes a directory that is missing, for the account: later we could not. One that is there stays as it is.
+/// Makes a directory that is missing, and what is missing above it, for the account: later we could not. One that is there stays as it
+/// is.
 ///
 /// # Errors
 /// The system's own.
@@ -99,7 +100,8 @@ pub fn make_directory(path: &Path, account: Account) -> io::Result<()> {
         return Ok(());
     }
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent)?;
+        // one that is root's alone could not be entered
+        make_directory(parent, account)?;
     }
     std::fs::DirBuilder::new().mode(0o700).create(path)?;
     // whoever may write in its parent could put a link in its place meanwhile

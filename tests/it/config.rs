@@ -2,6 +2,7 @@
 
 mod command_line;
 mod mistakes;
+mod warnings;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

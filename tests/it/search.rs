@@ -139,6 +139,11 @@ fn what_can_not_be_looked_for_is_told() {
             2,
             "gatepost: --client \"no such\" is nobody: write an address, a network as 192.0.2.0/24, or a name as mail.example.com\n",
         ),
+        (
+            ["--client", "300.1.1.1"],
+            2,
+            "gatepost: --client \"300.1.1.1\" is nobody: write an address, a network as 192.0.2.0/24, or a name as mail.example.com\n",
+        ),
         (["--to", "nobody@local.example"], 1, "gatepost: nothing in the journal in journal fits\n"),
     ] {
         let arguments = ["search", arguments[0], arguments[1]];

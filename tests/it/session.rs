@@ -309,7 +309,7 @@ fn the_catalogue_says_the_agreed_codes() {
         (reply::data_defect(DataDefect::Nul), "550 5.6.0"),
         (reply::loop_detected(), "554 5.4.6"),
         (reply::mailbox_full(), "452 4.2.2"),
-        (reply::nearly_full_send_again(), "452 4.5.3"),
+        (reply::scarce_send_again(), "452 4.5.3"),
         (reply::disk_full(), "452 4.3.1"),
         (reply::io_error(), "451 4.3.0"),
         (reply::internal_error(), "451 4.3.0"),

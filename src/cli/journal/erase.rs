@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use super::{Of, passed_over, subject, unusable};
+use super::{Of, passed_over, plural, subject, unusable};
 use crate::cli::{Exit, complain, configuration, print, tell};
 use crate::config::Journal;
 use crate::observe::journal::audit::{self, Entry, Event, Note};
@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> ExitCode {
 fn erase(args: &Args) -> Result<Exit, Exit> {
     let config = configuration(args.of.config.as_deref()).map_err(|problems| tell(&problems))?;
     let journal = &config.journal;
-    let subject = subject(journal, &args.of.address)?;
+    let subject = subject(&journal.directory, &args.of.address)?;
     let erased = journal::erase(&journal.directory, &subject, args.dry_run);
     let erased = erased.map_err(|error| unusable(&journal.directory, &error))?;
     if args.json {
@@ -65,8 +65,11 @@ fn erase(args: &Args) -> Result<Exit, Exit> {
 fn words(erased: &Erased, dry_run: bool) -> String {
     let would = if dry_run { "would become" } else { "became" };
     let mut words = format!(
-        "{} of {} records in {} of {} days: the address {would} {ERASED}\n",
-        erased.changed, erased.records, erased.days_changed, erased.days
+        "{} of {} in {} of {}: the address {would} {ERASED}\n",
+        erased.changed,
+        plural(erased.records, "record"),
+        erased.days_changed,
+        plural(erased.days, "day")
     );
     if erased.removed > 0 {
         let were = if dry_run { "would be" } else { "were" };

@@ -3,8 +3,8 @@
 use std::io::{self, BufWriter, ErrorKind};
 use std::process::ExitCode;
 
-use super::{Of, journal_of, passed_over, subject, unusable};
-use crate::cli::{Exit, complain, tell};
+use super::{Of, passed_over, plural, subject, unusable};
+use crate::cli::{Exit, complain, journal_of, tell};
 use crate::observe::journal;
 
 /// Print every record in which an address stands
@@ -27,20 +27,21 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn export(args: &Args) -> Result<Exit, Exit> {
-    let journal = journal_of(args.of.config.as_deref())?;
-    let subject = subject(&journal, &args.of.address)?;
+    let directory = journal_of(args.of.config.as_deref())?;
+    let subject = subject(&directory, &args.of.address)?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let exported = match journal::export(&journal.directory, &subject, &mut out) {
+    let exported = match journal::export(&directory, &subject, &mut out) {
         Ok(exported) => exported,
         // whoever reads it may stop reading
         Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Exit::Fine),
-        Err(error) => return Err(unusable(&journal.directory, &error)),
+        Err(error) => return Err(unusable(&directory, &error)),
     };
     if !exported.problems.is_empty() {
         tell(&exported.problems);
     }
     let rest = passed_over(exported.skipped);
     let rest = if rest.is_empty() { rest } else { format!("; {rest}") };
-    complain(&format!("{} of {} records in {} days{rest}", exported.found, exported.records, exported.days));
+    let (records, days) = (plural(exported.records, "record"), plural(exported.days, "day"));
+    complain(&format!("{} of {records} in {days}{rest}", exported.found));
     Ok(if exported.found > 0 { Exit::Fine } else { Exit::Failed })
 }

@@ -7,8 +7,7 @@ pub mod verify;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::{Exit, complain, configuration, tell};
-use crate::config::Journal;
+use super::{Exit, complain};
 use crate::observe::journal::{Spellings, Subject};
 
 /// `gatepost journal`
@@ -24,19 +23,14 @@ pub enum JournalCommands {
     Verify(verify::Args),
 }
 
-/// The journal of a configuration.
-fn journal_of(config: Option<&Path>) -> Result<Journal, Exit> {
-    configuration(config).map(|config| config.journal).map_err(|problems| tell(&problems))
-}
-
 /// The address that was asked for, in all its spellings.
-fn subject(journal: &Journal, address: &str) -> Result<Subject, Exit> {
-    let spellings = Spellings::read(&journal.directory).map_err(|error| unusable(&journal.directory, &error))?;
+fn subject(directory: &Path, address: &str) -> Result<Subject, Exit> {
+    let spellings = Spellings::read(directory).map_err(|error| unusable(directory, &error))?;
     if spellings.unread > 0 {
         complain(&format!(
             "warning: {} of the keys in {} can't be read; what was written under them is not found",
             spellings.unread,
-            journal.directory.display()
+            directory.display()
         ));
     }
     Subject::new(address, &spellings).map_err(|line| {
@@ -65,6 +59,11 @@ pub struct Of {
     /// The configuration that names the journal [default: gatepost.toml here, else ./journal]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// A number with what it counts.
+fn plural(number: u64, one: &str) -> String {
+    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Torn and foreign lines, in words; empty for none.

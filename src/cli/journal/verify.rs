@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{journal_of, unusable};
-use crate::cli::{Exit, complain, counted, print};
+use super::unusable;
+use crate::cli::{Exit, complain, counted, journal_of, print};
 use crate::observe::escape::shown;
 use crate::observe::journal::audit::{self, Verdict};
 
@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn verify(args: &Args) -> Result<Exit, Exit> {
-    let directory = journal_of(args.config.as_deref())?.directory;
+    let directory = journal_of(args.config.as_deref())?;
     let verdict = audit::verify(&directory, args.expect.as_deref()).map_err(|error| unusable(&directory, &error))?;
     let place = directory.display();
     match verdict {

@@ -235,7 +235,7 @@ fn became(decision: &RecipientDecision) -> String {
 
 fn recipients(record: &Record) -> Vec<Line> {
     let mut lines = Vec::new();
-    for Recipient { address, mailboxes, reply, decision, .. } in &record.recipients {
+    for Recipient { address, mailboxes, reply, decision, trouble, .. } in &record.recipients {
         let mut text = match mailboxes.as_slice() {
             [] => String::new(),
             mailboxes => format!("for {}; ", listed(mailboxes.iter().map(|mailbox| fit(mailbox)).collect())),
@@ -244,6 +244,9 @@ fn recipients(record: &Record) -> Vec<Line> {
         // what refused it at RCPT stands in the answer
         if let Some(decision) = decision.as_ref().filter(|_| reply.starts_with('2')) {
             let _ = write!(text, "; {}", became(decision));
+        }
+        if !trouble.is_empty() {
+            let _ = write!(text, "; {}", fit(trouble));
         }
         lines.push(line(format!("<{}>", fit(address)), text));
     }

@@ -124,8 +124,9 @@ impl Bound<'_> {
             *recipients_more += (recipients.len() - self.entries) as u64;
             recipients.truncate(self.entries);
         }
-        for Recipient { address, mailboxes, reply, domain, role: _, decision, changes, recalled } in recipients {
-            self.text(reply);
+        for Recipient { address, mailboxes, reply, domain, role: _, decision, changes, trouble, recalled } in recipients
+        {
+            [reply, trouble].into_iter().for_each(|text| self.text(text));
             self.has_cut = false;
             [address, domain].into_iter().for_each(|text| self.text(text));
             self.of("recipients");

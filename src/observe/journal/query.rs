@@ -228,7 +228,11 @@ impl Who {
         }
         let names = Domains::parse(text);
         let fine = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
-        if text.len() > MOST || names.forms.iter().any(|form| form.is_empty() || !form.chars().all(fine)) {
+        // no domain's last label is a number (RFC 1123 §2.1): an address was meant
+        let is_numeric = |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_digit());
+        let is_numeric = text.rsplit('.').next().is_some_and(is_numeric);
+        if text.len() > MOST || is_numeric || names.forms.iter().any(|form| form.is_empty() || !form.chars().all(fine))
+        {
             return Err("write an address, a network as 192.0.2.0/24, or a name as mail.example.com".to_owned());
         }
         let quick = quick(&names.forms);

@@ -258,8 +258,10 @@ impl Veil<'_> {
         [why, trouble].into_iter().for_each(|text| self.text(text));
         self.changes(changes);
         for RuleRecord { name: _, at: _, outcome: _, action: _, score: _ } in rules {}
-        for Recipient { address, mailboxes, reply, domain, role: _, decision, changes, recalled } in recipients {
+        for Recipient { address, mailboxes, reply, domain, role: _, decision, changes, trouble, recalled } in recipients
+        {
             self.reply(reply);
+            self.text(trouble);
             self.host(domain);
             if let Some(RecipientDecision { action: _, rule: _, instead_of: _ }) = decision {}
             self.changes(changes);

@@ -295,9 +295,10 @@ pub fn mailbox_full() -> Reply {
     Reply::new(452, (4, 2, 2), "the mailbox is full, try again later")
 }
 
-/// A recipient whose mailbox may be too full for the message: there is one answer after DATA, and it must not be the others' too.
-pub fn nearly_full_send_again() -> Reply {
-    Reply::new(452, (4, 5, 3), "a mailbox is nearly full, send this recipient's copy by itself")
+/// A recipient whose mailbox may have no room for the message, or that of one before it: there is one answer after DATA, and it must
+/// not be the others' too.
+pub fn scarce_send_again() -> Reply {
+    Reply::new(452, (4, 5, 3), "a mailbox may lack room for a large message, send this recipient's copy by itself")
 }
 
 /// Storing failed.

@@ -88,6 +88,7 @@ fn every_key() -> TempDir {
         let entry = entry.unwrap();
         std::fs::copy(entry.path(), directory.path().join(entry.file_name())).unwrap();
     }
+    std::fs::create_dir(directory.path().join("run")).unwrap();
     write_certificate(directory.path(), "its");
     for file in ["chain.pem", "key.pem"] {
         std::fs::rename(directory.path().join(format!("its.{file}")), directory.path().join(file)).unwrap();

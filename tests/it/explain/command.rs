@@ -63,3 +63,61 @@ fn the_command_says_in_one_line_what_it_can_not_do() {
          which has an @\n",
     );
 }
+
+#[test]
+fn the_journal_is_read_while_other_parts_of_the_configuration_are_broken() {
+    let directory = TempDir::new().unwrap();
+    let record = honest();
+    std::fs::create_dir(directory.path().join("records")).unwrap();
+    let line = serde_json::to_string(&record).unwrap() + "\n";
+    std::fs::write(directory.path().join("records/2026-11-22.jsonl"), &line).unwrap();
+    let failing = "[[test]]\nname = 't'\nat = 'connect'\ngiven = {}\nexpect = { action = 'reject' }\n";
+    std::fs::write(directory.path().join("failing.toml"), failing).unwrap();
+    let write = |host: &str, more: &str, journal: &str| {
+        let domain = "[domains.\"example.com\"]\nmailboxes = [\"postmaster\"]\n";
+        let text = format!("hostname = \"{host}\"\n{more}\n{domain}{journal}\n");
+        std::fs::write(directory.path().join("gatepost.toml"), text).unwrap();
+    };
+    let address = record.recipients[0].address.clone();
+    let typed = record.reference.clone();
+    let asked: &[&[&str]] = &[&["explain", &typed], &["search"], &["journal", "export", "--address", &address]];
+    let records = "[journal]\ndirectory = \"records\"";
+    for (host, more, count, them) in [
+        ("not a host", "", "1 problem", "it"),
+        ("mx.example.com", "smtp.tls.certificate = 'gone.pem'\nsmtp.tls.key = 'gone.key'", "2 problems", "them"),
+        ("mx.example.com", "policy.file = 'failing.toml'", "1 problem", "it"),
+        ("mx.example.com", "smpt.listen = []", "1 problem", "it"),
+    ] {
+        write(host, more, records);
+        let warning = format!(
+            "gatepost: warning: the configuration has {count}: gatepost config check gatepost.toml tells {them}\n"
+        );
+        for words in asked {
+            let output = gatepost(directory.path(), words);
+            let complaint = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(0), "{words:?}: {complaint}");
+            assert!(complaint.starts_with(&warning) && !output.stdout.is_empty(), "{words:?}: {complaint}");
+        }
+        let output = gatepost(directory.path(), &["journal", "verify"]);
+        check_exit(
+            &output,
+            1,
+            &(warning + "gatepost: there is no audit in records: no server has started with this journal\n"),
+        );
+        let output = gatepost(directory.path(), &["config", "check", "gatepost.toml"]);
+        assert!(String::from_utf8(output.stderr).unwrap().ends_with(&format!("{count}\n")));
+    }
+    // where the journal is can't be told: an error, as ever
+    for (journal, cause) in [
+        ("[journal]\ndirectory = 5", "journal.directory: must be a string, not an integer"),
+        ("[jurnal]\ndirectory = \"records\"", "did you mean \"journal\"?"),
+        ("[journal]\ndirectry = \"records\"", "did you mean \"directory\"?"),
+        ("[journal]\ndirectory = \"records", "this is not TOML"),
+    ] {
+        write("mx.example.com", "", journal);
+        let output = gatepost(directory.path(), &["explain", &typed]);
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{complaint}");
+        assert!(complaint.contains(cause) && !complaint.contains("warning"), "{complaint}");
+    }
+}

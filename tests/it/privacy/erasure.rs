@@ -279,10 +279,10 @@ fn the_commands_say_what_they_did() {
     };
     let (code, out, said) = run(&["journal", "export", "--address", "alice@example.com"]);
     assert_eq!((code, out.lines().count()), (0, 1));
-    assert_eq!(said, "gatepost: 1 of 2 records in 1 days\n");
+    assert_eq!(said, "gatepost: 1 of 2 records in 1 day\n");
     assert_eq!(run(&["journal", "export", "--address", "carol@example.com"]).0, 1);
     let (code, out, _) = run(&["journal", "erase", "--address", "alice@example.com", "--dry-run"]);
-    assert_eq!((code, out.as_str()), (0, "1 of 2 records in 1 of 1 days: the address would become ~erased\n"));
+    assert_eq!((code, out.as_str()), (0, "1 of 2 records in 1 of 1 day: the address would become ~erased\n"));
     assert_eq!(run(&["journal", "export", "--address", "alice@example.com"]).0, 0, "a dry run changes nothing");
     let (code, out, _) = run(&["journal", "erase", "--address", "alice@example.com", "--json"]);
     assert_eq!(code, 0);

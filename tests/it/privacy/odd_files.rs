@@ -90,8 +90,8 @@ fn what_is_no_file_is_told_and_passed_over() {
         (&["search", "--to", "alice@example.com"], &one.reference),
         (&["journal", "export", "--address", "alice@example.com"], &one.reference),
         (&["policy", "forwarders"], ""),
-        (&["journal", "erase", "--address", "alice@example.com", "--dry-run"], "1 of 1 records in 1 of 1 days"),
-        (&["journal", "erase", "--address", "alice@example.com"], "1 of 1 records in 1 of 1 days"),
+        (&["journal", "erase", "--address", "alice@example.com", "--dry-run"], "1 of 1 record in 1 of 1 day"),
+        (&["journal", "erase", "--address", "alice@example.com"], "1 of 1 record in 1 of 1 day"),
     ];
     for (what, put) in odd() {
         let directory = TempDir::new().unwrap();
@@ -241,7 +241,7 @@ fn a_file_that_can_not_be_replaced_is_told_with_place_cause_and_mend() {
         };
         let (code, out, said) = gatepost(directory.path(), &["journal", "erase", "--address", "alice@example.com"]);
         assert_eq!(code, Some(1), "{said}");
-        assert!(out.contains("1 of 1 records in 1 of 2 days"), "{out}");
+        assert!(out.contains("1 of 1 record in 1 of 2 days"), "{out}");
         assert!(said.contains("journal/2026-11-21.jsonl: ") && said.contains("not permitted"), "{said}");
         assert!(said.contains("mend:") && said.contains("chattr -ai"), "{said}");
         assert!(fs::read_to_string(&path).unwrap().contains("alice@example.com"));

@@ -103,7 +103,9 @@ fn at_rcpt_it_is_said_where_it_is_known_and_each_recipient_has_its_own_answer() 
     client.expect("QUIT", "221");
     let record = site.record(&refused);
     assert_eq!((record.stage, record.decision.action), (Stage::Rcpt, Action::Defer));
-    assert!(story(&record).contains("452 4.2.2 the mailbox is full"), "{}", story(&record));
+    let told = story(&record);
+    assert!(told.contains("452 4.2.2 the mailbox is full"), "{told}");
+    assert!(told.contains("bob@local.example holds 150000 of 150000 bytes"), "{told}");
 }
 
 #[test]
@@ -136,7 +138,7 @@ fn who_may_be_too_full_for_the_message_has_a_transaction_of_its_own() {
         let alone = client.expect("RCPT TO:<bob@local.example>", "452 4.5.3");
         client.expect("RCPT TO:<carol@local.example>", "250");
         client.data(sized(60_000)).is("250 2.0.0");
-        assert!(alone.text.contains("nearly full"), "{}", alone.text);
+        assert!(alone.text.contains("may lack room for a large message"), "{}", alone.text);
         // and his copy goes wrong alone
         client.mail("a@sender.example", &["bob@local.example"]);
         client.expect("RCPT TO:<carol@local.example>", "452 4.5.3");
@@ -152,6 +154,34 @@ fn who_may_be_too_full_for_the_message_has_a_transaction_of_its_own() {
         client.data(sized(900)).is("250 2.0.0");
         assert_eq!(site.delivered("local.example/bob").len(), 1);
     }
+}
+
+#[test]
+fn an_empty_mailbox_that_is_smaller_than_the_largest_message_is_not_called_full() {
+    let domains = "[domains.\"local.example\"]\nmailboxes = [\"alice\", \"bob\"]\nquota = \"20 MB\"\n";
+    let site = Site::start(Setup { domains, ..Setup::default() });
+    let mut client = site.dial();
+    client.begin("a@sender.example", &["alice@local.example"]);
+    let alone = client.expect("RCPT TO:<bob@local.example>", "452 4.5.3");
+    assert!(!alone.text.contains("full") && alone.text.contains("by itself"), "{}", alone.text);
+    let record = site.record(&client.data(message("a@sender.example")));
+    let why = "bob@local.example holds 0 of 20000000 bytes, and the message may need 50065536";
+    assert_eq!(record.recipients[1].trouble, why);
+    assert_eq!((record.recipients[0].trouble.as_str(), record.trouble.as_str()), ("", ""));
+    assert!(story(&record).contains(why), "{}", story(&record));
+    // other names of the same mailbox need room for one copy, and have one answer
+    client.mail("a@sender.example", &["alice@local.example"]);
+    client.expect("RCPT TO:<postmaster>", "250");
+    client.expect("RCPT TO:<Alice+x@LOCAL.example>", "250");
+    client.expect("RCPT TO:<bob@local.example>", "452 4.5.3");
+    let taken = client.data(message("a@sender.example"));
+    let record = site.record(taken.is("250 2.0.0"));
+    assert_eq!(record.delivery.len(), 1);
+    assert!(record.recipients[3].trouble.starts_with("bob@local.example holds "), "{}", record.recipients[3].trouble);
+    // who says how large the message is is believed
+    client.expect("MAIL FROM:<a@sender.example> SIZE=1000", "250");
+    client.expect("RCPT TO:<alice@local.example>", "250");
+    client.expect("RCPT TO:<bob@local.example>", "250");
 }
 
 #[test]
@@ -186,6 +216,12 @@ fn junk_and_large_bodies_count_and_a_full_mailbox_takes_no_junk_either() {
 fn under_pseudonyms_nobody_is_named() {
     let site = site_with("pseudonymise = true\n", crate::support::site::OPEN);
     lay(&site, "bob", 149_000);
+    let mut client = site.dial();
+    client.begin("a@sender.example", &["alice@local.example"]);
+    client.expect("RCPT TO:<bob@local.example>", "452 4.5.3");
+    let record = site.record(&client.data(message("a@sender.example")));
+    let trouble = &record.recipients[1].trouble;
+    assert!(trouble.contains("@local.example holds 149000 of 150000") && !trouble.contains("bob"), "{trouble}");
     let refused = send(&site, &["bob@local.example"], &sized(40_000));
     let record = site.record(refused.is("452 4.2.2"));
     let (_, rest) = record.trouble.split_once(" is over its quota").unwrap_or_else(|| panic!("{}", record.trouble));

@@ -132,12 +132,15 @@ fn what_others_delete_makes_room() {
     let mail = Mail::of(QUOTA);
     drop(mail.store(Folder::Inbox, 90_000).unwrap());
     drop(mail.store(Folder::Inbox, 90_000).unwrap());
-    assert_eq!(mail.room(Some(50_000)), Room::Full);
+    let full = mail.room(Some(50_000));
+    let Room::Full(short) = &full else { panic!("{full:?}") };
+    let why = "alice@local.example holds 180000 of 200000 bytes, and the message may need 50000";
+    assert_eq!(short.to_string(), why);
     assert_eq!(mail.recounts(), 1, "it has two lines");
     // a reader that keeps no maildirsize
     let new = mail.path(ALICE).join("new");
     fs::remove_file(fs::read_dir(&new).unwrap().next().unwrap().unwrap().path()).unwrap();
-    assert_eq!(mail.room(Some(50_000)), Room::Full, "it is believed: one line, not old");
+    assert_eq!(mail.room(Some(50_000)), full, "it is believed: one line, not old");
     // and one that does
     let mut text = mail.file();
     text.push_str("-90000 -1\n");

@@ -8,6 +8,7 @@ use gatepost::facts::word::Action;
 
 use crate::support::dns::{Fault, Zone};
 use crate::support::programs::left_out;
+use crate::support::server::{self, Server, wait_for};
 use crate::support::site::{Site, get, message};
 
 /// alice and bob are sent one message while something is wrong with bob's mailbox; then it is mended and sent again.
@@ -141,4 +142,42 @@ fn a_directory_of_another_s_is_refused_with_its_chown_and_stays_as_it_is() {
         assert!(said.contains("mend: chown nobody ") && said.contains(&format!("{own}\n")), "{said}");
         assert_eq!(fs::metadata(&path).unwrap().uid(), 0, "{own} was given away");
     }
+}
+
+#[test]
+fn a_new_maildir_root_is_told_and_what_keeps_from_serving_is_told_with_its_place() {
+    let server = Server::start(server::Setup::default());
+    let made = |server: &Server| server.log().contains("maildir.root did not exist and was made");
+    let is_new = server.maildir("alice").ancestors().nth(2).unwrap().to_owned();
+    assert!(!made(&server), "{} was there", is_new.display());
+    let text = fs::read_to_string(server.path("gatepost.toml")).unwrap();
+    // the port is taken: by the server that runs
+    let said = server.refused(&["serve", "--config", "gatepost.toml"]);
+    assert!(said.contains("gatepost.toml:3:"), "{said}");
+    assert!(
+        said.contains(": smtp.listen: can't listen on ") && said.contains("another program listens there"),
+        "{said}"
+    );
+    let elsewhere = text.lines().map(|line| match line.split_once(" = ") {
+        Some(("listen", all)) if all.starts_with('[') => "listen = [\"127.0.0.1:0\"]".to_owned(),
+        Some(("listen", _)) => "listen = \"127.0.0.1:0\"".to_owned(),
+        Some(("root", _)) => "root = \"policy.txt/mail\"".to_owned(),
+        Some(("directory", all)) => format!("directory = {}", all.replacen('"', "\"deep/", 1)),
+        _ => line.to_owned(),
+    });
+    let elsewhere = elsewhere.collect::<Vec<_>>().join("\n");
+    server.write("policy.txt", "");
+    server.write("file.toml", &elsewhere.replace("policy.txt/mail", "policy.txt"));
+    let said = server.refused(&["serve", "--config", "file.toml"]);
+    assert!(said.contains("file.toml:") && said.contains(": maildir.root: the Maildir root "), "{said}");
+    assert!(said.contains("is not a directory") && said.contains("mend: name a directory"), "{said}");
+    server.write("deep.toml", &elsewhere.replace("policy.txt/mail", "deep/mail"));
+    let log = fs::File::create(server.path("deep.log")).unwrap();
+    let mut command = server.gatepost(&["serve", "--config", "deep.toml"]);
+    let mut child = command.stderr(log).spawn().unwrap();
+    let said = || fs::read_to_string(server.path("deep.log")).unwrap();
+    wait_for("the start", || said().contains("maildir.root did not exist and was made").then_some(()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(said().contains("root=deep/mail"), "{}", said());
 }

@@ -79,6 +79,7 @@ pub fn record(number: u64, client: &str, author: &str) -> Record {
             role: Some(Role::Ordinary),
             decision: None,
             changes: None,
+            trouble: String::new(),
             recalled: None,
         }],
         recipients_more: 0,
