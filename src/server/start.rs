@@ -25,6 +25,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::metrics::label::{ConnectionOutcome, SandboxLayer};
 use crate::receive::{Carrier, Memory, Receiver, State, authenticator, read_time_zone};
 
+use super::abuses::Abuses;
 use super::audit;
 use super::behaved::Behaved;
 use super::bind::{Bound, StartError, cores, machine};
@@ -136,6 +137,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         permits,
         behaved: Behaved::default(),
         turned_away: TurnedAway::default(),
+        abuses: Abuses::default(),
         generation,
         lists_due: Notify::new(),
         landlocked,

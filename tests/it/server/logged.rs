@@ -1,4 +1,4 @@
-//! What the log says of a client: what became of each transaction.
+//! What the log says of a client: what became of each transaction, and who was closed for what.
 
 use crate::support::server::{Dialogue, Server, Setup, wait_for};
 
@@ -46,4 +46,40 @@ fn a_transaction_that_took_nothing_is_unfinished_in_the_log() {
     let reply = whole.reply();
     let told = lines(&server, ": transaction ", 5).pop().unwrap();
     assert!(!told.contains("action=unfinished") && told.contains(reply.get(..3).unwrap()), "{told}");
+}
+
+#[test]
+fn who_abuses_the_protocol_is_named_in_the_log_with_its_kind() {
+    let server = Server::start(Setup { tls: true, ..open() });
+    for (octets, kind) in [
+        ("GET / HTTP/1.1\r\n", "http"),
+        ("\u{16}\u{3}\u{1}\u{2}", "tls"),
+        ("PROXY TCP4 192.0.2.1 192.0.2.2 1 25\r\n", "proxy-header"),
+        ("NOOP\n", "bare-lf"),
+        ("EHLO c.example\r\nMAIL FROM:<a@sender.example>\r\n", "pipelining"),
+        ("STARTTLS\r\nNOOP\r\n", "starttls"),
+        (&"NONSENSE\r\n".repeat(100), "errors"),
+    ] {
+        let mut client = server.dial();
+        if kind == "starttls" {
+            client.expect("EHLO client.example", 250);
+        }
+        client.send(octets);
+        let told = lines(&server, &format!("abuse of the protocol client=127.0.0.1 kind={kind} times=1"), 1);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("INFO "), "{told:?}");
+    }
+}
+
+#[test]
+fn a_flood_of_abuse_does_not_fill_the_log() {
+    let server = Server::start(open());
+    for _ in 0..60 {
+        let mut client = server.dial();
+        client.send("NOOP\n");
+        assert_eq!(client.reply().get(..3), Some("500"));
+    }
+    assert!((server.metric("gatepost_protocol_abuses_total", &["bare-lf"]) - 60.0).abs() < 0.5);
+    let told = server.log().matches("kind=bare-lf").count();
+    assert!((1..=40).contains(&told), "{told} lines, of 20 a minute");
 }
