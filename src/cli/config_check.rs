@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Exit, complain, counted, print, tell};
+use super::{Exit, MOST_WARNINGS, complain, counted, print, tell};
 use crate::config::Config;
 use crate::server;
 
@@ -37,7 +37,8 @@ pub fn run(args: &Args) -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    for warning in warnings(&config).into_iter().chain(certificates) {
+    let policies = config.policies.warnings().headlines(MOST_WARNINGS);
+    for warning in warnings(&config).into_iter().chain(certificates).chain(policies) {
         complain(&format!("warning: {warning}"));
     }
     let domains = counted(config.directory.domains().count(), "domain", "domains");

@@ -42,6 +42,7 @@ use super::memory;
 use super::notify;
 use super::permits::{Denied, Permits, Places};
 use super::private::PrivateClients;
+use super::reload::say_warnings;
 use super::running::Running;
 use super::shutdown::Shutdown;
 use super::stress;
@@ -100,6 +101,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         state = state.after_another(secret, UNREAD);
     }
     memory::keep(&state, &config).map_err(machine)?;
+    say_warnings(&config);
     let policies = policies(&config.policies);
     let (most, of_network) = generation::memory(&config);
     let receiver = Arc::new(Receiver {
