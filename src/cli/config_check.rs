@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{Exit, complain, counted, print, tell};
+use super::{Exit, MOST_WARNINGS, complain, counted, print, tell};
 use crate::config::Config;
 use crate::problem::{Problem, Problems};
 use crate::server;
@@ -48,7 +48,8 @@ pub fn run(args: &Args) -> ExitCode {
         }
     };
     let unwise = config.warnings.headlines(config.warnings.len());
-    for warning in unwise.into_iter().chain(warnings(&config)).chain(certificates) {
+    let policies = config.policies.warnings().headlines(MOST_WARNINGS);
+    for warning in unwise.into_iter().chain(warnings(&config)).chain(certificates).chain(policies) {
         complain(&format!("warning: {warning}"));
     }
     if let Some(remark) = new_root(&config) {

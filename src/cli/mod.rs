@@ -29,6 +29,9 @@ use crate::config::Config;
 use crate::observe::escape::shown;
 use crate::problem::Problems;
 
+/// Warnings that are told of a file.
+const MOST_WARNINGS: usize = 25;
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {

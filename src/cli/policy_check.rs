@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::{Exit, complain, counted, print, tell};
+use super::{Exit, MOST_WARNINGS, complain, counted, print, tell};
 use crate::config::{Config, list_reader, policy_source, redirect_problems, zones_of};
 use crate::observe::escape::shown;
 use crate::policy::{Policy, Zones};
@@ -51,6 +51,9 @@ pub fn run(args: &Args) -> ExitCode {
             return exit.into();
         }
     };
+    for warning in policy.warnings().headlines(MOST_WARNINGS) {
+        complain(&format!("warning: {warning}"));
+    }
     let (rules, tests) = (policy.rules().len(), policy.run_tests().tests.len());
     let (rules, tests) = (counted(rules, "rule", "rules"), counted(tests, "test passes", "tests pass"));
     print(&format!("{}: fine ({rules}, {tests})\n", args.file.display()));

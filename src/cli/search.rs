@@ -205,18 +205,10 @@ fn row(brief: &Brief) -> [String; 7] {
     [
         shown(&time, 30),
         cell(&brief.reference),
-        decided(brief),
+        brief.decision.word().to_owned(),
         or_dash(cell(&brief.decision.rule)),
         client,
         from,
         or_dash(to),
     ]
-}
-
-/// The action; where the client left before there was one, that.
-fn decided(brief: &Brief) -> String {
-    match brief.decision.action {
-        Action::Accept if brief.decision.reply.is_empty() => "unfinished".to_owned(),
-        action => action.to_string(),
-    }
 }

@@ -73,6 +73,13 @@ impl Policies {
         self.mixed
     }
 
+    /// What is no mistake in any of them, but seldom meant.
+    pub fn warnings(&self) -> Problems {
+        let mut warnings = Problems::new();
+        self.all().into_iter().for_each(|policy| warnings.merge(policy.warnings()));
+        warnings
+    }
+
     /// All policies, the default first, each once.
     pub fn all(&self) -> Vec<&Arc<Policy>> {
         let mut all = vec![&self.default];

@@ -188,6 +188,23 @@ pub struct DecisionRecord {
     pub changes: Option<ChangesRecord>,
 }
 
+impl DecisionRecord {
+    /// Whether the client, or `try` without a message, ended the transaction before there was a decision.
+    pub fn is_unfinished(&self) -> bool {
+        self.action == Action::Accept && self.reply.is_empty()
+    }
+
+    /// Whether it is a refusal that the client heard as a deferral: `smtp.soft_reject` was on.
+    pub fn is_softened(&self) -> bool {
+        self.action == Action::Reject && self.reply.starts_with('4')
+    }
+
+    /// The action in a word; `unfinished` where there is none.
+    pub fn word(&self) -> &'static str {
+        if self.is_unfinished() { "unfinished" } else { self.action.as_str() }
+    }
+}
+
 /// One copy of the message.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DeliveryRecord {

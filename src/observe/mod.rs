@@ -11,3 +11,4 @@ pub mod journal;
 pub mod log;
 pub mod metrics;
 pub mod pseudonym;
+pub mod seldom;

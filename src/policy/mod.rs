@@ -428,6 +428,17 @@ impl Policy {
         self.rules.iter().filter_map(|rule| rule.changes.redirect().map(|redirect| redirect.value.as_str()))
     }
 
+    /// What is no mistake, but seldom meant: it has no rules.
+    pub fn warnings(&self) -> Problems {
+        let mut warnings = Problems::new();
+        if self.rules.is_empty() {
+            let cause = "the policy has no rules: all mail for a known mailbox is accepted";
+            let mend = "add a [[rule]], or take one of the policies that come with Gatepost, such as default.toml";
+            warnings.push(Problem::at(&self.source, 0..0, "rule", cause, mend));
+        }
+        warnings
+    }
+
     /// Its rules, in their order.
     pub fn rules(&self) -> &[Rule] {
         &self.rules

@@ -166,7 +166,7 @@ pub(super) fn log(record: &Record) {
         mail_from = %facts.mail_from.address,
         recipients = record.recipients.len(),
         stage = %record.stage,
-        action = %record.decision.action,
+        action = %record.decision.word(),
         rule = %record.decision.rule,
         reply = %record.decision.reply,
         bytes = facts.message.bytes,

@@ -54,10 +54,16 @@ impl Inquiry {
     fn refused_beginning(&mut self, stage: Stage, reverse_path: ReversePath, refusal: Reply) -> Reply {
         self.begin(reverse_path, false);
         let Some(transaction) = self.transaction.take() else { return refusal };
-        let reply = self.worded(refusal, &transaction.reference);
-        let policy = policy_of(&transaction);
-        self.account(&transaction, End::refused(by_protocol(stage, reply.clone()), policy));
+        let (reply, end) = self.refused_by_protocol(stage, refusal, &transaction);
+        self.account(&transaction, end);
         reply
+    }
+
+    /// The reply as it is sent, and the end of a transaction that no rule refuses: what is decided is not softened.
+    fn refused_by_protocol(&self, stage: Stage, refusal: Reply, transaction: &Transaction) -> (Reply, End) {
+        let reply = self.worded(refusal.clone(), &transaction.reference);
+        let end = End::refused(by_protocol(stage, refusal), policy_of(transaction));
+        (reply.clone(), End { reply: Some(reply), ..end })
     }
 
     /// RCPT was refused by a bound of the session.
@@ -68,11 +74,10 @@ impl Inquiry {
     /// The recipient who was answered last hears this instead, and with it the transaction ends.
     pub fn refused_for_good(&mut self, refusal: Reply) -> Reply {
         let Some(mut transaction) = self.transaction.take() else { return refusal };
-        let reply = self.worded(refusal, &transaction.reference);
+        let (reply, end) = self.refused_by_protocol(Stage::Rcpt, refusal, &transaction);
         if let Some(last) = transaction.tried.last_mut().filter(|_| transaction.tried_more == 0) {
             last.reply = reply.one_line();
         }
-        let end = End::refused(by_protocol(Stage::Rcpt, reply.clone()), policy_of(&transaction));
         self.account(&transaction, with_heard(&transaction, end));
         reply
     }
@@ -167,8 +172,7 @@ impl Inquiry {
         let Some(transaction) = self.transaction.take() else { return trouble.reply };
         trouble.tell(&trouble.cause, &transaction.reference);
         let Trouble { reply, cause, .. } = trouble;
-        let reply = self.worded(reply, &transaction.reference);
-        let end = End::refused(by_protocol(Stage::Data, reply.clone()), policy_of(&transaction));
+        let (reply, end) = self.refused_by_protocol(Stage::Data, reply, &transaction);
         let end = End { trouble: cause, ..end };
         self.account(&transaction, with_heard(&transaction, end));
         reply

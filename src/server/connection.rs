@@ -248,7 +248,7 @@ impl Connection {
                         Input::Silence => return self.say_goodbye(reply::idle()).await,
                         Input::Length => return self.say_goodbye(reply::session_over()).await,
                         Input::Slowness => {
-                            self.metrics().protocol_abuse(Abuse::TooSlow);
+                            self.note_abuse(Abuse::TooSlow);
                             return self.say_goodbye(reply::too_slow()).await;
                         }
                         Input::Going => return self.say_goodbye(reply::shutting_down()).await,
@@ -394,8 +394,7 @@ impl Connection {
         let injected = self.start < self.input.len();
         self.flush().await?;
         if injected {
-            self.metrics().protocol_abuse(Abuse::StartTls);
-            tracing::info!("a client sent octets behind STARTTLS, the connection is closed");
+            self.note_abuse(Abuse::StartTls);
             return Ok(false);
         }
         let Some(wire) = self.wire.take() else { return Ok(false) };

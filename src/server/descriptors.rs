@@ -3,13 +3,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config::Config;
 use crate::config::keys::MOST_CONNECTIONS;
+use crate::observe::seldom::Seldom;
 use crate::problem::Problem;
 
 /// For all else: listeners, journal, state, DNS, writers, clients of /metrics.
@@ -17,8 +18,6 @@ const OTHERS: u64 = 512;
 /// No connection gets one of the last so many, or of the last quarter where that is less: writers, spools and DNS need them for those
 /// who are connected.
 const KEPT: u64 = 128;
-/// How often it is said that there are none.
-const SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// So many descriptors can so many connections need.
 fn wanted(connections: u64) -> u64 {
@@ -80,14 +79,14 @@ pub(super) struct Descriptors {
     last: u64,
     /// One that is open for nothing: given up for a moment, it lets a client be told that there are none.
     reserve: Option<OwnedFd>,
-    said: Option<Instant>,
+    said: Seldom,
 }
 
 impl Descriptors {
     /// As many as the process may have now.
     pub(super) fn new() -> Self {
         let last = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft - KEPT.min(soft / 4));
-        Descriptors { last, reserve: None, said: None }
+        Descriptors { last, reserve: None, said: Seldom::once() }
     }
 
     /// Sees that there is a reserve: a second descriptor of the listener, for which no file need be opened.
@@ -103,7 +102,7 @@ impl Descriptors {
     }
 
     /// Whether a connection takes one of the last. Says so now and then.
-    pub(super) fn are_scarce_for(&mut self, connection: &impl AsRawFd) -> bool {
+    pub(super) fn are_scarce_for(&self, connection: &impl AsRawFd) -> bool {
         let is_scarce = u64::try_from(connection.as_raw_fd()).unwrap_or(0) >= self.last;
         if is_scarce {
             self.say();
@@ -112,10 +111,10 @@ impl Descriptors {
     }
 
     /// Says that there are none left.
-    pub(super) fn say(&mut self) {
-        if self.said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
-            self.said = Some(Instant::now());
+    pub(super) fn say(&self) {
+        if let Some(clients) = self.said.due(Instant::now()) {
             tracing::warn!(
+                clients,
                 "hardly any more files can be opened, clients that connect hear 421: raise LimitNOFILE of the unit (or ulimit -n), \
                  or lower limits.connections"
             );

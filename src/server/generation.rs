@@ -12,6 +12,7 @@ use crate::observe::metrics::Metrics;
 use crate::receive::{Limits, Policies, Receiver};
 use crate::smtp::session::Capabilities;
 
+use super::abuses::Abuses;
 use super::behaved::Behaved;
 use super::certificates::Certificates;
 use super::connection::Generation;
@@ -30,6 +31,7 @@ pub(super) struct Lasting {
     pub permits: Arc<Permits>,
     pub behaved: Behaved,
     pub turned_away: TurnedAway,
+    pub abuses: Abuses,
     pub generation: Arc<ArcSwap<Generation>>,
     /// Told when block lists should be probed: after a reload, and once our DNS works again.
     pub lists_due: Notify,

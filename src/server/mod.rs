@@ -4,6 +4,7 @@
 //! bind (root may still be needed) -> become security.user -> confine -> runtime (the first threads) -> start -> signals -> drain
 //! ```
 
+mod abuses;
 mod audit;
 mod behaved;
 mod bind;

@@ -2,27 +2,24 @@
 //! looks at its address lies.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use crate::observe::seldom::Seldom;
 use crate::receive::Receiver;
-
-/// How often it is said.
-const AGAIN: Duration = Duration::from_secs(60);
 
 /// Notices such clients, and says so at most once a minute.
 #[derive(Debug)]
 pub(super) struct PrivateClients {
     /// On loopback only: a trial, where it is no surprise.
     is_trial: bool,
-    said: Mutex<Option<Instant>>,
+    said: Seldom,
 }
 
 impl PrivateClients {
     /// For a server that listens there.
     pub(super) fn of(listen: &[SocketAddr]) -> Self {
         let is_trial = listen.iter().all(|address| address.ip().to_canonical().is_loopback());
-        PrivateClients { is_trial, said: Mutex::new(None) }
+        PrivateClients { is_trial, said: Seldom::once() }
     }
 
     /// Looks at a client that has connected.
@@ -31,11 +28,10 @@ impl PrivateClients {
             return;
         }
         receiver.metrics.untrusted_private_client();
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.is_none_or(|at| at.elapsed() >= AGAIN) {
-            *said = Some(Instant::now());
+        if let Some(connections) = self.said.due(Instant::now()) {
             tracing::warn!(
                 client = %ip,
+                connections,
                 "A PRIVATE ADDRESS CONNECTED: behind NAT (Docker's bridge) or a proxy, SPF, reverse names and block lists \
                  judge that host and not the real client. Use host networking, or name your own relays in smtp.trusted"
             );

@@ -84,6 +84,7 @@ impl Reload {
         let in_force = self.lasting.generation.load();
         let certificates = Certificates::in_place_of(in_force.certificates.as_deref(), &config)
             .map_err(|problems| problems.headlines(MOST_PROBLEMS).join("\n"))?;
+        say_warnings(&config);
         let restart = self.started.restart_keys(&config);
         if !restart.is_empty() {
             tracing::warn!(keys = %restart.join(", "), "these keys have changed and need a restart; the old values stay");
@@ -120,6 +121,13 @@ impl Reload {
         self.lasting.say_expiry();
         self.lasting.lists_due.notify_one();
         Ok(config)
+    }
+}
+
+/// Says what in the policies is seldom meant.
+pub(super) fn say_warnings(config: &Config) {
+    for warning in config.policies.warnings().headlines(MOST_PROBLEMS) {
+        tracing::warn!("policy: {warning}");
     }
 }
 

@@ -25,6 +25,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::metrics::label::{ConnectionOutcome, SandboxLayer};
 use crate::receive::{Carrier, Memory, Receiver, State, authenticator, read_time_zone};
 
+use super::abuses::Abuses;
 use super::audit;
 use super::behaved::Behaved;
 use super::bind::{Bound, StartError, cores, machine};
@@ -41,6 +42,7 @@ use super::memory;
 use super::notify;
 use super::permits::{Denied, Permits, Places};
 use super::private::PrivateClients;
+use super::reload::say_warnings;
 use super::running::Running;
 use super::shutdown::Shutdown;
 use super::stress;
@@ -99,6 +101,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         state = state.after_another(secret, UNREAD);
     }
     memory::keep(&state, &config).map_err(machine)?;
+    say_warnings(&config);
     let policies = policies(&config.policies);
     let (most, of_network) = generation::memory(&config);
     let receiver = Arc::new(Receiver {
@@ -136,6 +139,7 @@ pub fn start(bound: Bound, config: Config, log: Option<Log>, runtime: &Handle) -
         permits,
         behaved: Behaved::default(),
         turned_away: TurnedAway::default(),
+        abuses: Abuses::default(),
         generation,
         lists_due: Notify::new(),
         landlocked,

@@ -10,7 +10,9 @@ mod whole;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use gatepost::facts::record::{DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, Record, RuleRecord, Timings};
+use gatepost::facts::record::{
+    DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, RecipientDecision, Record, RuleRecord, Timings,
+};
 use gatepost::facts::word::{
     Action, ArcResult, DmarcPolicy, DmarcResult, IprevResult, MethodResult, Mx, Outcome, ReverseMxResult, Stage,
 };

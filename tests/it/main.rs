@@ -53,6 +53,7 @@ mod replay;
 mod resolver;
 mod reverse_mx;
 mod search;
+mod seldom;
 mod server;
 mod session;
 mod spf;

@@ -4,6 +4,7 @@ mod certificates;
 mod confinement;
 mod connections;
 mod ending;
+mod logged;
 mod manners;
 mod policies;
 mod proxy;

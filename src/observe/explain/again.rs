@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{fit, past, remembered};
+use super::fates::past;
+use super::{fit, remembered};
 use crate::facts::word::Action;
 use crate::observe::journal::{Brief, Returns};
 

@@ -8,6 +8,7 @@ mod author;
 mod before;
 mod content;
 mod evidence;
+mod fates;
 mod plain;
 mod reasons;
 mod remembered;
@@ -17,13 +18,13 @@ mod summary;
 use std::fmt::Write;
 
 use super::escape::shown;
-use crate::facts::record::{DeliveryRecord, Recipient, RecipientDecision, Record, RuleRecord};
+use crate::facts::record::{DeliveryRecord, Record, RuleRecord};
 use crate::facts::word::{Action, Outcome, Stage};
 
 pub use again::again;
 pub use before::before;
 pub use summary::summary;
-use summary::{past, took_no_recipient, would_have};
+use summary::{took_no_recipient, would_have};
 
 /// Characters of one text of a stranger's that are shown.
 const CHARACTERS: usize = 300;
@@ -66,9 +67,8 @@ fn told(record: &Record, telling: Telling) -> String {
     ));
     story.section("Claimed", claims(record));
     story.section("Found", evidence::lines(record));
-    let of_last = "Rules, as they judged the last recipient that was refused";
-    story.section(if took_no_recipient(record) { of_last } else { "Rules" }, rules(record));
-    story.section("Recipients", recipients(record));
+    story.section(&rules_of(record), rules(record));
+    story.section("Recipients", fates::lines(record));
     story.section("Outcome", outcome(record, telling));
     story.text
 }
@@ -181,11 +181,25 @@ fn message_claims(record: &Record) -> Vec<Line> {
     lines
 }
 
+/// The title of the rules: whom they judged, where not all recipients fared alike.
+fn rules_of(record: &Record) -> String {
+    if took_no_recipient(record) {
+        return "Rules, as they judged the last recipient that was refused".to_owned();
+    }
+    match fates::meant(record).first() {
+        Some(recipient) => format!("Rules, as they judged {}", fit(&recipient.address)),
+        None => "Rules".to_owned(),
+    }
+}
+
 fn rules(record: &Record) -> Vec<Line> {
     let mut lines: Vec<Line> = record
         .rules
         .iter()
-        .map(|rule| line(fit(&rule.name), format!("at {}: {}", rule.at, did(record, rule))))
+        .map(|rule| {
+            let (did, otherwise) = (did(record, rule), fates::of_rule(record, rule));
+            line(fit(&rule.name), format!("at {}: {did}{otherwise}", rule.at))
+        })
         .collect();
     if lines.is_empty() {
         lines.push(line("none", "no rule was looked at"));
@@ -216,44 +230,6 @@ fn did(record: &Record, rule: &RuleRecord) -> String {
         Outcome::Observed => format!("matched and {}, but only observes", would_have(rule.action)),
         Outcome::Error => "could not be run".to_owned(),
     }
-}
-
-/// What became of one recipient's copy.
-fn became(decision: &RecipientDecision) -> String {
-    let by = match decision.rule.as_str() {
-        "" => "no rule".to_owned(),
-        rule => format!("rule {}", fit(rule)),
-    };
-    let done = past(decision.action);
-    match decision.instead_of {
-        Some(action) => {
-            format!("{done} by {by}, which would have {} it, because others take the message", past(action))
-        }
-        None => format!("{done} by {by}"),
-    }
-}
-
-fn recipients(record: &Record) -> Vec<Line> {
-    let mut lines = Vec::new();
-    for Recipient { address, mailboxes, reply, decision, trouble, .. } in &record.recipients {
-        let mut text = match mailboxes.as_slice() {
-            [] => String::new(),
-            mailboxes => format!("for {}; ", listed(mailboxes.iter().map(|mailbox| fit(mailbox)).collect())),
-        };
-        let _ = write!(text, "answered {}", fit(reply));
-        // what refused it at RCPT stands in the answer
-        if let Some(decision) = decision.as_ref().filter(|_| reply.starts_with('2')) {
-            let _ = write!(text, "; {}", became(decision));
-        }
-        if !trouble.is_empty() {
-            let _ = write!(text, "; {}", fit(trouble));
-        }
-        lines.push(line(format!("<{}>", fit(address)), text));
-    }
-    if record.recipients_more > 0 {
-        lines.push(line("", format!("and {} more", record.recipients_more)));
-    }
-    lines
 }
 
 fn outcome(record: &Record, telling: Telling) -> Vec<Line> {

@@ -1,8 +1,9 @@
 //! One sentence that tells the whole story, and a second one for what else an administrator should know.
 
 use super::author::author;
+use super::fates::{self, past, quoted, refusal_of};
 use super::{Telling, fit, listed, reasons, scores};
-use crate::facts::record::{Recipient, Record};
+use crate::facts::record::Record;
 use crate::facts::word::{Action, Outcome};
 use crate::facts::{DmarcResult, Stage};
 
@@ -21,6 +22,9 @@ pub(super) fn summary_of(record: &Record, telling: Telling) -> String {
         text.push_str(&joined(reasons));
     }
     text.push('.');
+    for others in fates::of_others(record, telling) {
+        text.push_str(&format!(" {others}."));
+    }
     for (names, did) in remarks(record) {
         match names.len() {
             1 => text.push_str(&format!(" Rule {} {did}.", listed(names))),
@@ -53,21 +57,6 @@ pub(super) fn would_have(action: Option<Action>) -> String {
     format!("would have {}", action.map_or("acted", past))
 }
 
-pub(super) fn past(action: Action) -> &'static str {
-    match action {
-        Action::Accept => "accepted",
-        Action::Quarantine => "quarantined",
-        Action::Discard => "discarded",
-        Action::Defer => "deferred",
-        Action::Reject => "refused",
-    }
-}
-
-/// Whether the client, or `try` without a message, ended the transaction before there was a decision.
-fn is_unfinished(record: &Record) -> bool {
-    record.decision.action == Action::Accept && record.decision.reply.is_empty()
-}
-
 fn refuses(record: &Record) -> bool {
     matches!(record.decision.action, Action::Defer | Action::Reject)
 }
@@ -80,15 +69,6 @@ pub(super) fn took_no_recipient(record: &Record) -> bool {
         && record.recipients.iter().all(|recipient| refusal_of(recipient).is_some())
 }
 
-/// How a recipient was refused, in a word.
-fn refusal_of(recipient: &Recipient) -> Option<Action> {
-    match recipient.reply.as_bytes().first() {
-        Some(b'4') => Some(Action::Defer),
-        Some(b'5') => Some(Action::Reject),
-        _ => None,
-    }
-}
-
 /// Why the rule that decided did, by what it read. Nothing where the decision is not one rule's, or is of an older version.
 fn what_the_rule_read(record: &Record) -> Vec<String> {
     let decision = &record.decision;
@@ -98,7 +78,7 @@ fn what_the_rule_read(record: &Record) -> Vec<String> {
                 let own = recipient.decision.as_ref();
                 own.is_some_and(|own| own.rule == decision.rule && own.action == decision.action)
             });
-    if decision.rule.is_empty() || !of_one || is_unfinished(record) {
+    if decision.rule.is_empty() || !of_one || record.decision.is_unfinished() {
         return Vec::new();
     }
     reasons::of_rule(record)
@@ -106,12 +86,15 @@ fn what_the_rule_read(record: &Record) -> Vec<String> {
 
 fn verdict(record: &Record, telling: Telling, by_rule: bool) -> String {
     if took_no_recipient(record) {
-        return match telling {
-            Telling::Happened => "No recipient was taken".to_owned(),
-            Telling::Rehearsed => "No recipient would be taken".to_owned(),
+        let none = match telling {
+            Telling::Happened => "No recipient was taken",
+            Telling::Rehearsed => "No recipient would be taken",
         };
+        // else the answers are told one by one
+        let is_softened = !by_rule && record.decision.is_softened();
+        return if is_softened { format!("{none}, {NONE_REFUSED}") } else { none.to_owned() };
     }
-    if is_unfinished(record) {
+    if record.decision.is_unfinished() {
         return match (telling, record.stage) {
             (Telling::Rehearsed, _) => "Would be accepted up to the recipients".to_owned(),
             (_, Stage::Data) => "Ended by the client before its message was whole".to_owned(),
@@ -119,39 +102,54 @@ fn verdict(record: &Record, telling: Telling, by_rule: bool) -> String {
         };
     }
     let done = past(record.decision.action);
-    let done = match telling {
+    let mut text = match telling {
+        Telling::Happened if record.decision.is_softened() => format!("Would have been {done}"),
         Telling::Happened => done.get(..1).unwrap_or_default().to_uppercase() + done.get(1..).unwrap_or_default(),
         Telling::Rehearsed => format!("Would be {done}"),
     };
-    match (record.decision.rule.as_str(), refuses(record)) {
-        ("", true) if !record.trouble.is_empty() => format!("{done} because it could not be stored"),
-        ("", true) => format!("{done} at stage {}, by no rule", record.stage),
-        ("", false) => done + &stored(record),
-        (_, _) if !by_rule => done + &stored(record),
-        (rule, _) => format!("{done} by rule {}{}", fit(rule), stored(record)),
+    let whom = fates::decided_for(record);
+    // whoever was addressed by the name of the mailbox is told with the copies
+    if !whom.is_empty() && whom != copies(record) {
+        text.push_str(&format!(" for {}", listed(whom)));
     }
+    match (record.decision.rule.as_str(), refuses(record)) {
+        ("", true) if !record.trouble.is_empty() => text.push_str(" because it could not be stored"),
+        ("", true) => text.push_str(&format!(" at stage {}, by no rule", record.stage)),
+        (rule, _) if by_rule && !rule.is_empty() => text.push_str(&format!(" by rule {}", fit(rule))),
+        _ => {}
+    }
+    if record.decision.is_softened() {
+        text.push_str(match telling {
+            Telling::Happened => ", but was only deferred because smtp.soft_reject is on",
+            Telling::Rehearsed => ", but only deferred because smtp.soft_reject is on",
+        });
+    }
+    text + &stored(record)
+}
+
+/// Of recipients that one rule refused.
+const NONE_REFUSED: &str = "all were only deferred instead of refused because smtp.soft_reject is on";
+
+/// The mailboxes that have a copy.
+fn copies(record: &Record) -> Vec<String> {
+    let mut copies: Vec<String> = record.delivery.iter().map(|copy| fit(&copy.mailbox)).collect();
+    copies.dedup();
+    copies
 }
 
 fn stored(record: &Record) -> String {
-    if record.delivery.is_empty() {
-        return String::new();
+    match copies(record) {
+        copies if copies.is_empty() => String::new(),
+        copies => format!(" and stored for {}", listed(copies)),
     }
-    let mut copies: Vec<String> = record.delivery.iter().map(|copy| fit(&copy.mailbox)).collect();
-    copies.dedup();
-    format!(" and stored for {}", listed(copies))
-}
-
-fn quoted(reply: &str) -> String {
-    let text = reply.split_once(" ref=").map_or(reply, |(text, _)| text);
-    format!("\"{}\"", fit(text))
 }
 
 /// Why, where no rule decided or the record does not have what it read: then only its reply and the scores are sure, and a rule of
 /// DMARC is known by its name.
 fn reasons(record: &Record, telling: Telling) -> Vec<String> {
     let decision = &record.decision;
-    if took_no_recipient(record) || is_unfinished(record) {
-        return refused_recipients(record, telling);
+    if took_no_recipient(record) || record.decision.is_unfinished() {
+        return fates::refused(record, telling);
     }
     if refuses(record) && !record.trouble.is_empty() {
         return vec![fit(&record.trouble)];
@@ -174,36 +172,6 @@ fn reasons(record: &Record, telling: Telling) -> Vec<String> {
     }
     reasons
 }
-
-/// Recipients that were refused, those of one answer together.
-fn refused_recipients(record: &Record, telling: Telling) -> Vec<String> {
-    let mut answers: Vec<(Action, String, Vec<String>)> = Vec::new();
-    for recipient in &record.recipients {
-        let Some(action) = refusal_of(recipient) else { continue };
-        let (answer, address) = (quoted(&recipient.reply), fit(&recipient.address));
-        match answers.iter_mut().find(|(_, known, _)| *known == answer) {
-            Some((_, _, addresses)) => addresses.push(address),
-            None => answers.push((action, answer, vec![address])),
-        }
-    }
-    let clause = |(action, answer, addresses): (Action, String, Vec<String>)| {
-        let be = match (telling, addresses.len()) {
-            (Telling::Rehearsed, _) => "would be",
-            (Telling::Happened, 1) => "was",
-            (Telling::Happened, _) => "were",
-        };
-        format!("{} {be} {} with {answer}", listed(addresses), past(action))
-    };
-    let mut clauses: Vec<String> = answers.into_iter().map(clause).collect();
-    if clauses.len() > MOST_ANSWERS {
-        clauses.truncate(MOST_ANSWERS);
-        clauses.push("others are told below".to_owned());
-    }
-    clauses
-}
-
-/// Different answers to recipients that the sentence tells.
-const MOST_ANSWERS: usize = 5;
 
 /// Clauses of one sentence: a comma stands before the last `and`, because clauses may hold an `and` of their own.
 fn joined(mut clauses: Vec<String>) -> String {

@@ -10,7 +10,6 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::{Conduct, Connection, Generation};
-use crate::observe::metrics::label::Abuse;
 use crate::server::generation::Lasting;
 use crate::server::patience::Patience;
 use crate::server::permits::{Denied, Permit};
@@ -103,9 +102,9 @@ pub(super) async fn introduce(
     lasting: &Lasting,
 ) -> Result<(SocketAddr, Vec<u8>), Option<(SocketAddr, Denied)>> {
     let reading = AssertUnwindSafe(proxy::introduced(stream, proxy, proxy::DEADLINE)).catch_unwind().await;
+    let spoke = matches!(&reading, Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData);
     let Ok(Ok((client, ahead))) = reading else {
-        generation.receiver.metrics.protocol_abuse(Abuse::ProxyHeader);
-        tracing::debug!(proxy = %proxy.ip(), "no PROXY header that can be read, the connection is closed");
+        lasting.abuses.note_proxy(proxy.ip(), spoke, &lasting.metrics);
         return Err(None);
     };
     generation.admit(client.ip(), permit, lasting).map_err(|denied| Some((client, denied)))?;

@@ -11,6 +11,11 @@ use crate::smtp::reply::{self, Reply};
 use crate::smtp::session;
 
 impl Connection {
+    /// The client has done what no honest one does.
+    pub(super) fn note_abuse(&self, abuse: Abuse) {
+        self.lasting.abuses.note(abuse, self.inquiry.client(), self.metrics());
+    }
+
     /// Waits before the greeting, and notes who speaks meanwhile (RFC 5321 §3.1: a client waits for it). False where the client has left.
     pub(super) async fn pause_before_greeting(&mut self) -> io::Result<bool> {
         let pause = self.generation.greet_pause;
@@ -22,7 +27,7 @@ impl Connection {
         let spoke = if self.input.is_empty() { self.speaks_before(ends).await? } else { Some(true) };
         let Some(early) = spoke else { return Ok(false) };
         if early {
-            self.metrics().protocol_abuse(Abuse::EarlyTalk);
+            self.note_abuse(Abuse::EarlyTalk);
             self.inquiry.talked_early();
             // who does not wait gets nothing sooner by it
             tokio::select! {
@@ -59,7 +64,7 @@ impl Connection {
 
     /// Ends the session of a client that sent ahead: what it sent may be another's dialog, read as ours.
     pub(super) async fn refuse_sent_ahead(&mut self) -> io::Result<()> {
-        self.metrics().protocol_abuse(Abuse::Pipelining);
+        self.note_abuse(Abuse::Pipelining);
         self.reply(reply::sent_ahead());
         self.flush().await
     }
@@ -74,7 +79,7 @@ impl Connection {
         self.unknown_recipients = self.unknown_recipients.saturating_add(1);
         let network_is_over = generation.harvest.note(client, Instant::now());
         if self.unknown_recipients > budget || network_is_over {
-            self.metrics().protocol_abuse(Abuse::Harvest);
+            self.note_abuse(Abuse::Harvest);
             return self.inquiry.refused_for_good(reply::too_many_unknown());
         }
         if self.unknown_recipients > budget / 2 {
@@ -94,7 +99,7 @@ impl Connection {
     /// The session ends because of its mistakes: they count against the budget of its network, so that nobody begins anew by connecting
     /// again.
     pub(super) fn count_errors(&self) {
-        self.metrics().protocol_abuse(Abuse::Errors);
+        self.note_abuse(Abuse::Errors);
         let client = self.inquiry.client();
         if !self.generation.has_no_budget(client) {
             self.generation.harvest.blundered(client, Instant::now());
@@ -103,7 +108,7 @@ impl Connection {
 
     /// Counts what the session found to be no SMTP.
     pub(super) fn count_abuse(&self, abuse: session::Abuse) {
-        self.metrics().protocol_abuse(match abuse {
+        self.note_abuse(match abuse {
             session::Abuse::Http => Abuse::Http,
             session::Abuse::Tls => Abuse::Tls,
             session::Abuse::ProxyHeader => Abuse::ProxyHeader,

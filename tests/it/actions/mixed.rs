@@ -256,3 +256,49 @@ fn the_own_copy_of_a_mailbox_comes_before_one_that_is_redirected_to_it() {
         assert_eq!(site.all_files().len(), 1);
     }
 }
+
+const ABUSE_IS_ALICE: &str =
+    "[domains.\"local.example\"]\nmailboxes = [\"alice\", \"bob\"]\naliases = { abuse = [\"alice\"] }\n";
+
+/// A client without a reverse name sends to alice, bob and abuse at once, under the strict policy: abuse alone is spared.
+fn spared_for_abuse(soft_reject: bool) -> (String, Record) {
+    let smtp = format!("postmaster = \"alice@local.example\"\nsoft_reject = {soft_reject}");
+    let policy = gatepost::policy::shipped::STRICT;
+    let site = Site::start(Setup { policy, smtp: &smtp, domains: ABUSE_IS_ALICE, ..Setup::default() });
+    let mut client = site.dial_from([127, 0, 0, 66]);
+    client.begin("a@example.net", &[]);
+    let refused = if soft_reject { "451 4.7.25" } else { "550 5.7.25" };
+    client.expect("RCPT TO:<alice@local.example>", refused);
+    client.expect("RCPT TO:<bob@local.example>", refused);
+    client.expect("RCPT TO:<abuse@local.example>", "250");
+    let reply = client.data(message("a@example.net"));
+    let record = site.record(reply.is("250"));
+    (story(&record), record)
+}
+
+#[test]
+fn who_was_refused_at_rcpt_is_told_apart_from_who_was_taken() {
+    let (told, record) = spared_for_abuse(false);
+    let refused = decided(Action::Reject, "no-reverse-name", None);
+    assert_eq!(decisions(&record), [refused.clone(), refused, None]);
+    let first = told.lines().next().unwrap();
+    assert!(first.starts_with("Quarantined for abuse@local.example and stored for alice@local.example: "), "{first}");
+    let others = "alice@local.example and bob@local.example were refused with \"550 5.7.25 127.0.0.66 has no reverse name that leads \
+                  back to it\" by rule no-reverse-name.";
+    assert!(first.contains(others), "{first}");
+    assert!(told.contains("\nRules, as they judged abuse@local.example\n"), "{told}");
+    let of_rule =
+        "at rcpt: did not match; for alice@local.example and bob@local.example it matched and decided: reject\n";
+    assert!(told.contains(of_rule), "{told}");
+    assert_eq!(told.matches("; refused by rule no-reverse-name\n").count(), 2, "{told}");
+}
+
+#[test]
+fn soft_reject_is_told_of_each_recipient() {
+    let (told, _) = spared_for_abuse(true);
+    let first = told.lines().next().unwrap();
+    let others = "by rule no-reverse-name instead of refused because smtp.soft_reject is on.";
+    assert!(first.contains(" were deferred with \"451 4.7.25 127.0.0.66 has") && first.contains(others), "{first}");
+    let each = "; refused by rule no-reverse-name, deferred instead of refused because smtp.soft_reject is on\n";
+    assert_eq!(told.matches(each).count(), 2, "{told}");
+}

@@ -148,6 +148,15 @@ fn policies_are_checked_and_tested() {
     run(&["policy", "test", &broken], 1, "", "broken.toml:5:");
     run(&["policy", "test", "/nowhere/p.toml"], 2, "", "/nowhere/p.toml");
 
+    let empty = write("empty.toml", "description = 'x'\n");
+    let says =
+        "empty.toml:1:1: rule: the policy has no rules: all mail for a known mailbox is accepted (add a [[rule]], ";
+    let (_, stderr) = run(&["policy", "check", &empty], 0, "fine (0 rules, 0 tests pass)", says);
+    assert!(stderr.starts_with("gatepost: warning: ") && stderr.lines().count() == 1, "{stderr}");
+    let without = write("without.toml", &format!("{TOP}[policy]\nfile = 'empty.toml'\n{DOMAIN}policy = 'good.toml'\n"));
+    let (_, stderr) = run(&["config", "check", &without], 0, "fine (", says);
+    assert_eq!(stderr.matches("has no rules").count(), 1, "{stderr}");
+
     let users = format!("{TOP}[policy]\nfile = 'good.toml'\n{DOMAIN}policy = 'failing.toml'\n");
     let users = write("users.toml", &users);
     run(&["policy", "check", &failing, "--config", &users], 1, "", "1 problem");
@@ -203,7 +212,7 @@ fn a_redirect_to_nobody_is_told_beside_all_that_is_wrong() {
     let config = |policy: &str| format!("{TOP}[policy]\nfile = '{policy}'\n{DOMAIN}");
     let (bad, worse) = (write("bad.toml", &dead), write("worse.toml", &(dead.clone() + &wrong)));
     let using = write("using.toml", &config("worse.toml"));
-    let good = write("good.toml", "");
+    let good = write("good.toml", &rule("g", "when = \"iprev.result == 'fail'\"\nscore = 1"));
     let not_using = write("other.toml", &config("good.toml"));
     let broken = write("broken.toml", &(config("worse.toml") + "\n[htp]\n"));
     let dead = "rule \"r\".redirect: \"nobody@elsewhere.example\" is of no domain here";

@@ -188,3 +188,106 @@ fn a_trusted_client_is_not_checked() {
         ],
     );
 }
+
+#[test]
+fn recipients_whose_copies_fared_otherwise_are_told_apart() {
+    let mut record = honest();
+    let own = |action, rule: &str, instead_of| Some(RecipientDecision { action, rule: rule.into(), instead_of });
+    record.recipients[0].decision = own(Action::Accept, "", None);
+    for name in ["bob", "carol"] {
+        record.recipients.push(Recipient {
+            decision: own(Action::Quarantine, "dmarc-reject", Some(Action::Reject)),
+            ..answered(&format!("{name}@example.com"), "250 2.1.5 ok")
+        });
+    }
+    assert!(
+        summary(&record).ends_with(
+            " For bob@example.com and carol@example.com it was quarantined by rule dmarc-reject, which would have refused it, because \
+             others take the message."
+        ),
+        "{}",
+        summary(&record)
+    );
+    assert!(summary(&record).starts_with("Accepted and stored for alice@example.com: "), "{}", summary(&record));
+    check_says(
+        &record,
+        &[
+            "Rules, as they judged alice@example.com",
+            "  dmarc-reject     at data: did not match; for bob@example.com and carol@example.com it matched and decided: reject",
+        ],
+    );
+}
+
+#[test]
+fn a_refusal_beside_others_at_rcpt_says_for_whom_it_is() {
+    let mut record = forged();
+    record.recipients.push(answered("nobody@example.com", "550 5.1.1 no such mailbox"));
+    check_summary(
+        &record,
+        "Refused for alice@example.com by rule dmarc-reject: the author domain bank.example publishes p=reject, SPF passed only for \
+         mailer.example, and no DKIM signature of bank.example verified. nobody@example.com was refused with \"550 5.1.1 no such \
+         mailbox\".",
+    );
+}
+
+#[test]
+fn a_refusal_that_soft_reject_made_a_deferral_is_told_as_both() {
+    let mut record = forged();
+    record.decision.reply = "451 4.7.1 bank.example asks receivers to refuse mail that fails DMARC".into();
+    let why = ": the author domain bank.example publishes p=reject, SPF passed only for mailer.example, and no DKIM signature of \
+               bank.example verified.";
+    let soft = "by rule dmarc-reject, but was only deferred because smtp.soft_reject is on";
+    check_summary(&record, &format!("Would have been refused {soft}{why}"));
+    assert!(
+        story_of_rehearsal(&record).starts_with(
+            "Would be refused by rule dmarc-reject, but only deferred because smtp.soft_reject is on: the author"
+        ),
+        "{}",
+        story_of_rehearsal(&record)
+    );
+    record.decision.rule = String::new();
+    assert!(
+        summary(&record).starts_with(
+            "Would have been refused at stage data, by no rule, but was only deferred because smtp.soft_reject is on: the answer was \
+             \"451 4.7.1 "
+        ),
+        "{}",
+        summary(&record)
+    );
+    // what is deferred by itself is no less than that
+    record.decision.action = Action::Defer;
+    assert!(!story(&record).contains("soft_reject"), "{}", story(&record));
+}
+
+#[test]
+fn recipients_whom_soft_reject_deferred() {
+    let refused = |address: &str| Recipient {
+        decision: Some(RecipientDecision {
+            action: Action::Reject,
+            rule: "no-reverse-name".into(),
+            ..RecipientDecision::default()
+        }),
+        ..answered(address, "451 4.7.25 no")
+    };
+    let mut record = refused_at(Stage::Rcpt, Action::Reject, "no-reverse-name", "451 4.7.25 no ref=06H05F87B4000001");
+    record.recipients = vec![refused("alice@example.com"), refused("bob@example.com")];
+    record.facts.iprev.result = IprevResult::PermError;
+    record.decision.read = vec!["iprev.result".into()];
+    check_summary(
+        &record,
+        "No recipient was taken, all were only deferred instead of refused because smtp.soft_reject is on: the client 192.0.2.1 has no reverse \
+         name.",
+    );
+    record.recipients.push(answered("nobody@example.com", "451 4.1.1 no such mailbox"));
+    record.decision = DecisionRecord {
+        action: Action::Reject,
+        reply: "451 4.1.1 no such mailbox ref=06H05F87B4000001".into(),
+        ..DecisionRecord::default()
+    };
+    check_summary(
+        &record,
+        "No recipient was taken: alice@example.com and bob@example.com were deferred with \"451 4.7.25 no\" by rule no-reverse-name \
+         instead of refused because smtp.soft_reject is on, and nobody@example.com was deferred with \"451 4.1.1 no such mailbox\" \
+         instead of refused because smtp.soft_reject is on.",
+    );
+}

@@ -291,6 +291,14 @@ fn soft_reject_makes_every_refusal_temporary() {
     let mut client = site.dial();
     client.begin("a@sender.example", &["carol@local.example"]);
     client.data(message("a@sender.example")).is("451 4.7.1 refused by local policy ref=");
+    // what the protocol refuses is no deferral in the record either
+    client.mail("a@sender.example", &["carol@local.example"]);
+    let malformed = client.data(message("a@sender.example") + "a\nb\r\n");
+    let too_big = client.expect("MAIL FROM:<a@sender.example> SIZE=99999999999", "452 4.3.4");
+    for refused in [malformed.is("451 4.6.0"), &too_big] {
+        let decision = site.record(refused).decision;
+        assert_eq!((decision.action, decision.reply), (Action::Reject, refused.text.clone()));
+    }
     assert_eq!(site.metric("gatepost_soft_reject", &[]), 1.0);
 }
 

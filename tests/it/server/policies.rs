@@ -95,3 +95,23 @@ fn a_rule_that_can_not_be_run_costs_its_own_outcome_and_is_logged_once_a_minute(
     wait_for("the last transaction is logged", || (server.log().matches("action=accept").count() >= 3).then_some(()));
     assert_eq!(told(), 1, "{}", server.log());
 }
+
+#[test]
+fn a_policy_without_rules_is_taken_with_a_warning_at_the_start_and_at_a_reload() {
+    let server = Server::start(Setup { policy: Some("description = \"not written yet\"\n"), ..Setup::default() });
+    let warned = || {
+        let log = server.log();
+        let line =
+            |line: &&str| line.contains("WARN ") && line.contains("policy.toml:1:1: rule: the policy has no rules");
+        log.lines().filter(line).count()
+    };
+    wait_for("a warning at the start", || (warned() == 1).then_some(()));
+    assert_eq!(answer(&server, "first.example"), 250);
+    server.signal(nix::sys::signal::Signal::SIGHUP);
+    wait_for("a warning at the reload", || (warned() == 2).then_some(()));
+    server.write("banned.txt", "first.example\n");
+    server.write("policy.toml", POLICY);
+    server.signal(nix::sys::signal::Signal::SIGHUP);
+    wait_for("the reload", || (server.log().matches("the configuration was reloaded").count() == 2).then_some(()));
+    assert_eq!((warned(), answer(&server, "first.example")), (2, 550));
+}
