@@ -182,7 +182,11 @@ fn mailboxes(
 /// The names of a list file: a name a line; empty lines, and what follows a `#` at the beginning or after white space, are for people.
 fn list_file(reader: &mut Reader, key: &str, file: &Spanned<DeValue<'_>>, places: &mut Places) -> Vec<String> {
     let read = value::string(file.get_ref()).map(|written| reader.file(&written)).and_then(|path| {
-        let text = files::read_text(&path).map_err(|cause| Fault::new(format!("{path:?} {cause}"), ""))?;
+        let fault = |cause: String| {
+            let mend = files::mend(&cause, "make it, with a name a line, or name another file");
+            Fault::new(format!("{path:?} {cause}"), mend)
+        };
+        let text = files::read_text(&path).map_err(fault)?;
         Ok(Arc::new(Source { name: path.display().to_string(), text }))
     });
     let source = match read {
@@ -326,7 +330,8 @@ fn of_mailboxes(
         let named = MailboxName { domain: domain.clone(), name: fold(name) };
         if !places.incomplete && !known.contains(&named.name) {
             let mend = nearest(name, known.iter().take(10_000).map(String::as_str));
-            let mend = mend.map_or_else(String::new, |near| format!("did you mean {near:?}?"));
+            let add = || format!("add it to {}.mailboxes, or take this out", places.key);
+            let mend = mend.map_or_else(add, |near| format!("did you mean {near:?}?"));
             let cause = format!("{} has no mailbox {name:?}", domain.as_str());
             reader.problem(mailbox.span.clone(), &mailbox.path, Fault::new(cause, mend));
         }

@@ -6,6 +6,8 @@ use std::path::Path;
 
 /// What is said of a file that we may not read.
 pub const NOT_READABLE: &str = "may not be read by this user";
+/// What is said of one that is not there.
+const MISSING: &str = "does not exist";
 /// The largest file that is taken: bytes.
 const MOST: u64 = 64 << 20;
 
@@ -50,9 +52,21 @@ pub(super) fn check_file(path: &Path) -> Result<(), String> {
     }
 }
 
+/// What mends the cause that a file can't be taken; `missing`: where it does not exist.
+pub(super) fn mend(cause: &str, missing: &str) -> String {
+    let mend = match cause {
+        MISSING => missing,
+        NOT_READABLE => "let this user read it, or ask as one who may",
+        "is a directory" | "is not a regular file" => "name a file",
+        _ if cause.starts_with("is not UTF-8") => "save it as UTF-8",
+        _ => "name another file, or mend that one",
+    };
+    mend.to_owned()
+}
+
 fn cause(error: &std::io::Error) -> String {
     match error.kind() {
-        ErrorKind::NotFound => "does not exist".to_owned(),
+        ErrorKind::NotFound => MISSING.to_owned(),
         ErrorKind::PermissionDenied => NOT_READABLE.to_owned(),
         _ => format!("cannot be read: {error}"),
     }

@@ -299,7 +299,11 @@ impl Reader {
         let others = errors.iter().filter(|error| !is_duplicate(error));
         let Some(first) = others.min_by_key(|error| place(error).start) else { return false };
         let span = place(first);
-        self.problem(Some(span), "", Fault::new(format!("this is not TOML: {}", first.message()), ""));
+        self.problem(
+            Some(span),
+            "",
+            Fault::new(format!("this is not TOML: {}", first.message()), "see https://toml.io"),
+        );
         true
     }
 }

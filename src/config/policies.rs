@@ -281,7 +281,8 @@ fn load(reader: &mut Reader, loaded: &mut Loaded<'_>, file: &Placed<String>, key
             policy
         }
         Err(cause) => {
-            reader.problem(file.span.clone(), key, Fault::new(format!("{path:?} {cause}"), ""));
+            let mend = files::mend(&cause, "name a policy that is there, or leave the key out");
+            reader.problem(file.span.clone(), key, Fault::new(format!("{path:?} {cause}"), mend));
             None
         }
     };

@@ -13,6 +13,9 @@ use super::{Config, Http, Journal, Maildir, Security, Smtp, Stamp, State, files}
 use crate::problem::{Problems, Source};
 use crate::smtp::address::Domain;
 
+/// What mends a certificate or key that is not there.
+const NO_CERTIFICATE: &str = "get one (deploy/certbot-hook), or take out [smtp.tls]: then STARTTLS is not offered";
+
 /// A certificate chain and its private key, as files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFiles {
@@ -68,7 +71,8 @@ impl TlsFiles {
             let mut bytes = |path: &PathBuf, key| match files::read_bytes(path) {
                 Ok(bytes) => bytes,
                 Err(cause) => {
-                    problems.push(config.problem(key, format!("{path:?} {cause}"), ""));
+                    let mend = files::mend(&cause, NO_CERTIFICATE);
+                    problems.push(config.problem(key, format!("{path:?} {cause}"), mend));
                     Vec::new()
                 }
             };
@@ -94,7 +98,8 @@ pub(super) fn domain(value: &DeValue<'_>) -> Result<Domain, Fault> {
 
 /// A domain name from its text.
 pub(super) fn parse_domain(text: &str) -> Result<Domain, Fault> {
-    let wrong = || Fault::new(format!("{text:?} is not a domain name"), "");
+    let mend = "write it as \"mx1.example.com\": letters, digits and hyphens, with dots between";
+    let wrong = || Fault::new(format!("{text:?} is not a domain name"), mend);
     if text.parse::<std::net::IpAddr>().is_ok() {
         return Err(wrong());
     }
@@ -206,7 +211,10 @@ pub(super) fn file(reader: &mut Reader, section: &Section<'_>, name: &str) -> Op
     let path = reader.file(&written.value);
     let hidden = path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
     if !hidden && let Err(cause) = files::check_file(&path) {
-        reader.problem(written.span, &section.key(name), Fault::new(format!("{path:?} {cause}"), ""));
+        let key = section.key(name);
+        let missing = if key.starts_with("smtp.tls") { NO_CERTIFICATE } else { "name a file that is there" };
+        let mend = files::mend(&cause, missing);
+        reader.problem(written.span, &key, Fault::new(format!("{path:?} {cause}"), mend));
         return None;
     }
     Some(path)

@@ -109,7 +109,7 @@ pub fn run(options: &Options, log: Option<Log>, out: &mut dyn Write) -> Result<O
     let dns = DnsServer::start(zone::zone(&signers), IpAddr::V4(Ipv4Addr::LOCALHOST));
     let dns = runtime.block_on(dns).map_err(DemoError::Dns)?;
     let site = Site::start(directory.path(), dns.addr(), log, runtime.handle())?;
-    show(out, &report::opening(&site, directory.path()));
+    show(out, &report::opening(&site, (!options.once).then_some(directory.path())));
 
     let outcome = runtime.block_on(async {
         let tally = tokio::select! {

@@ -57,8 +57,8 @@ impl Tally {
     }
 }
 
-/// What stands above the table.
-pub fn opening(site: &Site, directory: &Path) -> String {
+/// What stands above the table; the directory where it outlives the samples.
+pub fn opening(site: &Site, directory: Option<&Path>) -> String {
     let mut text = format!(
         "{} receives mail for {LOCAL} at {}, on loopback, with its own DNS.\n",
         styled(&format!("Gatepost {}", env!("CARGO_PKG_VERSION")), BOLD),
@@ -67,7 +67,10 @@ pub fn opening(site: &Site, directory: &Path) -> String {
     for (usual, address) in site.stand_ins() {
         text.push_str(&format!("Port {usual} is taken, so {address} stands in for it.\n"));
     }
-    text.push_str(&format!("All that it writes is in {}\n\n", directory.display()));
+    if let Some(directory) = directory {
+        text.push_str(&format!("All that it writes is in {}\n", directory.display()));
+    }
+    text.push('\n');
     text
 }
 

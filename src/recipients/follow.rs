@@ -17,6 +17,10 @@ const MOST_NESTING: usize = 32;
 /// A name of a domain, folded.
 type Key<'a> = (&'a Domain, String);
 
+fn mend_of_home() -> String {
+    "name a mailbox of a domain that stands in [domains]".to_owned()
+}
+
 /// What a target means.
 enum Target<'a> {
     Mailbox(u32),
@@ -234,7 +238,8 @@ impl<'a> Work<'a> {
             let names = work.numbers.keys().chain(work.aliases.keys()).filter(|(domain, _)| *domain == home);
             names.map(|(_, name)| name.clone()).collect()
         });
-        self.problem(Some(domain), place, cause, mend.unwrap_or_default());
+        let mend = mend.unwrap_or_else(|| format!("name a mailbox or alias of {}, or add it there", home.as_str()));
+        self.problem(Some(domain), place, cause, mend);
         None
     }
 
@@ -284,7 +289,7 @@ impl<'a> Work<'a> {
         let Some(domain) = self.local_domain(home) else {
             let mend = self.nearest(home, |work| work.drafts.keys().map(|domain| domain.as_str().to_owned()).collect());
             let cause = format!("{home:?} is no local domain, and Gatepost never forwards");
-            self.problem(None, Place::Postmaster, cause, mend.unwrap_or_default());
+            self.problem(None, Place::Postmaster, cause, mend.unwrap_or_else(mend_of_home));
             return None;
         };
         let key = (domain, fold(name));
@@ -298,7 +303,8 @@ impl<'a> Work<'a> {
             work.numbers.keys().filter(|(home, _)| *home == domain).map(|(_, name)| name.clone()).collect()
         });
         let cause = format!("{} has no mailbox {name:?}", domain.as_str());
-        self.problem(None, Place::Postmaster, cause, mend.unwrap_or_default());
+        let mend = mend.unwrap_or_else(|| format!("name a mailbox of {}, or add it there", domain.as_str()));
+        self.problem(None, Place::Postmaster, cause, mend);
         None
     }
 

@@ -390,7 +390,7 @@ proptest! {
     }
 }
 
-/// docs/limits.md has a row a key, with the default that the code has and the RFC that its least value comes from.
+/// docs/limits.md has a row a key, with the default and the bounds that the code has and the RFC that its least value comes from.
 #[test]
 fn the_page_of_limits_and_the_code_say_the_same() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/limits.md")).unwrap();
@@ -399,21 +399,24 @@ fn the_page_of_limits_and_the_code_say_the_same() {
         .filter(|line| line.starts_with("| `limits."))
         .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
         .collect();
-    let told: Vec<(String, String, String, Option<u64>)> = rows
+    let number = |text: &str| {
+        let time = text.ends_with(['s', 'h', 'd', 'n']).then(|| parse_duration(&text.replace(' ', "")).ok());
+        time.unwrap_or_else(|| parse_size(text).ok())
+    };
+    type Row = (String, String, String, Option<(u64, u64)>);
+    let told: Vec<Row> = rows
         .iter()
         .map(|row| {
-            let least = row[2].replace(" s", "");
-            let least = gatepost::config::value::parse_size(&least).ok();
-            (row[0].trim_matches('`').to_owned(), row[1].to_owned(), row[3].to_owned(), least)
+            let bounds = number(row[2]).zip(number(row[3]));
+            (row[0].trim_matches('`').to_owned(), row[1].to_owned(), row[4].to_owned(), bounds)
         })
         .collect();
-    let declared: Vec<(String, String, String, Option<u64>)> = keys::TABLE
+    let declared: Vec<Row> = keys::TABLE
         .iter()
         .filter(|key| key.section() == "limits")
         .map(|key| {
             let Absent::Default(default) = key.absent else { panic!("{} has a default", key.path) };
-            let least = key.bounds.map(|(least, _)| least);
-            (key.path.to_owned(), default.trim_matches('"').to_owned(), key.rfc.to_owned(), least)
+            (key.path.to_owned(), default.trim_matches('"').to_owned(), key.rfc.to_owned(), key.bounds)
         })
         .collect();
     assert_eq!(told, declared);

@@ -54,6 +54,7 @@ fn once_shows_every_sample_decided_as_expected_and_leaves_nothing_behind() {
     let (output, out, err) = run(&mut gatepost(&["demo", "--once"]), temporary.path());
     assert_eq!(output.status.code(), Some(0), "{out}{err}");
     assert_eq!(err, "");
+    assert!(!out.contains("All that it writes"), "it is gone at the end: {out}");
     for Sample { title, expected, .. } in all_samples() {
         let row = row_of(&out, title);
         let decision = format!("{} {}", expected.action.as_str().to_uppercase(), expected.reply);

@@ -126,6 +126,27 @@ fn the_policy_in_the_readme_loads_and_its_tests_hold() {
     assert!(said.contains("a forged bank is refused"), "{said}");
 }
 
+/// The pages' rules are copied: those that refuse leave postmaster and abuse in reach, as README asks for.
+#[test]
+fn the_rules_of_the_pages_that_refuse_spare_postmaster_and_abuse() {
+    let mut seen = 0;
+    for (name, page) in [
+        ("README.md", README),
+        ("docs/actions.md", include_str!("../../docs/actions.md")),
+        ("docs/block-lists.md", include_str!("../../docs/block-lists.md")),
+        ("docs/greylisting.md", include_str!("../../docs/greylisting.md")),
+        ("docs/helo.md", include_str!("../../docs/helo.md")),
+    ] {
+        for rule in page.split("[[rule]]\n").skip(1).map(|rest| rest.split("\n\n").next().unwrap_or_default()) {
+            if ["reject", "defer", "greylist"].iter().any(|action| rule.contains(&format!("= \"{action}\""))) {
+                seen += 1;
+                assert!(rule.contains("rcpt.role == ''"), "{name}: {rule}");
+            }
+        }
+    }
+    assert!(seen >= 6, "{seen} rules that refuse");
+}
+
 #[test]
 fn every_metric_that_readme_and_alerts_name_exists() {
     use gatepost::observe::metrics::declared::DECLARED;

@@ -132,7 +132,9 @@ fn mistakes_of_block_lists() {
     );
     check(
         "[[block_lists]]\nzone = 'dbl.example'\nkind = 'domain'\nlisted_probe = '192.0.2.1'",
-        &["5:16 block_lists.listed_probe: \"192.0.2.1\" is not a domain name"],
+        &[
+            "5:16 block_lists.listed_probe: \"192.0.2.1\" is not a domain name | write it as \"mx1.example.com\": letters, digits and hyphens, with dots between",
+        ],
     );
     let many: String = (0..33).map(|n| format!("[[block_lists]]\nzone = 'l{n}.example'\nkind = 'domain'\n")).collect();
     check(
@@ -181,13 +183,28 @@ fn mistakes_of_the_hostname() {
     let with = |line: &str| format!("{line}\n{DOMAIN}");
     check_whole(&with(""), &["- hostname: this key is missing | it must be a domain name"]);
     check_whole(&with("hostnme = 'mx.example.com'"), &["1:1 hostnme: unknown key | did you mean \"hostname\"?"]);
-    check_whole(&with("hostname = 'mx_1.example.com'"), &["1:12 hostname: \"mx_1.example.com\" is not a domain name"]);
-    check_whole(&with("hostname = '192.0.2.1'"), &["1:12 hostname: \"192.0.2.1\" is not a domain name"]);
+    check_whole(
+        &with("hostname = 'mx_1.example.com'"),
+        &[
+            "1:12 hostname: \"mx_1.example.com\" is not a domain name | write it as \"mx1.example.com\": letters, digits and hyphens, with dots between",
+        ],
+    );
+    check_whole(
+        &with("hostname = '192.0.2.1'"),
+        &[
+            "1:12 hostname: \"192.0.2.1\" is not a domain name | write it as \"mx1.example.com\": letters, digits and hyphens, with dots between",
+        ],
+    );
     check_whole(
         &with("hostname = 'mx.example.com.'"),
         &["1:12 hostname: a domain name is written without a dot at its end | write \"mx.example.com\""],
     );
-    check("authserv_id = 'a b'", &["2:15 authserv_id: \"a b\" is not a domain name"]);
+    check(
+        "authserv_id = 'a b'",
+        &[
+            "2:15 authserv_id: \"a b\" is not a domain name | write it as \"mx1.example.com\": letters, digits and hyphens, with dots between",
+        ],
+    );
 }
 
 #[test]
@@ -239,11 +256,16 @@ fn mistakes_of_addresses_and_networks() {
             "2:90 dns.servers: \"/x\" in \"tls://9.9.9.9/x#dns.quad9.net\" is no path that can be asked | write \"tls://9.9.9.9#dns.quad9.net\"",
         ],
     );
-    check("dns.canary = '.'", &["2:14 dns.canary: \".\" is not a domain name"]);
+    check(
+        "dns.canary = '.'",
+        &[
+            "2:14 dns.canary: \".\" is not a domain name | write it as \"mx1.example.com\": letters, digits and hyphens, with dots between",
+        ],
+    );
     check(
         "dns.trust_anchors = 'gatepost.toml'",
         &[
-            "2:21 dns.trust_anchors: \"/nowhere/gatepost.toml\" does not exist",
+            "2:21 dns.trust_anchors: \"/nowhere/gatepost.toml\" does not exist | name a file that is there",
             "2:21 dns.trust_anchors: is of no use without dns.validate | write validate = true, or leave the key out",
         ],
     );
@@ -251,7 +273,7 @@ fn mistakes_of_addresses_and_networks() {
     check(
         "dns = { servers = ['127.0.0.1'], roots = 'none.pem' }",
         &[
-            "2:42 dns.roots: \"/nowhere/none.pem\" does not exist",
+            "2:42 dns.roots: \"/nowhere/none.pem\" does not exist | name a file that is there",
             "2:42 dns.roots: is of no use: no server of dns.servers shows a certificate | leave the key out",
         ],
     );
@@ -317,7 +339,12 @@ fn mistakes_of_domains() {
         &with("[domains.example.co.uk]\nmailboxes = []"),
         &["2:18 domains.example.co: unknown key | a domain's name needs quotes: [domains.\"example.co.uk\"]"],
     );
-    check("[domains.'a b']\n", &["2:10 domains.\"a b\": \"a b\" is not a domain name"]);
+    check(
+        "[domains.'a b']\n",
+        &[
+            "2:10 domains.\"a b\": \"a b\" is not a domain name | write it as \"mx1.example.com\": letters, digits and hyphens, with dots between",
+        ],
+    );
     check(
         "[domains.'EXAMPLE.com']\ncatch_all = 'x'\nmailboxes = ['x']",
         &["5:10 domains.\"example.com\": the domain example.com is here already | leave one out"],
@@ -337,11 +364,13 @@ fn mistakes_of_domains() {
     );
     check_whole(
         &domain("mailboxes = { file = 'x' }"),
-        &["3:22 domains.\"d.example\".mailboxes.file: \"/nowhere/x\" does not exist"],
+        &[
+            "3:22 domains.\"d.example\".mailboxes.file: \"/nowhere/x\" does not exist | make it, with a name a line, or name another file",
+        ],
     );
     check_whole(
         &domain("mailboxes = { file = '/' }"),
-        &["3:22 domains.\"d.example\".mailboxes.file: \"/\" is a directory"],
+        &["3:22 domains.\"d.example\".mailboxes.file: \"/\" is a directory | name a file"],
     );
     check_whole(
         &domain("mailboxes = ['a', 'a', 5]\ncatch_all = 'a'"),
@@ -354,7 +383,7 @@ fn mistakes_of_domains() {
         &domain("mailboxes = ['a']\ncatch_all = 'b'\n[domains.'d.example'.mailbox.A]\n[domains.'d.example'.mailbox.c]"),
         &[
             "4:13 domains.\"d.example\".catch_all: d.example has no mailbox or alias \"b\" | did you mean \"a\"?",
-            "6:30 domains.\"d.example\".mailbox.c: d.example has no mailbox \"c\"",
+            "6:30 domains.\"d.example\".mailbox.c: d.example has no mailbox \"c\" | add it to domains.\"d.example\".mailboxes, or take this out",
         ],
     );
 }
@@ -366,7 +395,9 @@ fn a_domain_whose_name_is_wrong_is_one_problem() {
         &format!(
             "{TOP}smtp.postmaster = 'alice@exam_ple.org'\n[domains.'exam_ple.org']\nmailboxes = ['alice']\n{leads}"
         ),
-        &["3:10 domains.\"exam_ple.org\": \"exam_ple.org\" is not a domain name"],
+        &[
+            "3:10 domains.\"exam_ple.org\": \"exam_ple.org\" is not a domain name | write it as \"mx1.example.com\": letters, digits and hyphens, with dots between",
+        ],
     );
 }
 
@@ -468,11 +499,14 @@ fn mistakes_of_certificates() {
     let name = |file: &str| directory.path().join(file).display().to_string();
     assert_eq!(
         lines("smtp.tls = { certificate = 'c.pem', key = 'k.pem' }"),
-        [format!("2:43 smtp.tls.key: {:?} does not exist", name("k.pem"))]
+        [format!(
+            "2:43 smtp.tls.key: {:?} does not exist | get one (deploy/certbot-hook), or take out [smtp.tls]: then STARTTLS is not offered",
+            name("k.pem")
+        )]
     );
     assert_eq!(
         lines("smtp.tls = { certificate = 'c.pem', key = '.' }"),
-        [format!("2:43 smtp.tls.key: {:?} is a directory", name("."))]
+        [format!("2:43 smtp.tls.key: {:?} is a directory | name a file", name("."))]
     );
     assert_eq!(
         lines("smtp.tls = { certificate = 'c.pem', key = 'c.pem', more = [{ certificate = 'c.pem' }] }"),
@@ -588,4 +622,38 @@ fn metrics_and_mail_can_not_have_one_socket() {
     {
         check(&both(mail, http), &[]);
     }
+}
+
+#[test]
+fn each_says_how_to_mend_it() {
+    check(
+        "policy.file = 'gone.toml'",
+        &[
+            "2:15 policy.file: \"/nowhere/gone.toml\" does not exist | name a policy that is there, or leave the key out",
+        ],
+    );
+    check(
+        "smtp.postmaster = 'somebody@example.com'",
+        &[
+            "2:19 smtp.postmaster: example.com has no mailbox \"somebody\" | name a mailbox of example.com, or add it there",
+        ],
+    );
+    check(
+        "smtp.postmaster = 'alice@elsewhere.org'",
+        &[
+            "2:19 smtp.postmaster: \"elsewhere.org\" is no local domain, and Gatepost never forwards | name a mailbox of a domain that stands in [domains]",
+        ],
+    );
+    let named = "| name a mailbox or alias of d.example, or add it there";
+    check_whole(
+        &format!(
+            "{TOP}[domains.'d.example']\nmailboxes = ['postmaster']\ncatch_all = 'zebra'\naliases = {{ sales = 'giraffe' }}\n"
+        ),
+        &[
+            &format!("4:13 domains.\"d.example\".catch_all: d.example has no mailbox or alias \"zebra\" {named}"),
+            &format!("5:21 domains.\"d.example\".aliases.sales: d.example has no mailbox or alias \"giraffe\" {named}"),
+        ],
+    );
+    let problems = parse("hostname = 'a", Path::new("/nowhere")).unwrap_err();
+    assert!(headlines(&problems)[0].ends_with(" | see https://toml.io"), "{problems}");
 }
