@@ -19,6 +19,8 @@ use super::{cage, delivered, zone};
 const READY: usize = 64 << 20;
 /// Messages of each connection before anything is measured: they fill caches and start processes, as in a server that has run for a while.
 const WARM: usize = 5;
+/// Octets that stay free: systems defer mail where little is left, and a file system that is nearly full is slow.
+const FLOOR: u64 = 4_000_000_000;
 
 /// What one turn gave.
 pub struct Figures {
@@ -78,6 +80,7 @@ impl Bench {
         let packages = self.directory.join("packages");
         let place = Place { directory: self.directory.join("runs").join(name), packages, case: case.clone() };
         settle();
+        check_room(&self.directory, case);
         // one thread: what the load costs is little, and stays out of the way of what is measured
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let running = runtime.block_on(Running::start(system, &place));
@@ -102,6 +105,23 @@ impl Bench {
 fn settle() {
     nix::unistd::sync();
     std::thread::sleep(Duration::from_secs(1));
+}
+
+/// Nothing is deleted between turns: what a turn writes must have room, or it measures a full disk.
+fn check_room(directory: &Path, case: &Case) {
+    let found = nix::sys::statvfs::statvfs(directory).unwrap();
+    let (free, octets) = (found.blocks_available() * found.fragment_size(), case.size.max(4096) as u64);
+    let messages = (case.connections * (case.messages + WARM) * case.recipients + case.full * case.mailboxes) as u64;
+    // a body may stand on the disk twice, a mailbox is four directories
+    let wanted = FLOOR + messages * octets * 2 + case.mailboxes as u64 * 4 * 4096;
+    let runs = directory.join("runs");
+    assert!(
+        free > wanted,
+        "{} MB are free and the next turn wants {} MB: remove {} and wait five minutes, or make room",
+        free / 1_000_000,
+        wanted / 1_000_000,
+        runs.display()
+    );
 }
 
 /// Lets ext4 put each turn far from the others: for minutes after files were deleted, as Postfix does with those of its queue, it searches

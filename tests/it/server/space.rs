@@ -4,6 +4,7 @@ use gatepost::facts::Stage;
 use gatepost::facts::word::Action;
 use nix::sys::signal::Signal;
 
+use super::spool::begun;
 use crate::support::server::{self, Server, wait_for};
 use crate::support::site::{Client, Setup, Site};
 
@@ -105,11 +106,7 @@ fn one_network_can_not_fill_the_disk_with_messages_that_do_not_end() {
 #[test]
 fn a_large_message_is_given_up_when_the_disk_falls_under_the_floor() {
     let server = Server::start(server::Setup { policy: Some("description = \"all\"\n"), ..Default::default() });
-    let mut client = server.dial();
-    client.expect("EHLO client.example", 250);
-    client.expect("MAIL FROM:<a@sender.example>", 250);
-    client.expect("RCPT TO:<alice@receiver.example>", 250);
-    client.expect("DATA", 354);
+    let mut client = begun(&server);
     client.send(&format!("From: <a@sender.example>\r\n\r\n{}", lines(1_000_000)));
     let held = || server.metric("gatepost_spool_held_bytes", &[]);
     wait_for("a body on disk", || (held() > 900_000.0).then_some(()));
@@ -132,20 +129,16 @@ fn want_of_a_share_is_said_once_a_minute() {
     let more = server::More { journal: limits, ..server::More::default() };
     let server =
         Server::start_with(server::Setup { policy: Some("description = \"all\"\n"), ..Default::default() }, &more);
-    let begun = || {
-        let mut client = server.dial();
-        client.expect("EHLO client.example", 250);
-        client.expect("MAIL FROM:<a@sender.example>", 250);
-        client.expect("RCPT TO:<alice@receiver.example>", 250);
-        client.expect("DATA", 354);
+    let sending = || {
+        let mut client = begun(&server);
         client.send(&format!("From: <a@sender.example>\r\n\r\n{}", lines(700_000)));
         client
     };
-    let mut first = begun();
+    let mut first = sending();
     // all but the last part, which the end hands over
     wait_for("octets on disk", || (server.metric("gatepost_spool_held_bytes", &[]) > 650_000.0).then_some(()));
     for _ in 0..4 {
-        begun().expect(".", 452);
+        sending().expect(".", 452);
     }
     first.expect(".", 250);
     let log = server.log();

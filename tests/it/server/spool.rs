@@ -28,7 +28,8 @@ fn limited(limits: &'static str) -> Server {
     )
 }
 
-fn begun(server: &Server) -> server::Dialogue {
+/// A client that has said DATA.
+pub(super) fn begun(server: &Server) -> server::Dialogue {
     let mut client = server.dial();
     client.expect("EHLO client.example", 250);
     client.expect("MAIL FROM:<a@sender.example>", 250);
