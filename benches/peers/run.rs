@@ -19,6 +19,8 @@ use super::{cage, delivered, zone};
 const READY: usize = 64 << 20;
 /// Messages of each connection before anything is measured: they fill caches and start processes, as in a server that has run for a while.
 const WARM: usize = 5;
+/// One does it where messages have more octets than this.
+const LARGE: usize = 2 << 20;
 /// Octets that stay free: systems defer mail where little is left, and a file system that is nearly full is slow.
 const FLOOR: u64 = 4_000_000_000;
 
@@ -87,7 +89,7 @@ impl Bench {
         let running = running.unwrap_or_else(|error| panic!("{}: {error}", system.name));
         let plan = Plan { server: system::address(), clients: cage::clients(), case: case.clone() };
         let rest = running.memory();
-        let warm = Plan { case: Case { messages: WARM, ..case.clone() }, ..plan.clone() };
+        let warm = Plan { case: Case { messages: warm(case), ..case.clone() }, ..plan.clone() };
         let warm = runtime.block_on(load::run(&warm, &payloads));
         delivered::wait_for(&running.maildirs, copies(case, warm.accepted)).unwrap();
         let before = running.cpu();
@@ -107,11 +109,15 @@ fn settle() {
     std::thread::sleep(Duration::from_secs(1));
 }
 
+fn warm(case: &Case) -> usize {
+    if case.size > LARGE { 1 } else { WARM }
+}
+
 /// Nothing is deleted between turns: what a turn writes must have room, or it measures a full disk.
 fn check_room(directory: &Path, case: &Case) {
     let found = nix::sys::statvfs::statvfs(directory).unwrap();
     let (free, octets) = (found.blocks_available() * found.fragment_size(), case.size.max(4096) as u64);
-    let messages = (case.connections * (case.messages + WARM) * case.recipients + case.full * case.mailboxes) as u64;
+    let messages = (case.connections * (case.messages + warm(case)) * case.recipients + case.full * case.mailboxes) as u64;
     // a body may stand on the disk twice, a mailbox is four directories
     let wanted = FLOOR + messages * octets * 2 + case.mailboxes as u64 * 4 * 4096;
     let runs = directory.join("runs");
