@@ -117,7 +117,8 @@ fn warm(case: &Case) -> usize {
 fn check_room(directory: &Path, case: &Case) {
     let found = nix::sys::statvfs::statvfs(directory).unwrap();
     let (free, octets) = (found.blocks_available() * found.fragment_size(), case.size.max(4096) as u64);
-    let messages = (case.connections * (case.messages + warm(case)) * case.recipients + case.full * case.mailboxes) as u64;
+    let messages =
+        (case.connections * (case.messages + warm(case)) * case.recipients + case.full * case.mailboxes) as u64;
     // a body may stand on the disk twice, a mailbox is four directories
     let wanted = FLOOR + messages * octets * 2 + case.mailboxes as u64 * 4 * 4096;
     let runs = directory.join("runs");
