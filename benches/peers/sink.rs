@@ -1,4 +1,4 @@
-//! The floor: an SMTP server that checks nothing and keeps each message durably in a Maildir before its 250.
+//! The floor: an SMTP server that checks nothing and keeps each message durably in a Maildir of each recipient before its 250.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -31,20 +31,21 @@ pub fn serve(root: &Path) -> io::Result<()> {
 async fn session(mut stream: TcpStream, root: Arc<PathBuf>) -> io::Result<()> {
     stream.write_all(b"220 sink\r\n").await?;
     let mut read = Vec::with_capacity(65_536);
-    let mut mailbox = String::new();
+    let mut mailboxes: Vec<PathBuf> = Vec::new();
     loop {
         let line = line(&mut stream, &mut read).await?;
         let reply: &[u8] = match line.get(..4).unwrap_or_default() {
             "EHLO" => b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n",
             "RCPT" => {
-                mailbox = line.split(['<', '@']).nth(1).unwrap_or_default().to_owned();
+                mailboxes.push(root.join(line.split(['<', '@']).nth(1).unwrap_or_default()));
                 b"250 OK\r\n"
             }
             "DATA" => {
                 stream.write_all(b"354 Go\r\n").await?;
                 let message = message(&mut stream, &mut read).await?;
-                let maildir = root.join(&mailbox);
-                tokio::task::spawn_blocking(move || keep(&maildir, &message)).await.map_err(io::Error::other)??;
+                let maildirs = std::mem::take(&mut mailboxes);
+                let keep = move || maildirs.iter().try_for_each(|maildir| keep(maildir, &message));
+                tokio::task::spawn_blocking(keep).await.map_err(io::Error::other)??;
                 b"250 OK\r\n"
             }
             "QUIT" => return stream.write_all(b"221 Bye\r\n").await,

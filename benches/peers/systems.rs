@@ -86,7 +86,7 @@ fn gatepost(place: &Place) -> io::Result<String> {
         place.owned(name, MAIL, 0o700)?;
     }
     place.write("policy.toml", &policy(place.case.rules))?;
-    fill(place)?;
+    fill(place, "mail/gate.example")?;
     Ok(format!(
         "ulimit -n 8192\nexec {} serve --config {}\n",
         env!("CARGO_BIN_EXE_gatepost"),
@@ -108,21 +108,24 @@ fn policy(rules: usize) -> String {
     before.to_owned() + &(0..rules).map(rule).collect::<String>() + after
 }
 
+/// How the names of messages end that lie there before.
+pub const BEFORE: &str = ".before";
+
 /// Puts the messages into each Maildir that lie there before.
-fn fill(place: &Place) -> io::Result<()> {
+fn fill(place: &Place, root: &str) -> io::Result<()> {
     if place.case.full == 0 {
         return Ok(());
     }
-    place.owned("mail/gate.example", MAIL, 0o700)?;
+    place.owned(root, MAIL, 0o700)?;
     for mailbox in 0..place.case.mailboxes {
-        let maildir = format!("mail/gate.example/u{mailbox}");
+        let maildir = format!("{root}/u{mailbox}");
         place.owned(&maildir, MAIL, 0o700)?;
         for name in ["tmp", "new", "cur"] {
             place.owned(&format!("{maildir}/{name}"), MAIL, 0o700)?;
         }
         for number in 0..place.case.full {
             fs::write(
-                place.directory.join(&maildir).join("new").join(format!("{number}.before")),
+                place.directory.join(&maildir).join("new").join(format!("{number}{BEFORE}")),
                 "Subject: before\n\n",
             )?;
         }
@@ -133,6 +136,7 @@ fn fill(place: &Place) -> io::Result<()> {
 fn sink(place: &Place) -> io::Result<String> {
     let program = std::env::current_exe()?;
     fs::create_dir_all(place.directory.join("mail"))?;
+    fill(place, "mail")?;
     Ok(format!("ulimit -n 8192\nexec {} sink {}\n", program.display(), place.path("mail")))
 }
 

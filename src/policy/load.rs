@@ -28,7 +28,7 @@ pub(super) use lists::ENTRIES;
 /// The largest policy file, in bytes.
 const MAX_FILE: usize = 1 << 20;
 /// The most rules of one policy: each costs time on every message.
-const MAX_RULES: usize = 500;
+const MAX_RULES: usize = 2_000;
 
 /// The most rates of one policy: each is looked up, and counted, on every message.
 const MAX_RATES: usize = 32;
