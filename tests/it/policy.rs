@@ -465,6 +465,19 @@ fn coverage_names_the_rules_that_no_test_holds() {
 }
 
 #[test]
+fn a_policy_has_a_bounded_number_of_rules() {
+    let rule =
+        |n: usize| format!("[[rule]]\nname = \"r{n}\"\nat = \"data\"\nwhen = \"message.bytes > {n}\"\nscore = 1\n");
+    let policy = |count: usize| (0..count).map(rule).collect::<String>();
+    assert_eq!(good(&policy(2_000)).rules().len(), 2_000);
+    let problems = load(&policy(2_001)).unwrap_err().render(false);
+    assert!(
+        problems.contains("a policy has at most 2000 rules") && problems.contains("policy.toml:10001:1"),
+        "{problems}"
+    );
+}
+
+#[test]
 fn parse_leaves_the_tests_to_run_tests() {
     let text = std::fs::read_to_string(testdata().join("failing.toml")).unwrap();
     let report = Policy::parse(source("failing.toml", &text), &mut no_files).unwrap().run_tests();
