@@ -17,6 +17,7 @@ pub mod serve;
 mod table;
 pub mod try_;
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -220,6 +221,7 @@ pub fn tell(problems: &Problems) -> Exit {
 }
 
 /// A number with what it counts.
-fn counted(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
+fn counted<N: PartialEq + From<u8> + Display>(number: N, one: &str, many: &str) -> String {
+    let noun = if number == N::from(1) { one } else { many };
+    format!("{number} {noun}")
 }

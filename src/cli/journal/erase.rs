@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use super::{Of, passed_over, plural, subject, unusable};
-use crate::cli::{Exit, complain, configuration, print, tell};
+use super::{Of, passed_over, subject, unusable};
+use crate::cli::{Exit, complain, configuration, counted, print, tell};
 use crate::config::Journal;
 use crate::observe::journal::audit::{self, Entry, Event, Note};
 use crate::observe::journal::{self, ERASED, Erased};
@@ -67,9 +67,9 @@ fn words(erased: &Erased, dry_run: bool) -> String {
     let mut words = format!(
         "{} of {} in {} of {}: the address {would} {ERASED}\n",
         erased.changed,
-        plural(erased.records, "record"),
+        counted(erased.records, "record", "records"),
         erased.days_changed,
-        plural(erased.days, "day")
+        counted(erased.days, "day", "days")
     );
     if erased.removed > 0 {
         let were = if dry_run { "would be" } else { "were" };

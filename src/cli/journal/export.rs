@@ -3,8 +3,8 @@
 use std::io::{self, BufWriter, ErrorKind};
 use std::process::ExitCode;
 
-use super::{Of, passed_over, plural, subject, unusable};
-use crate::cli::{Exit, complain, journal_of, tell};
+use super::{Of, passed_over, subject, unusable};
+use crate::cli::{Exit, complain, counted, journal_of, tell};
 use crate::observe::journal;
 
 /// Print every record in which an address stands
@@ -41,7 +41,7 @@ fn export(args: &Args) -> Result<Exit, Exit> {
     }
     let rest = passed_over(exported.skipped);
     let rest = if rest.is_empty() { rest } else { format!("; {rest}") };
-    let (records, days) = (plural(exported.records, "record"), plural(exported.days, "day"));
+    let (records, days) = (counted(exported.records, "record", "records"), counted(exported.days, "day", "days"));
     complain(&format!("{} of {records} in {days}{rest}", exported.found));
     Ok(if exported.found > 0 { Exit::Fine } else { Exit::Failed })
 }

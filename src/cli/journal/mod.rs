@@ -61,11 +61,6 @@ pub struct Of {
     pub config: Option<PathBuf>,
 }
 
-/// A number with what it counts.
-fn plural(number: u64, one: &str) -> String {
-    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
-}
-
 /// Torn and foreign lines, in words; empty for none.
 fn passed_over(lines: u64) -> String {
     match lines {
