@@ -158,6 +158,20 @@ impl Disk {
         Ok(to)
     }
 
+    /// Rename from `tmp/` into `new/` of a file that is durable, under the name that the crate would give it: the crate itself would first
+    /// sync it again. Returns the new path.
+    pub(super) fn rename(&self, directory: &Path, file: TemporaryMailFile) -> io::Result<PathBuf> {
+        let from = file.path().to_owned();
+        let rename = || {
+            let to = directory.join("new").join(name_in_new(&from, &std::fs::metadata(&from)?)?);
+            std::fs::rename(&from, &to).map(|()| to)
+        };
+        let renamed = self.witness.before(Step::Rename, &from).and_then(|()| rename());
+        let to = renamed.map_err(|error| self.failed(Step::Rename, &from, &error))?;
+        self.witness.done(Step::Rename, &from, Some(&to));
+        Ok(to)
+    }
+
     /// fsync of a directory: its entries are durable afterwards.
     pub(super) fn sync_directory(&self, path: &Path) -> io::Result<()> {
         self.step(Step::SyncDirectory, path, || File::open(path)?.sync_all())
@@ -174,4 +188,14 @@ fn io_error(error: MaildirError) -> io::Error {
         MaildirError::Io(error) => error,
         other => io::Error::other(other.to_string()),
     }
+}
+
+/// The name in `new/` of a file in `tmp/`: device and inode, which no other file has at its time, stand before the host, its size at the end.
+fn name_in_new(tmp: &Path, file: &Metadata) -> io::Result<String> {
+    let name = tmp.file_name().and_then(|name| name.to_str());
+    // SECONDS.UNIQUE.HOST
+    let at = name.and_then(|name| name.match_indices('.').nth(1)).map(|(at, _)| at);
+    let parts = name.zip(at).and_then(|(name, at)| name.split_at_checked(at));
+    let (unique, host) = parts.ok_or_else(|| io::Error::other("a name in tmp/ that is not of our making"))?;
+    Ok(format!("{unique}V{}I{}{host},S={}", file.dev(), file.ino(), file.size()))
 }

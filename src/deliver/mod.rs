@@ -16,6 +16,7 @@
 mod clean;
 mod commit;
 mod counters;
+mod crew;
 mod disk;
 mod group_sync;
 mod identity;

@@ -5,9 +5,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::crew::{Crew, Task};
 use super::quota::Reserved;
 use super::spool::Work;
 use super::spooled;
@@ -19,6 +21,8 @@ pub(super) enum Job {
     Spool(Work, Room),
     /// A spooled body that is done with. One a session at most.
     Close(File, spooled::Reserved),
+    /// One step of another writer's delivery.
+    Help(Arc<Task>),
 }
 
 /// A place in the queue, and octets.
@@ -28,6 +32,9 @@ pub(super) struct Queue {
     /// Each with its number.
     jobs: VecDeque<(u64, Job)>,
     large: Large,
+    pub crew: Crew,
+    /// Writers that have nothing to do.
+    pub idle: usize,
     next: u64,
     pub closed: bool,
 }
@@ -35,7 +42,8 @@ pub(super) struct Queue {
 impl Queue {
     /// For so many writers.
     pub fn of(writers: usize) -> Self {
-        Queue { jobs: VecDeque::new(), large: Large::of((writers / 2).max(1)), next: 0, closed: false }
+        let large = Large::of((writers / 2).max(1));
+        Queue { jobs: VecDeque::new(), large, crew: Crew::of(writers), idle: 0, next: 0, closed: false }
     }
 
     pub fn push(&mut self, job: Job) {
@@ -47,14 +55,16 @@ impl Queue {
         }
     }
 
-    /// The job that came first of those that may be made now. After a large one [`Queue::large_is_done`] is to be called.
+    /// The job that came first of those that may be made now, or else a step of a delivery that is being made, for a writer that is counted in
+    /// `idle`. After a large one [`Queue::large_is_done`] is to be called.
     pub fn pop(&mut self) -> Option<Job> {
         let large = self.large.next().map(|(_, number)| number);
         let other = self.jobs.front().map(|(number, _)| *number);
         if large.is_some_and(|large| other.is_none_or(|other| large < other)) {
             return self.large.pop();
         }
-        self.jobs.pop_front().map(|(_, job)| job)
+        let job = self.jobs.pop_front().map(|(_, job)| job);
+        job.or_else(|| self.crew.next(self.idle).map(Job::Help))
     }
 
     /// Whether another large delivery may be made now.

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::clean::{Cleaned, clean_spool};
 use super::commit::Committer;
 use super::counters::{Counters, count};
+use super::crew::{Helpers, Task};
 use super::disk::{Disk, Unwatched, Witness};
 use super::queue::{Job, Queue, Room};
 use super::quota::{self, Quota};
@@ -63,6 +64,7 @@ struct Shared {
     root: PathBuf,
     committer: Committer,
     counters: Arc<Counters>,
+    threads: usize,
     queue: Mutex<Queue>,
     changed: Condvar,
     /// Told when the queue is closed.
@@ -91,6 +93,7 @@ impl Writers {
                 quota: Quota::new(root.clone(), counters.clone()),
                 root,
                 counters,
+                threads: limits.threads,
                 queue: Mutex::new(Queue::of(limits.threads)),
                 changed: Condvar::new(),
                 closed: Condvar::new(),
@@ -279,8 +282,10 @@ impl Shared {
     /// The next job; `None` once the queue is closed and there is none: what large ones are left is for those who make such.
     fn next(&self) -> Option<Job> {
         let mut queue = self.lock();
+        queue.idle += 1;
         loop {
             if let Some(job) = queue.pop() {
+                queue.idle -= 1;
                 if queue.has_large() {
                     // it may have waited for its turn, and who was woken for it sleeps again
                     self.changed.notify_one();
@@ -313,6 +318,7 @@ impl Shared {
         while let Some(job) = self.next() {
             match job {
                 Job::Deliver(delivery, reserved, answer, room) => {
+                    let delivery = Arc::new(delivery);
                     let large_of = delivery.is_large().then_some(delivery.network);
                     self.deliver(&delivery, reserved, answer);
                     drop((delivery, room));
@@ -333,17 +339,20 @@ impl Shared {
                     drop(file);
                     drop(reserved);
                 }
+                Job::Help(task) => {
+                    task.help(&self.committer);
+                }
             }
         }
     }
 
     fn deliver(
         &self,
-        delivery: &Delivery,
+        delivery: &Arc<Delivery>,
         mut reserved: quota::Reserved,
         answer: oneshot::Sender<Result<Stored, DeliverError>>,
     ) {
-        let commit = || self.committer.commit(delivery, || !answer.is_closed());
+        let commit = || self.committer.commit(delivery, self, || !answer.is_closed());
         // What a panic interrupts cleans up after itself when it is dropped; shared state is only locks that tolerate it.
         let result = catch_unwind(AssertUnwindSafe(commit)).unwrap_or_else(|_panic| {
             count(&self.counters.panics);
@@ -358,5 +367,18 @@ impl Shared {
             self.committer.take_back(&unheard);
             self.quota.take_back(&mut reserved, &unheard);
         }
+    }
+}
+
+impl Helpers for Shared {
+    fn offer(&self, task: &Arc<Task>) {
+        self.lock().crew.offer(task);
+        for _ in 1..task.count().min(self.threads) {
+            self.changed.notify_one();
+        }
+    }
+
+    fn withdraw(&self, task: &Arc<Task>) {
+        self.lock().crew.withdraw(task);
     }
 }
