@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Said to the process that is inside.
 const INSIDE: &str = "GATEPOST_BENCH_INSIDE";
@@ -78,7 +79,10 @@ pub struct Group(PathBuf);
 impl Group {
     /// A new one, named after the system.
     pub fn new(name: &str) -> io::Result<Group> {
-        let group = Path::new(HIERARCHY).join(format!("gatepost-bench-{}-{name}", std::process::id()));
+        // what one turn leaves behind for a moment is not in the way of the next
+        static TURNS: AtomicUsize = AtomicUsize::new(0);
+        let turn = TURNS.fetch_add(1, Ordering::Relaxed);
+        let group = Path::new(HIERARCHY).join(format!("gatepost-bench-{}-{turn}-{name}", std::process::id()));
         fs::create_dir(&group)?;
         Ok(Group(group))
     }

@@ -1,25 +1,28 @@
 //! One delivery: every copy durable in `new/`, or nothing of it anywhere.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use ::maildir::{Maildir, TemporaryMailFile};
 
 use super::counters::{Counters, count};
-use super::crew::{Helpers, Task};
 use super::disk::Disk;
 use super::group_sync::GroupSync;
 use super::lines::LfWriter;
 use super::place::{Durable, Ground};
 use super::room::{Room, Rooms, Written};
 use super::space::Space;
-use super::{Copy, DeliverError, Delivery, Payload, Stored, StoredFile, spool};
+use super::steps::{Crew, Steps, Wanted};
+use super::{Copy, DeliverError, Delivery, Payload, Stored, StoredFile, lock, spool};
 use crate::message::content::Body;
 
 /// Octets that are gathered before they are written.
 const BUFFER_OCTETS: usize = 64 * 1024;
+
+/// So few copies one writer makes alone: to hand one over costs more than it saves.
+const FEW: usize = 4;
 
 /// Makes deliveries below one root; shared by all writers.
 pub(super) struct Committer {
@@ -46,16 +49,16 @@ impl Committer {
         Committer { root, disk, syncs, durable, rooms: Rooms::new(space), counters }
     }
 
-    /// Makes every copy durable, with the help of others where there are several. `wanted` says whether the sender still waits: asked before
-    /// each step of each copy, for there may be a thousand of them.
+    /// Makes every copy durable, with the help of others where there are many. `wanted` is asked before each step of each copy, for there may
+    /// be a thousand of them.
     ///
     /// # Errors
     /// Nothing of the delivery is left in `tmp/` or `new/`, except what could not be taken back, which is counted.
     pub(super) fn commit(
         &self,
         delivery: &Arc<Delivery>,
-        helpers: &dyn Helpers,
-        wanted: impl Fn() -> bool,
+        crew: &dyn Crew,
+        wanted: &Wanted,
     ) -> Result<Stored, DeliverError> {
         if delivery.copies.is_empty() {
             let error = io::Error::new(
@@ -65,37 +68,13 @@ impl Committer {
             return Err(error.into());
         }
         let faults = self.disk.suspect().faults();
-        let room = self.rooms.take(delivery)?;
-        let wanted = || if wanted() { Ok(()) } else { Err(DeliverError::Busy) };
-        let crew = Lead { committer: self, helpers, wanted: &wanted, is_alone: false };
-        let stored = self.publish(delivery, self.make_all(delivery, room, &crew)?, &crew)?;
+        // kept until the end: what was taken and not written is given back after the files are gone, or stay
+        let room = Arc::new(Mutex::new(self.rooms.take(delivery)?));
+        let maker = Maker { committer: self, crew, wanted };
+        let pending = maker.write_all(delivery, &room)?;
+        let stored = maker.publish(delivery, pending)?;
         self.disk.suspect().succeeded(faults);
         Ok(stored)
-    }
-
-    /// Writes every copy into its `tmp/`. With one copy the fsync that goes with the rename makes it durable; several are before the first is
-    /// renamed.
-    fn make_all(&self, delivery: &Arc<Delivery>, room: Room, crew: &Lead<'_>) -> Result<Vec<Pending>, DeliverError> {
-        if let [copy] = delivery.copies.as_slice() {
-            (crew.wanted)()?;
-            return Ok(vec![self.write_tmp(copy, &delivery.payload, &Mutex::new(room))?]);
-        }
-        let made = Arc::new(Mutex::new(Vec::new()));
-        lock(&made).resize_with(delivery.copies.len(), || None);
-        // a copy of a spooled body may take its time: who helps is soon free again
-        let crew = Lead { is_alone: matches!(delivery.payload.body, Body::Spooled(_)), ..*crew };
-        let (room, delivery, making) = (Mutex::new(room), delivery.clone(), made.clone());
-        let result = crew.each(delivery.copies.len(), move |committer, number| {
-            let copy = delivery.copies.get(number).ok_or_else(no_such_step)?;
-            let pending = committer.write_tmp(copy, &delivery.payload, &room)?;
-            committer.disk.sync_file(pending.file.path())?;
-            *lock(&making).get_mut(number).ok_or_else(no_such_step)? = Some(pending);
-            Ok(())
-        });
-        // who helped may hold the rest a moment longer
-        let made = std::mem::take(&mut *lock(&made));
-        result?;
-        made.into_iter().map(|pending| pending.ok_or_else(|| no_such_step().into())).collect()
     }
 
     /// Writes a part of a body that comes in.
@@ -136,35 +115,6 @@ impl Committer {
         Ok(Pending { folder, maildir, file, written })
     }
 
-    /// Renames every copy into its `new/` and makes that durable.
-    fn publish(&self, delivery: &Delivery, pending: Vec<Pending>, crew: &Lead<'_>) -> Result<Stored, DeliverError> {
-        let mut published = Published { committer: self, files: Vec::with_capacity(pending.len()) };
-        let mut directories = HashSet::with_capacity(pending.len());
-        let is_alone = pending.len() == 1;
-        for Pending { folder, maildir, file, written } in pending {
-            (crew.wanted)()?;
-            let path =
-                if is_alone { self.disk.publish(&folder, &maildir, file)? } else { self.disk.rename(&folder, file)? };
-            published.files.push((path, written));
-            directories.insert(folder.join("new"));
-        }
-        let directories: Vec<PathBuf> = directories.into_iter().collect();
-        if let [directory] = directories.as_slice() {
-            (crew.wanted)()?;
-            self.ground().sync(directory)?;
-        } else {
-            crew.each(directories.len(), move |committer, number| {
-                let directory = directories.get(number).ok_or_else(no_such_step)?;
-                Ok(committer.ground().sync(directory)?)
-            })?;
-        }
-        let files = delivery.copies.iter().zip(&published.files);
-        let files: io::Result<Vec<StoredFile>> = files.map(|(copy, (path, _))| self.stored_file(copy, path)).collect();
-        let stored = Stored { files: files? };
-        published.files.drain(..).for_each(|(_, written)| written.keep());
-        Ok(stored)
-    }
-
     fn stored_file(&self, copy: &Copy, path: &Path) -> io::Result<StoredFile> {
         let below = path.strip_prefix(&self.root).map_err(io::Error::other)?;
         Ok(StoredFile {
@@ -188,38 +138,91 @@ impl Committer {
     }
 }
 
-/// The writer of a delivery, and who helps it.
-struct Lead<'a> {
+/// The writer of one delivery.
+struct Maker<'a> {
     committer: &'a Committer,
-    helpers: &'a dyn Helpers,
-    wanted: &'a dyn Fn() -> Result<(), DeliverError>,
-    /// Nobody is to help.
-    is_alone: bool,
+    crew: &'a dyn Crew,
+    wanted: &'a Wanted,
 }
 
-impl Lead<'_> {
-    /// Makes so many steps, in any order.
+impl Maker<'_> {
+    /// Writes every copy into its `tmp/`. With one copy the fsync that goes with the rename makes it durable; several are before the first is
+    /// renamed.
+    fn write_all(&self, delivery: &Arc<Delivery>, room: &Arc<Mutex<Room>>) -> Result<Vec<Pending>, DeliverError> {
+        if let [copy] = delivery.copies.as_slice() {
+            self.still_wanted()?;
+            return Ok(vec![self.committer.write_tmp(copy, &delivery.payload, room)?]);
+        }
+        // a copy of a spooled body may take its time, and who helps is to be free again soon
+        let has_help = delivery.copies.len() > FEW && matches!(delivery.payload.body, Body::Memory(_));
+        let written = Arc::new(Mutex::new(Vec::new()));
+        lock(&written).resize_with(delivery.copies.len(), || None);
+        let (room, delivery, writing) = (room.clone(), delivery.clone(), written.clone());
+        self.each(delivery.copies.len(), has_help, move |committer, number| {
+            let copy = delivery.copies.get(number).ok_or_else(no_such_step)?;
+            let pending = committer.write_tmp(copy, &delivery.payload, &room)?;
+            committer.disk.sync_file(pending.file.path())?;
+            *lock(&writing).get_mut(number).ok_or_else(no_such_step)? = Some(pending);
+            Ok(())
+        })?;
+        let written = std::mem::take(&mut *lock(&written));
+        written.into_iter().map(|pending| pending.ok_or_else(|| no_such_step().into())).collect()
+    }
+
+    /// Renames every copy into its `new/` and makes that durable.
+    fn publish(&self, delivery: &Delivery, pending: Vec<Pending>) -> Result<Stored, DeliverError> {
+        let committer = self.committer;
+        let mut published = Published { committer, files: Vec::with_capacity(pending.len()) };
+        let mut directories = BTreeSet::new();
+        let has_one_copy = pending.len() == 1;
+        for Pending { folder, maildir, file, written } in pending {
+            self.still_wanted()?;
+            let path = if has_one_copy {
+                committer.disk.publish(&folder, &maildir, file)?
+            } else {
+                committer.disk.rename(&folder, file)?
+            };
+            published.files.push((path, written));
+            directories.insert(folder.join("new"));
+        }
+        let directories: Vec<PathBuf> = directories.into_iter().collect();
+        self.each(directories.len(), directories.len() > FEW, move |committer, number| {
+            let directory = directories.get(number).ok_or_else(no_such_step)?;
+            Ok(committer.ground().sync(directory)?)
+        })?;
+        let files = delivery.copies.iter().zip(&published.files);
+        let files: io::Result<Vec<StoredFile>> =
+            files.map(|(copy, (path, _))| committer.stored_file(copy, path)).collect();
+        let stored = Stored { files: files? };
+        published.files.drain(..).for_each(|(_, written)| written.keep());
+        Ok(stored)
+    }
+
+    /// Makes so many steps, in any order where there is help.
     fn each(
         &self,
         count: usize,
+        has_help: bool,
         make: impl Fn(&Committer, usize) -> Result<(), DeliverError> + Send + Sync + 'static,
     ) -> Result<(), DeliverError> {
-        let task = Task::new(count, make);
-        if !self.is_alone {
-            self.helpers.offer(&task);
+        let steps = Steps::new(count, self.wanted.clone(), make);
+        if has_help {
+            self.crew.offer(&steps);
         }
-        let result = task.finish(self.committer, self.wanted);
-        self.helpers.withdraw(&task);
+        let result = steps.finish(self.committer);
+        if has_help {
+            self.crew.withdraw(&steps);
+        }
         result
+    }
+
+    fn still_wanted(&self) -> Result<(), DeliverError> {
+        if (self.wanted)() { Ok(()) } else { Err(DeliverError::Busy) }
     }
 }
 
 fn no_such_step() -> io::Error {
     io::Error::other("a step that the delivery doesn't have")
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The `,S=` of a name. A reader may have moved the file already, so that its name is asked and not the disk.

@@ -35,7 +35,8 @@ pub enum Step {
     WriteSpool,
 }
 
-/// Is told of every step before it is made, and after it was made without error. It runs on the writer's thread.
+/// Is told of every step before it is made, and after it was made without error. It runs on the threads of
+/// writers, of which several may make one delivery.
 pub trait Witness: Send + Sync {
     /// The step is about to be made on `path` (for a rename: the file in `tmp/`).
     ///
@@ -139,7 +140,8 @@ impl Disk {
         self.step(Step::Write, &path, || write(file))
     }
 
-    /// fsync of a file in `tmp/`, ahead of [`Disk::publish`].
+    /// fsync of a file in `tmp/`, ahead of [`Disk::rename`]. The crate keeps its descriptor to itself: by another one the kernel tells of every
+    /// error that nobody was told of before.
     pub(super) fn sync_file(&self, path: &Path) -> io::Result<()> {
         self.step(Step::SyncFile, path, || OpenOptions::new().write(true).open(path)?.sync_all())
     }
@@ -159,7 +161,7 @@ impl Disk {
     }
 
     /// Rename from `tmp/` into `new/` of a file that is durable, under the name that the crate would give it: the crate itself would first
-    /// sync it again. Returns the new path.
+    /// sync it again. Returns the new path. What is dropped then has nothing left to remove: no other file gets its name in `tmp/`.
     pub(super) fn rename(&self, directory: &Path, file: TemporaryMailFile) -> io::Result<PathBuf> {
         let from = file.path().to_owned();
         let rename = || {

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+
+use super::lock;
 
 /// How a round ended; errors are kept as values because each of its waiters gets one.
 type Outcome = Result<(), (io::ErrorKind, Option<i32>)>;
@@ -100,8 +102,4 @@ impl Drop for Lead<'_> {
 
 fn restored(outcome: Outcome) -> io::Result<()> {
     outcome.map_err(|(kind, code)| code.map_or_else(|| kind.into(), io::Error::from_raw_os_error))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

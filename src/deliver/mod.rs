@@ -5,6 +5,8 @@
 //! store() -> queue -> a writer thread: prepare directories -> write tmp/ -> fsync -> rename into new/ -> fsync new/ -> Stored
 //! ```
 //!
+//! Where a message has several copies, writers that are idle help with them: all are in `tmp/` and durable before the first is renamed.
+//!
 //! A large body is written to disk while it comes in ([`Spooling`]), into a file without a name, and copied from there.
 //!
 //! What is on disk while that goes on: a file in `tmp/` (nobody reads it; [`clean_tmp`] removes it after a crash), then the same
@@ -16,7 +18,6 @@
 mod clean;
 mod commit;
 mod counters;
-mod crew;
 mod disk;
 mod group_sync;
 mod identity;
@@ -29,6 +30,7 @@ mod root;
 mod space;
 mod spool;
 mod spooled;
+mod steps;
 mod suspect;
 mod writers;
 
@@ -45,7 +47,7 @@ pub use writers::{Limits, Writers};
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::facts::record::DeliveryRecord;
 use crate::message::content::Body;
@@ -246,4 +248,9 @@ impl From<io::Error> for DeliverError {
             _ => DeliverError::Io(error),
         }
     }
+}
+
+/// A panic elsewhere is no reason to stop: what these locks guard is right after each statement.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

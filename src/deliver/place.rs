@@ -99,11 +99,15 @@ impl Ground<'_> {
         if !is_inbox {
             self.disk.create_empty(&folder.join("maildirfolder"))?;
         }
+        let faults = self.disk.suspect().faults();
         // From the leaf up, so that no durable entry leads to a directory whose own entries are not.
         for directory in parents.iter().rev() {
             self.sync(directory)?;
         }
-        self.durable.remember(&folder, identity.mark());
+        // where another's fsync of one of them failed meanwhile, ours may have come to nothing
+        if self.disk.suspect().faults() == faults {
+            self.durable.remember(&folder, identity.mark());
+        }
         Ok(folder)
     }
 

@@ -1,6 +1,6 @@
 //! What waits for a writer, in the order of its coming, but that large deliveries wait until fewer than half of the writers make such:
 //! one client with large messages to many mailboxes would have all of them. Among themselves the networks of these take turns, and
-//! none has all writers that are left.
+//! none has all writers that are left. Who has nothing to do helps with a delivery that is being made, a step at a time.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::crew::{Crew, Task};
 use super::quota::Reserved;
 use super::spool::Work;
 use super::spooled;
+use super::steps::{OpenSteps, Steps};
 use super::{DeliverError, Delivery, Stored};
 
 /// What waits for a writer, with its room in the queue, which is given back when it is done.
@@ -22,7 +22,7 @@ pub(super) enum Job {
     /// A spooled body that is done with. One a session at most.
     Close(File, spooled::Reserved),
     /// One step of another writer's delivery.
-    Help(Arc<Task>),
+    Help(Arc<Steps>),
 }
 
 /// A place in the queue, and octets.
@@ -32,7 +32,7 @@ pub(super) struct Queue {
     /// Each with its number.
     jobs: VecDeque<(u64, Job)>,
     large: Large,
-    pub crew: Crew,
+    pub steps: OpenSteps,
     /// Writers that have nothing to do.
     pub idle: usize,
     next: u64,
@@ -43,7 +43,7 @@ impl Queue {
     /// For so many writers.
     pub fn of(writers: usize) -> Self {
         let large = Large::of((writers / 2).max(1));
-        Queue { jobs: VecDeque::new(), large, crew: Crew::of(writers), idle: 0, next: 0, closed: false }
+        Queue { jobs: VecDeque::new(), large, steps: OpenSteps::of(writers), idle: 0, next: 0, closed: false }
     }
 
     pub fn push(&mut self, job: Job) {
@@ -64,7 +64,7 @@ impl Queue {
             return self.large.pop();
         }
         let job = self.jobs.pop_front().map(|(_, job)| job);
-        job.or_else(|| self.crew.next(self.idle).map(Job::Help))
+        job.or_else(|| self.steps.next(self.idle).map(Job::Help))
     }
 
     /// Whether another large delivery may be made now.

@@ -1,4 +1,5 @@
-//! The writers: a few threads behind a queue that is bounded in deliveries and in octets. Large deliveries hold half of them at most.
+//! The writers: a few threads behind a queue that is bounded in deliveries and in octets. Large deliveries are made by
+//! half of them at most, and helped with by who has nothing else to do.
 
 use std::fs::File;
 use std::io;
@@ -14,15 +15,15 @@ use tokio::sync::{Semaphore, oneshot};
 use super::clean::{Cleaned, clean_spool};
 use super::commit::Committer;
 use super::counters::{Counters, count};
-use super::crew::{Helpers, Task};
 use super::disk::{Disk, Unwatched, Witness};
 use super::queue::{Job, Queue, Room};
 use super::quota::{self, Quota};
 use super::space::{self, Space};
 use super::spool::{Spooling, Work};
 use super::spooled::{Reserved, Spooled};
+use super::steps::{Crew, Steps, Wanted};
 use super::suspect::Suspect;
-use super::{DeliverError, Delivery, Stored};
+use super::{DeliverError, Delivery, Stored, lock};
 
 /// The grain in which the queue's octets are counted.
 const GRAIN_OCTETS: usize = 1024;
@@ -64,7 +65,6 @@ struct Shared {
     root: PathBuf,
     committer: Committer,
     counters: Arc<Counters>,
-    threads: usize,
     queue: Mutex<Queue>,
     changed: Condvar,
     /// Told when the queue is closed.
@@ -93,7 +93,6 @@ impl Writers {
                 quota: Quota::new(root.clone(), counters.clone()),
                 root,
                 counters,
-                threads: limits.threads,
                 queue: Mutex::new(Queue::of(limits.threads)),
                 changed: Condvar::new(),
                 closed: Condvar::new(),
@@ -293,6 +292,7 @@ impl Shared {
                 return Some(job);
             }
             if queue.closed {
+                queue.idle -= 1;
                 return None;
             }
             queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -339,8 +339,8 @@ impl Shared {
                     drop(file);
                     drop(reserved);
                 }
-                Job::Help(task) => {
-                    task.help(&self.committer);
+                Job::Help(steps) => {
+                    steps.help(&self.committer);
                 }
             }
         }
@@ -352,7 +352,11 @@ impl Shared {
         mut reserved: quota::Reserved,
         answer: oneshot::Sender<Result<Stored, DeliverError>>,
     ) {
-        let commit = || self.committer.commit(delivery, self, || !answer.is_closed());
+        let answer = Arc::new(Mutex::new(Some(answer)));
+        let asked = answer.clone();
+        let is_open = move || lock(&asked).as_ref().is_some_and(|answer| !answer.is_closed());
+        let wanted: Wanted = Arc::new(is_open);
+        let commit = || self.committer.commit(delivery, self, &wanted);
         // What a panic interrupts cleans up after itself when it is dropped; shared state is only locks that tolerate it.
         let result = catch_unwind(AssertUnwindSafe(commit)).unwrap_or_else(|_panic| {
             count(&self.counters.panics);
@@ -363,22 +367,24 @@ impl Shared {
             Ok(stored) => self.quota.settle(&mut reserved, stored),
             Err(_) => reserved = quota::Reserved::default(),
         }
-        if let Err(Ok(unheard)) = answer.send(result) {
+        let answer = lock(&answer).take();
+        if let Some(Err(Ok(unheard))) = answer.map(|answer| answer.send(result)) {
             self.committer.take_back(&unheard);
             self.quota.take_back(&mut reserved, &unheard);
         }
     }
 }
 
-impl Helpers for Shared {
-    fn offer(&self, task: &Arc<Task>) {
-        self.lock().crew.offer(task);
-        for _ in 1..task.count().min(self.threads) {
-            self.changed.notify_one();
-        }
+impl Crew for Shared {
+    fn offer(&self, steps: &Arc<Steps>) {
+        let mut queue = self.lock();
+        let idle = queue.idle;
+        let to_wake = queue.steps.offer(steps, idle);
+        drop(queue);
+        (0..to_wake).for_each(|_| self.changed.notify_one());
     }
 
-    fn withdraw(&self, task: &Arc<Task>) {
-        self.lock().crew.withdraw(task);
+    fn withdraw(&self, steps: &Arc<Steps>) {
+        self.lock().steps.withdraw(steps);
     }
 }

@@ -7,6 +7,7 @@ mod corpus;
 mod durability;
 mod fairness;
 mod faults;
+mod help;
 mod housekeeping;
 mod processes;
 mod queue;
@@ -83,6 +84,11 @@ impl Script {
     /// The next step of this kind fails.
     fn fail(&self, step: Step, fault: Fault) {
         self.state.lock().unwrap().faults.push((step, 0, fault));
+    }
+
+    /// So does the one after so many.
+    fn fail_at(&self, step: Step, nth: usize, fault: Fault) {
+        self.state.lock().unwrap().faults.push((step, nth, fault));
     }
 
     fn forget(&self) {

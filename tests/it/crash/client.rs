@@ -161,10 +161,14 @@ impl Load<'_> {
     }
 }
 
-/// One mailbox mostly, or several.
+/// One mailbox mostly, or three, or all.
 fn some_of<'a>(mailboxes: &[&'a str], chance: &mut Chance) -> Vec<&'a str> {
     let first = chance.below(mailboxes.len());
-    let count = if chance.below(4) == 0 { mailboxes.len().min(3) } else { 1 };
+    let count = match chance.below(16) {
+        0 => mailboxes.len(),
+        1..4 => mailboxes.len().min(3),
+        _ => 1,
+    };
     (0..count).map(|next| mailboxes[(first + next) % mailboxes.len()]).collect()
 }
 

@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 
 use crate::support::server::{More, Server, Setup};
 
-/// Mailboxes that get most of the mail.
-pub const MAILBOXES: &[&str] = &["alice", "bob", "carol"];
+/// Mailboxes that get most of the mail: so many that writers help each other with a message to all of them.
+pub const MAILBOXES: &[&str] = &["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"];
 /// Mailboxes for those who want some that were never written to.
 const FRESH: usize = 1_000;
 

@@ -32,12 +32,22 @@ struct Sweep {
     /// Which calls.
     calls: &'static str,
     lines: usize,
-    /// Whether it goes to mailboxes that no message was for before.
-    is_fresh: bool,
+    to: To,
     /// Whether it comes behind the reply.
     is_behind: bool,
     /// Calls that there are at least.
     at_least: usize,
+}
+
+/// Whom it goes to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum To {
+    /// Two mailboxes: one writer makes both copies.
+    Two,
+    /// Two that no message was for before.
+    TwoNew,
+    /// So many that writers help each other. Which of them makes which call is chance.
+    All,
 }
 
 const WRITER: Sweep = Sweep {
@@ -45,7 +55,7 @@ const WRITER: Sweep = Sweep {
     threads: "writer",
     calls: "all",
     lines: SMALL,
-    is_fresh: false,
+    to: To::Two,
     is_behind: false,
     at_least: 30,
 };
@@ -55,7 +65,8 @@ const SHORT: &[Sweep] =
 
 const LONG: &[Sweep] = &[
     WRITER,
-    Sweep { name: "writer, two new mailboxes", is_fresh: true, at_least: 60, ..WRITER },
+    Sweep { name: "writer, two new mailboxes", to: To::TwoNew, at_least: 60, ..WRITER },
+    Sweep { name: "writers, eight mailboxes", to: To::All, ..WRITER },
     Sweep { name: "writer, spooled", lines: LARGE, ..WRITER },
     Sweep { name: "sessions, from the dot on", threads: "tokio", at_least: 3, ..WRITER },
     Sweep { name: "journal", threads: "journal", is_behind: true, at_least: 2, ..WRITER },
@@ -75,7 +86,11 @@ impl Sweep {
     /// How many calls it was killed at. `None` where it is left out.
     fn run(&self, server: &mut Server, ledger: &Ledger) -> Option<usize> {
         let mut fresh = fresh();
-        let mut mailboxes = || if self.is_fresh { fresh.by_ref().take(2).collect() } else { MAILBOXES[..2].to_vec() };
+        let mut mailboxes = || match self.to {
+            To::Two => MAILBOXES[..2].to_vec(),
+            To::TwoNew => fresh.by_ref().take(2).collect(),
+            To::All => MAILBOXES.to_vec(),
+        };
         let calls = self.once(server, ledger, &mailboxes(), &[])?.calls;
         let (mut killed, mut stored) = (0, 0);
         for (name, count) in counts(&calls) {

@@ -55,7 +55,7 @@ pub fn series(cuts: &Cuts) -> Option<(usize, Found)> {
             pause: Duration::from_micros((chance.below(2) * chance.below(3_000)) as u64),
         };
         let blade = volume.blade();
-        let mailboxes = &[MAILBOXES[0], MAILBOXES[1], fresh];
+        let mailboxes = &[&[fresh], &MAILBOXES[..5]].concat();
         let load = Load { smtp: server.smtp, ledger: &ledger, mailboxes, connections: cuts.connections, moment };
         load.run(&mut chance, || {
             blade.cut();

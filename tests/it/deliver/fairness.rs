@@ -36,6 +36,11 @@ impl Gate {
         assert!(!waited.unwrap().1.timed_out(), "{count} are held");
     }
 
+    /// How many were held at the same time at most.
+    pub(super) fn most(&self) -> usize {
+        self.state.lock().unwrap().most
+    }
+
     pub(super) fn open(&self) {
         self.state.lock().unwrap().open = true;
         self.changed.notify_all();
@@ -60,12 +65,12 @@ fn spooled(writers: &Arc<Writers>) -> Spool {
     block_on(writers.spooling(IpAddr::V4(Ipv4Addr::LOCALHOST)).finish(b"large\r\n".to_vec().into())).unwrap()
 }
 
-fn spooled_payload(writers: &Arc<Writers>) -> Arc<Payload> {
+pub(super) fn spooled_payload(writers: &Arc<Writers>) -> Arc<Payload> {
     Arc::new(Payload { header: b"Subject: Test\r\n\r\n".to_vec(), body: Body::Spooled(spooled(writers)) })
 }
 
 /// Of more large deliveries than there are writers, half as many are under way, and a small one is stored meanwhile. Their bodies are
-/// spooled: nobody helps with them.
+/// spooled: nobody helps with their copies.
 fn large_ones_leave_room(large: impl Fn(&Arc<Writers>) -> Delivery) {
     let root = tempfile::tempdir().unwrap();
     let gate = Arc::new(Gate::default());
@@ -85,12 +90,12 @@ fn large_ones_leave_room(large: impl Fn(&Arc<Writers>) -> Delivery) {
         let stored = store(&writers, one("small\r\n"));
         assert!(stored.is_ok(), "a small one finds a writer: {stored:?}");
     }
-    assert_eq!(gate.state.lock().unwrap().most, 2, "half of four");
+    assert_eq!(gate.most(), 2, "half of four");
     gate.open();
     for delivery in waiting {
         assert!(delivery.join().unwrap().is_ok());
     }
-    assert_eq!(gate.state.lock().unwrap().most, 2, "at any time");
+    assert_eq!(gate.most(), 2, "at any time");
     assert!(block_on(writers.drain()));
 }
 
@@ -107,63 +112,8 @@ fn deliveries_to_many_mailboxes_hold_half_of_the_writers() {
     large_ones_leave_room(|writers| spooled_to_many(writers, "bob", NETWORK));
 }
 
-#[test]
-fn spooled_copies_are_made_by_one_writer() {
-    let root = tempfile::tempdir().unwrap();
-    let gate = Arc::new(Gate::default());
-    let writers = Arc::new(Writers::with(root.path().to_owned(), limits(8), gate.clone()));
-    writers.start().unwrap();
-    let payload = spooled_payload(&writers);
-    gate.open();
-    assert!(store(&writers, Delivery { payload, copies: to(20), network: NETWORK }).is_ok());
-    assert_eq!(gate.state.lock().unwrap().most, 1);
-}
-
-/// Eight writers of which all but two write copies of one message at the same time; each copy is there once.
-#[test]
-fn writers_with_nothing_to_do_help_with_the_copies_of_a_message() {
-    let root = tempfile::tempdir().unwrap();
-    let gate = Arc::new(Gate::default());
-    let writers = Arc::new(Writers::with(root.path().to_owned(), limits(8), gate.clone()));
-    writers.start().unwrap();
-    let (others, copies) = (writers.clone(), to(20));
-    let several = std::thread::spawn(move || store(&others, delivery("several\r\n", copies)));
-    gate.wait_until_held(6);
-    for _ in 0..20 {
-        assert!(store(&writers, one("another\r\n")).is_ok(), "two writers are left");
-    }
-    assert_eq!(gate.state.lock().unwrap().most, 6);
-    gate.open();
-    let stored = several.join().unwrap().unwrap();
-    let names: Vec<&str> = stored.files().iter().map(|file| file.mailbox().name.as_str()).collect();
-    assert_eq!(names, to(20).iter().map(|copy| copy.mailbox.name.clone()).collect::<Vec<_>>(), "in their order");
-    for file in stored.files() {
-        let octets = std::fs::read(root.path().join(file.path())).unwrap();
-        assert_eq!(octets.len() as u64, file.bytes());
-        assert!(octets.ends_with(b"several\n"));
-    }
-    assert_eq!((files_in(root.path(), "new").len(), files_in(root.path(), "tmp").len()), (40, 0));
-}
-
-/// Copies that helpers make fail, in one way or the other: all are taken back, and the writers go on.
-#[test]
-fn what_helpers_made_is_taken_back_when_one_fails() {
-    for fault in [Fault::Errno(5), Fault::Panic] {
-        for step in [Step::CreateFile, Step::Write, Step::SyncFile, Step::Rename, Step::SyncDirectory] {
-            let root = tempfile::tempdir().unwrap();
-            let script = Script::failing(step, 7, fault);
-            let writers = writers(root.path(), 8, &script);
-            assert!(store(&writers, delivery("several\r\n", to(20))).is_err(), "{step:?}");
-            assert!(script.met(), "{step:?}");
-            assert!(files_in(root.path(), "new").is_empty() && files_in(root.path(), "tmp").is_empty(), "{step:?}");
-            assert!(store(&writers, delivery("several\r\n", to(20))).is_ok(), "{step:?}");
-            assert!(block_on(writers.drain()));
-        }
-    }
-}
-
 /// To more mailboxes than a small delivery has, whose names begin so.
-fn many(name: &str, network: IpAddr) -> Delivery {
+pub(super) fn many(name: &str, network: IpAddr) -> Delivery {
     let copies = (0..33).map(|number| copy(&format!("{name}{number}@example.org"), Folder::Inbox)).collect();
     Delivery { payload: payload("small\r\n"), copies, network }
 }
@@ -191,7 +141,7 @@ fn one_network_leaves_others_a_writer_for_their_large_ones() {
         let stored = store(&writers, spooled_to_many(&writers, "alice", OTHER));
         assert!(stored.is_ok(), "one of four is left: {stored:?}");
     }
-    assert_eq!(gate.state.lock().unwrap().most, 3);
+    assert_eq!(gate.most(), 3);
     waiting.push(sending(OTHER));
     gate.wait_until_held(4);
     gate.open();
@@ -232,7 +182,7 @@ fn begun_with_the_first(event: &Event) -> Option<char> {
 }
 
 /// Copies to so many mailboxes, whose names begin with Bob's.
-fn to(mailboxes: usize) -> Vec<Copy> {
+pub(super) fn to(mailboxes: usize) -> Vec<Copy> {
     (0..mailboxes).map(|number| copy(&format!("bob{number}@example.org"), Folder::Inbox)).collect()
 }
 
