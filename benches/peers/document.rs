@@ -1,7 +1,7 @@
 //! docs/performance.md: what the program puts into it, between marks that name the table.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::case::{Case, Curve};
@@ -32,6 +32,33 @@ pub fn write_curve(curve: &Curve, systems: &[&'static System], points: &[(usize,
     plot::lines(&picture(curve.name), curve, systems, points).expect("the plot");
     let table = report::markdown(&report::points(curve, systems, points));
     put(curve.name, &format!("{}\n\n{table}\n![{}](performance/{}.svg)\n", machine(), curve.axis, curve.name));
+}
+
+/// The peers, with the tree that each is unpacked in.
+const PEERS: &[(&str, &str)] = &[
+    ("postfix", "postfix"),
+    ("postfix", "rspamd"),
+    ("postfix", "opendkim"),
+    ("postfix", "opendmarc"),
+    ("postfix", "postfix-policyd-spf-python"),
+    ("exim", "exim4-daemon-heavy"),
+];
+
+/// Writes which versions of the peers were measured.
+pub fn write_versions(packages: &Path) {
+    let versions: Vec<String> =
+        PEERS.iter().filter_map(|(tree, package)| version(&packages.join(tree), package)).collect();
+    put("versions", &format!("The peers' packages: {}.\n", versions.join(", ")));
+}
+
+/// `postfix 3.7.11-0+deb12u1`, as the package's change log says it.
+fn version(tree: &Path, package: &str) -> Option<String> {
+    let changes = tree.join("usr/share/doc").join(package).join("changelog.Debian.gz");
+    let output = Command::new("zcat").arg(changes).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let (source, rest) = text.lines().next()?.split_once(" (")?;
+    let (version, _) = rest.split_once(')')?;
+    Some(format!("{source} {version}"))
 }
 
 fn docs() -> PathBuf {

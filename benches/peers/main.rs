@@ -115,6 +115,7 @@ fn compare(arguments: &Arguments, case: &Case, idle: usize) {
     println!("\n{}", report::aligned(&report::comparison(&systems, &figures)));
     if arguments.write {
         document::write_comparison(case, &systems, &figures);
+        document::write_versions(&arguments.directory.join("packages"));
     }
 }
 
