@@ -48,6 +48,9 @@ const PEERS: &[(&str, &str)] = &[
 pub fn write_versions(packages: &Path) {
     let versions: Vec<String> =
         PEERS.iter().filter_map(|(tree, package)| version(&packages.join(tree), package)).collect();
+    if versions.is_empty() {
+        return;
+    }
     put("versions", &format!("The peers' packages: {}.\n", versions.join(", ")));
 }
 

@@ -49,8 +49,8 @@ impl Committer {
         Committer { root, disk, syncs, durable, rooms: Rooms::new(space), counters }
     }
 
-    /// Makes every copy durable, with the help of others where there are many. `wanted` is asked before each step of each copy, for there may
-    /// be a thousand of them.
+    /// Makes every copy durable, with the help of others where there are many. `wanted` is asked before each copy is written, renamed and made
+    /// durable, for there may be a thousand of them.
     ///
     /// # Errors
     /// Nothing of the delivery is left in `tmp/` or `new/`, except what could not be taken back, which is counted.
@@ -67,12 +67,12 @@ impl Committer {
             );
             return Err(error.into());
         }
-        let faults = self.disk.suspect().faults();
+        let (faults, of_directories) = (self.disk.suspect().faults(), self.disk.suspect().faults_of_directories());
         // kept until the end: what was taken and not written is given back after the files are gone, or stay
         let room = Arc::new(Mutex::new(self.rooms.take(delivery)?));
         let maker = Maker { committer: self, crew, wanted };
         let pending = maker.write_all(delivery, &room)?;
-        let stored = maker.publish(delivery, pending)?;
+        let stored = maker.publish(delivery, pending, of_directories)?;
         self.disk.suspect().succeeded(faults);
         Ok(stored)
     }
@@ -169,14 +169,15 @@ impl Maker<'_> {
         written.into_iter().map(|pending| pending.ok_or_else(|| no_such_step().into())).collect()
     }
 
-    /// Renames every copy into its `new/` and makes that durable.
-    fn publish(&self, delivery: &Delivery, pending: Vec<Pending>) -> Result<Stored, DeliverError> {
+    /// Renames every copy into its `new/` and makes that durable. `faults` are those of directories before the delivery began.
+    fn publish(&self, delivery: &Delivery, pending: Vec<Pending>, faults: u64) -> Result<Stored, DeliverError> {
         let committer = self.committer;
         let mut published = Published { committer, files: Vec::with_capacity(pending.len()) };
         let mut directories = BTreeSet::new();
         let has_one_copy = pending.len() == 1;
-        for Pending { folder, maildir, file, written } in pending {
+        for pending in pending {
             self.still_wanted()?;
+            let Pending { folder, maildir, file, written } = pending;
             let path = if has_one_copy {
                 committer.disk.publish(&folder, &maildir, file)?
             } else {
@@ -190,6 +191,7 @@ impl Maker<'_> {
             let directory = directories.get(number).ok_or_else(no_such_step)?;
             Ok(committer.ground().sync(directory)?)
         })?;
+        committer.disk.must_have_no_more_faults(&committer.root, faults)?;
         let files = delivery.copies.iter().zip(&published.files);
         let files: io::Result<Vec<StoredFile>> =
             files.map(|(copy, (path, _))| committer.stored_file(copy, path)).collect();

@@ -74,6 +74,17 @@ impl Disk {
         &self.suspect
     }
 
+    /// Whether no fsync of a directory has failed since there were so many of these faults.
+    ///
+    /// # Errors
+    /// One has, anybody's: what was put into directories meanwhile may be lost.
+    pub(super) fn must_have_no_more_faults(&self, path: &Path, faults: u64) -> io::Result<()> {
+        if self.suspect.faults_of_directories() == faults {
+            return Ok(());
+        }
+        Err(self.at(path, &io::Error::other("another fsync of a directory failed meanwhile")))
+    }
+
     /// An error with the place below the root that it came from.
     pub(super) fn at(&self, path: &Path, error: &io::Error) -> io::Error {
         let below = path.strip_prefix(&self.root).unwrap_or(path);

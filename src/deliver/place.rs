@@ -77,6 +77,7 @@ impl Ground<'_> {
     pub(super) fn prepare(&self, copy: &Copy) -> io::Result<PathBuf> {
         let below = Self::folder(copy)?;
         let folder = self.root.join(&below);
+        let faults = self.disk.suspect().faults_of_directories();
         let mut identity = Identity::default();
         let mut parents = vec![self.root.to_owned()];
         let mut path = self.root.to_owned();
@@ -99,15 +100,12 @@ impl Ground<'_> {
         if !is_inbox {
             self.disk.create_empty(&folder.join("maildirfolder"))?;
         }
-        let faults = self.disk.suspect().faults();
         // From the leaf up, so that no durable entry leads to a directory whose own entries are not.
         for directory in parents.iter().rev() {
             self.sync(directory)?;
         }
-        // where another's fsync of one of them failed meanwhile, ours may have come to nothing
-        if self.disk.suspect().faults() == faults {
-            self.durable.remember(&folder, identity.mark());
-        }
+        self.disk.must_have_no_more_faults(&folder, faults)?;
+        self.durable.remember(&folder, identity.mark());
         Ok(folder)
     }
 

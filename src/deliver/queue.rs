@@ -64,7 +64,9 @@ impl Queue {
             return self.large.pop();
         }
         let job = self.jobs.pop_front().map(|(_, job)| job);
-        job.or_else(|| self.steps.next(self.idle).map(Job::Help))
+        // once it is closed nobody comes for whom a writer would be kept free
+        let idle = if self.closed { usize::MAX } else { self.idle };
+        job.or_else(|| self.steps.next(idle).map(Job::Help))
     }
 
     /// Whether another large delivery may be made now.

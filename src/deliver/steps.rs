@@ -12,7 +12,7 @@ use super::commit::Committer;
 /// Makes the step of this number.
 type Make = dyn Fn(&Committer, usize) -> Result<(), DeliverError> + Send + Sync;
 
-/// Whether the sender still waits.
+/// Whether the client still waits.
 pub(super) type Wanted = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// So many steps, to be made in any order.
@@ -51,7 +51,7 @@ impl Steps {
         self.count
     }
 
-    /// Makes one of them, unless the sender is gone. Whether there was one to be made.
+    /// Makes one of them, unless the client is gone. Whether there was one to be made.
     pub fn help(&self, committer: &Committer) -> bool {
         let Some((number, make)) = self.begin() else { return false };
         let made = catch_unwind(AssertUnwindSafe(|| make(committer, number)));
@@ -71,7 +71,7 @@ impl Steps {
     /// Makes those that nobody else makes, and returns when all that were begun have ended.
     ///
     /// # Errors
-    /// Of the first that failed; [`DeliverError::Busy`] where the sender is gone.
+    /// Of the first that failed; [`DeliverError::Busy`] where the client is gone.
     pub fn finish(&self, committer: &Committer) -> Result<(), DeliverError> {
         while self.help(committer) {}
         let waited = self.quiet.wait_while(self.lock(), |state| state.under_way > 0);

@@ -15,6 +15,8 @@ use super::root::try_to_write;
 #[derive(Debug, Default)]
 pub struct Suspect {
     faults: AtomicU64,
+    /// Those of them that were an fsync of a directory.
+    of_directories: AtomicU64,
     /// So many of them lie before something that succeeded.
     outlived: AtomicU64,
     /// Where the last one was.
@@ -34,6 +36,12 @@ impl Suspect {
         self.faults.load(Relaxed)
     }
 
+    /// Of them those that were an fsync of a directory. What others put into it meanwhile may be lost with it: the kernel takes it for
+    /// written, and an fsync of theirs would succeed.
+    pub(super) fn faults_of_directories(&self) -> u64 {
+        self.of_directories.load(Relaxed)
+    }
+
     /// Something is durable that was begun after so many faults.
     pub(super) fn succeeded(&self, faults: u64) {
         if self.outlived.fetch_max(faults, Relaxed) < faults && !self.is_suspect() {
@@ -49,6 +57,9 @@ impl Suspect {
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_owned());
         let was_suspect = self.is_suspect();
         self.faults.fetch_add(1, Relaxed);
+        if step == Step::SyncDirectory {
+            self.of_directories.fetch_add(1, Relaxed);
+        }
         if !was_suspect {
             tracing::error!(
                 %error,

@@ -43,6 +43,8 @@ enum Fault {
     Panic,
     /// Waits until [`Script::release`], then is made.
     Wait,
+    /// Waits likewise, then fails.
+    Late(i32),
 }
 
 /// Watches the steps and carries out faults.
@@ -140,6 +142,10 @@ impl Witness for Script {
             Fault::Wait => {
                 drop(self.changed.wait_while(state, |state| !state.released).unwrap());
                 Ok(())
+            }
+            Fault::Late(code) => {
+                drop(self.changed.wait_while(state, |state| !state.released).unwrap());
+                Err(io::Error::from_raw_os_error(code))
             }
         }
     }

@@ -10,6 +10,7 @@ use gatepost::recipients::MailboxName;
 use super::{
     Event, Fault, Script, abandoned, copy, delivery, domain, files_in, one, root_in_memory, store, three, writers,
 };
+use crate::support::server::wait_for;
 
 const EIO: i32 = 5;
 const EACCES: i32 = 13;
@@ -164,6 +165,30 @@ fn a_failing_disk_is_suspect_until_something_succeeds_that_was_begun_later() {
 
 /// In a delivery to one fresh mailbox, the fsync of new/ comes after those of the mailbox, the domain and the root.
 const SYNC_OF_NEW: usize = 3;
+
+/// The kernel tells one of them that the directory could not be written, and would let the other's fsync succeed.
+#[test]
+fn who_is_under_way_when_the_fsync_of_a_directory_fails_is_not_acknowledged() {
+    let root = tempfile::tempdir().unwrap();
+    let script = Script::new();
+    let writers = writers(root.path(), 4, &script);
+    store(&writers, one("first\r\n")).map(drop).unwrap();
+    script.fail(Step::SyncDirectory, Fault::Late(5));
+    let storing = |body: &'static str| {
+        let writers = writers.clone();
+        std::thread::spawn(move || store(&writers, one(body)).map(drop))
+    };
+    let fails = storing("second\r\n");
+    script.wait_until_met();
+    let beside = storing("third\r\n");
+    wait_for("the rename of the third", || (script.done(Step::Rename) == 3).then_some(()));
+    script.release();
+    assert!(fails.join().unwrap().is_err() && beside.join().unwrap().is_err());
+    assert_eq!((files_in(root.path(), "new").len(), files_in(root.path(), "tmp").len()), (1, 0));
+    assert!(writers.suspect().is_suspect());
+    store(&writers, one("fourth\r\n")).map(drop).unwrap();
+    assert!(!writers.suspect().is_suspect());
+}
 
 #[test]
 fn a_copy_that_cannot_be_taken_back_is_counted() {

@@ -71,13 +71,15 @@ fn nobody_helps_with_spooled_copies_nor_with_few() {
 #[test]
 fn every_copy_is_durable_before_the_first_is_renamed_whoever_wrote_it() {
     let root = tempfile::tempdir().unwrap();
-    let script = Script::new();
-    let writers = writers(root.path(), 8, &script);
+    let slow = Slow::of(Script::new());
+    let script = slow.script.clone();
+    let writers = Arc::new(Writers::with(root.path().to_owned(), limits(8), slow));
+    writers.start().unwrap();
     let mut events = Vec::new();
-    let mut threads = 0;
+    let mut writing = 0;
     for round in 0..20 {
         // new mailboxes in every other round
-        let name = |number| format!("m{}-{number}@example.com", round / 2);
+        let name = |number| format!("bob{}-{number}@example.com", round / 2);
         let copies: Vec<Copy> = (0..20).map(|number| copy(&name(number), Folder::Inbox)).collect();
         let stored = store(&writers, delivery("several\r\n", copies)).unwrap();
         script.note(Event::Acknowledged(paths(&stored)));
@@ -87,11 +89,11 @@ fn every_copy_is_durable_before_the_first_is_renamed_whoever_wrote_it() {
         let synced = round.iter().take(first_rename);
         assert_eq!(synced.filter(|event| matches!(event, Event::Done(Step::SyncFile, ..))).count(), 20);
         assert_eq!(round.iter().filter(|event| matches!(event, Event::Begun(Step::SyncFile, _))).count(), 20);
-        threads = threads.max(at_once(&round, Step::SyncFile));
+        writing = writing.max(at_once(&round, Step::Write));
         events.extend(round);
     }
     judge(root.path(), &events).unwrap();
-    assert!(threads > 1, "nobody helped");
+    assert!(writing > 1, "nobody helped");
 }
 
 /// How many steps of this kind were under way at the same time at most.
@@ -108,9 +110,9 @@ fn at_once(events: &[Event], step: Step) -> usize {
     most
 }
 
-/// Whoever holds it, the lead or a helper: there is no answer before the last directory is durable.
+/// Whoever makes it, the writer of the delivery or one who helps: there is no answer before the last directory is durable.
 #[test]
-fn nothing_is_acknowledged_before_the_last_helper_is_done() {
+fn nothing_is_acknowledged_before_the_last_directory_is_durable() {
     for number in 0..8 {
         let root = tempfile::tempdir().unwrap();
         let script = Script::new();
@@ -131,7 +133,7 @@ fn nothing_is_acknowledged_before_the_last_helper_is_done() {
 }
 
 #[test]
-fn what_helpers_made_is_taken_back_when_one_step_fails() {
+fn what_several_writers_made_is_taken_back_when_one_step_fails() {
     for (step, number) in [
         (Step::CreateFile, 7),
         (Step::Write, 7),
@@ -162,10 +164,10 @@ fn what_helpers_made_is_taken_back_when_one_step_fails() {
 
 /// No copy is begun by anybody once nobody waits for them, and those that were are taken back.
 #[test]
-fn helpers_stop_when_nobody_waits_any_more() {
+fn nobody_goes_on_when_the_client_is_gone() {
     let root = tempfile::tempdir().unwrap();
     let script = Script::failing(Step::Write, 0, Fault::Wait);
-    let slow = Arc::new(Slow { script: script.clone(), writes: AtomicUsize::new(0) });
+    let slow = Slow::of(script.clone());
     let writers = Arc::new(Writers::with(root.path().to_owned(), limits(8), slow.clone()));
     writers.start().unwrap();
     assert!(abandoned(&writers, &script, delivery("several\r\n", to(200)), || {}).is_none());
@@ -177,21 +179,32 @@ fn helpers_stop_when_nobody_waits_any_more() {
     assert!(files_in(root.path(), "new").is_empty() && files_in(root.path(), "tmp").is_empty());
 }
 
-/// A disk on which each copy takes a while.
+/// A disk on which each of Bob's copies takes a while.
 struct Slow {
     script: Arc<Script>,
     writes: AtomicUsize,
 }
 
+impl Slow {
+    fn of(script: Arc<Script>) -> Arc<Self> {
+        Arc::new(Slow { script, writes: AtomicUsize::new(0) })
+    }
+}
+
 impl Witness for Slow {
     fn before(&self, step: Step, path: &Path) -> io::Result<()> {
+        let told = self.script.before(step, path);
         if step == Step::Write {
             self.writes.fetch_add(1, Ordering::Relaxed);
             if path.to_string_lossy().contains("/bob") {
                 std::thread::sleep(Duration::from_millis(10));
             }
         }
-        self.script.before(step, path)
+        told
+    }
+
+    fn done(&self, step: Step, path: &Path, to: Option<&Path>) {
+        Witness::done(&*self.script, step, path, to);
     }
 }
 
@@ -199,8 +212,7 @@ impl Witness for Slow {
 #[test]
 fn help_keeps_nobody_from_the_writers() {
     let root = super::root_in_memory();
-    let slow = Arc::new(Slow { script: Script::new(), writes: AtomicUsize::new(0) });
-    let writers = Arc::new(Writers::with(root.path().to_owned(), limits(8), slow));
+    let writers = Arc::new(Writers::with(root.path().to_owned(), limits(8), Slow::of(Script::new())));
     writers.start().unwrap();
     let sending = || {
         let writers = writers.clone();
