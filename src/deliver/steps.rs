@@ -86,10 +86,13 @@ impl Steps {
     fn begin(&self) -> Option<(usize, Arc<Make>)> {
         let is_wanted = (self.wanted)();
         let mut state = self.lock();
+        if state.begun == self.count {
+            return None;
+        }
         if !is_wanted {
             state.fail(DeliverError::Busy);
         }
-        let make = state.make.clone().filter(|_| state.begun < self.count)?;
+        let make = state.make.clone()?;
         let number = state.begun;
         state.begun += 1;
         state.under_way += 1;
