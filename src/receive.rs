@@ -448,7 +448,7 @@ impl Inquiry {
         self.welcome = end.is_welcome();
         self.note_message_seen(&transaction, &end).await;
         self.receiver.metrics.stage(Stage::Data, watch.read());
-        self.account(&transaction, end);
+        self.account(*transaction, end);
         reply
     }
 

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::facts::record::{
-    ChangesRecord, DecisionRecord, DeliveryRecord, PolicyRecord, RecipientDecision, Record, RuleRecord, Timings,
+    ChangesRecord, DecisionRecord, DeliveryRecord, PolicyRecord, Recipient, RecipientDecision, Record, RuleRecord,
+    Timings,
 };
 use crate::facts::word::Action;
 use crate::facts::{Facts, Rcpt, Stage};
@@ -13,6 +14,7 @@ use crate::smtp::reply::Reply;
 use super::transaction::{Recalled, Refusal, Transaction};
 
 /// How a transaction ended.
+#[derive(Clone)]
 pub(super) struct End {
     pub stage: Stage,
     pub action: Action,
@@ -106,45 +108,80 @@ impl End {
     }
 }
 
+/// What the record tells of a transaction beside how it ended.
+pub(super) struct Told {
+    reference: String,
+    started: Instant,
+    facts: Facts,
+    tried: Vec<Recipient>,
+    tried_more: u64,
+    greylist_of_message: bool,
+    waited: Duration,
+}
+
+impl Told {
+    /// Of one that goes on.
+    pub fn of(transaction: &Transaction) -> Self {
+        Told {
+            reference: transaction.reference.clone(),
+            facts: transaction.facts.clone(),
+            tried: transaction.tried.clone(),
+            started: transaction.started,
+            tried_more: transaction.tried_more,
+            greylist_of_message: transaction.greylist_of_message,
+            waited: transaction.waited,
+        }
+    }
+}
+
+impl From<Transaction> for Told {
+    fn from(transaction: Transaction) -> Self {
+        let Transaction { reference, started, facts, tried, tried_more, greylist_of_message, waited, .. } = transaction;
+        Told { reference, started, facts, tried, tried_more, greylist_of_message, waited }
+    }
+}
+
 /// The decision record of a transaction that has ended.
-pub(super) fn record(transaction: &Transaction, end: &End) -> Record {
-    let mut recipients = transaction.tried.clone();
-    for (place, decision) in &end.by_recipient {
-        if let Some(recipient) = recipients.get_mut(*place) {
-            recipient.decision = Some(decision.clone());
+pub(super) fn record(told: Told, end: End) -> Record {
+    let Told { mut facts, tried: mut recipients, .. } = told;
+    for (place, decision) in end.by_recipient {
+        if let Some(recipient) = recipients.get_mut(place) {
+            recipient.decision = Some(decision);
         }
     }
-    for (place, changes) in &end.changes_by_recipient {
-        if let Some(recipient) = recipients.get_mut(*place) {
-            recipient.changes = Some(changes.clone());
+    for (place, changes) in end.changes_by_recipient {
+        if let Some(recipient) = recipients.get_mut(place) {
+            recipient.changes = Some(changes);
         }
     }
-    let Recalled { greylist, rates } = end.recalled.clone().unwrap_or_else(|| Recalled::of(&transaction.facts));
-    let facts = Facts { greylist, rates, score: end.score, rcpt: end.rcpt.clone(), ..transaction.facts.clone() };
+    if let Some(Recalled { greylist, rates }) = end.recalled {
+        (facts.greylist, facts.rates) = (greylist, rates);
+    }
+    (facts.score, facts.rcpt) = (end.score, end.rcpt);
     Record {
         v: 1,
-        reference: transaction.reference.clone(),
+        reference: told.reference,
         time: format!("{:.3}", jiff::Timestamp::now()),
         stage: end.stage,
         facts,
-        greylist_of_message: transaction.greylist_of_message,
+        greylist_of_message: told.greylist_of_message,
         recipients,
-        recipients_more: transaction.tried_more,
-        rules: end.rules.clone(),
-        policy: end.policy.clone(),
+        recipients_more: told.tried_more,
+        rules: end.rules,
+        policy: end.policy,
         decision: DecisionRecord {
             action: end.action,
-            rule: end.rule.clone(),
+            rule: end.rule,
             reply: end.reply.as_ref().map(Reply::one_line).unwrap_or_default(),
-            why: end.grounds.why.clone(),
-            read: end.grounds.read.clone(),
-            changes: end.changes.clone(),
+            why: end.grounds.why,
+            read: end.grounds.read,
+            changes: end.changes,
         },
-        delivery: end.delivery.clone(),
-        trouble: end.trouble.clone(),
+        delivery: end.delivery,
+        trouble: end.trouble,
         timings_us: Timings {
-            total: micros(transaction.started.elapsed()),
-            evidence: micros(transaction.waited),
+            total: micros(told.started.elapsed()),
+            evidence: micros(told.waited),
             decide: micros(end.decide),
             deliver: micros(end.deliver),
         },

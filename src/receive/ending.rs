@@ -17,7 +17,7 @@ use crate::smtp::data::DataDefect;
 use crate::smtp::reply::{self, Reply};
 
 use super::Inquiry;
-use super::account::{self, End};
+use super::account::{self, End, Told};
 use super::carry_out::{self, Acknowledged, Carrier, Trace, Trouble};
 use super::failing;
 use super::incoming::Arrived;
@@ -55,7 +55,7 @@ impl Inquiry {
         self.begin(reverse_path, false);
         let Some(transaction) = self.transaction.take() else { return refusal };
         let (reply, end) = self.refused_by_protocol(stage, refusal, &transaction);
-        self.account(&transaction, end);
+        self.account(*transaction, end);
         reply
     }
 
@@ -78,7 +78,8 @@ impl Inquiry {
         if let Some(last) = transaction.tried.last_mut().filter(|_| transaction.tried_more == 0) {
             last.reply = reply.one_line();
         }
-        self.account(&transaction, with_heard(&transaction, end));
+        let end = with_heard(&transaction, end);
+        self.account(*transaction, end);
         reply
     }
 
@@ -174,7 +175,8 @@ impl Inquiry {
         let Trouble { reply, cause, .. } = trouble;
         let (reply, end) = self.refused_by_protocol(Stage::Data, reply, &transaction);
         let end = End { trouble: cause, ..end };
-        self.account(&transaction, with_heard(&transaction, end));
+        let end = with_heard(&transaction, end);
+        self.account(*transaction, end);
         reply
     }
 
@@ -233,7 +235,7 @@ impl Inquiry {
         let from = self.receiver.sharer_of_disk(client);
         let stored = carry_out::store(&self.receiver.carrier, content, cleaned, plan, from).await;
         stored.map_err(|error| {
-            let mut record = account::record(transaction, end);
+            let mut record = account::record(Told::of(transaction), end.clone());
             record.trouble = error.to_string();
             let record = match &self.receiver.journal {
                 Some(journal) => journal.veil(record).trouble.clone(),
@@ -257,7 +259,7 @@ impl Inquiry {
             (Carrier::Maildirs(_), None) => return Err(reply::io_error()),
         };
         let discarded = Acknowledged::Discarded;
-        let mut record = account::record(transaction, end);
+        let mut record = account::record(Told::of(transaction), end.clone());
         record.decision.reply = discarded.reply(&transaction.reference).one_line();
         match journal.record_now(record).await {
             Ok(()) => Ok(discarded),
@@ -313,19 +315,20 @@ impl Inquiry {
                 with_heard(&transaction, End::given_up(stage, policy))
             }
         };
-        self.account(&transaction, end);
+        self.account(*transaction, end);
     }
 
     /// Tells the metrics, the log and the journal.
-    pub(super) fn account(&mut self, transaction: &Transaction, end: End) {
-        let record = account::record(transaction, &end);
-        failing::tell(&record);
-        self.receiver.metrics.transaction(&record);
+    pub(super) fn account(&mut self, transaction: Transaction, end: End) {
         let refused = transaction.refused.iter().filter(|refused| refused.rules != end.rules);
         let others = refused.flat_map(|refused| &refused.rules).chain(&end.other_rules);
         others.for_each(|rule| self.receiver.metrics.rule(rule));
+        let (deliver, is_journalled) = (end.deliver, end.journalled);
+        let record = account::record(transaction.into(), end);
+        failing::tell(&record);
+        self.receiver.metrics.transaction(&record);
         if !record.delivery.is_empty() {
-            self.receiver.metrics.delivered(end.deliver);
+            self.receiver.metrics.delivered(deliver);
         }
         let Some(journal) = &self.receiver.journal else {
             account::log(&record);
@@ -335,7 +338,7 @@ impl Inquiry {
         // the log is kept by others, and may say no more than the journal
         let record = journal.veil(record);
         account::log(&record);
-        if !end.journalled {
+        if !is_journalled {
             journal.record_veiled(record);
         }
     }
