@@ -43,7 +43,7 @@ enum Fault {
     Panic,
     /// Waits until [`Script::release`], then is made.
     Wait,
-    /// Waits likewise, then fails.
+    /// Waits until [`Script::fail_now`], then fails.
     Late(i32),
 }
 
@@ -62,6 +62,7 @@ struct State {
     /// Whether one was met.
     met: bool,
     released: bool,
+    fails: bool,
 }
 
 impl Script {
@@ -116,6 +117,11 @@ impl Script {
         self.changed.notify_all();
     }
 
+    fn fail_now(&self) {
+        self.state.lock().unwrap().fails = true;
+        self.changed.notify_all();
+    }
+
     fn done(&self, step: Step) -> usize {
         self.events().iter().filter(|event| matches!(event, Event::Done(done, ..) if *done == step)).count()
     }
@@ -144,7 +150,7 @@ impl Witness for Script {
                 Ok(())
             }
             Fault::Late(code) => {
-                drop(self.changed.wait_while(state, |state| !state.released).unwrap());
+                drop(self.changed.wait_while(state, |state| !state.fails).unwrap());
                 Err(io::Error::from_raw_os_error(code))
             }
         }

@@ -74,7 +74,7 @@ pub const DECLARED: &[Declaration] = &[
     counter(
         "gatepost_deliver_directory_syncs_total",
         &["outcome"],
-        "Directories that had to be made durable, by whether one fsync served several of them.",
+        "Times that a directory had to be made durable, by whether that took an fsync of its own or another's served.",
     ),
     counter("gatepost_deliver_errors_total", &["kind"], "Deliveries that failed and were answered 4yz."),
     counter("gatepost_deliver_files_total", &[], "Message files that were made durable, one a mailbox."),

@@ -182,12 +182,45 @@ fn who_is_under_way_when_the_fsync_of_a_directory_fails_is_not_acknowledged() {
     script.wait_until_met();
     let beside = storing("third\r\n");
     wait_for("the rename of the third", || (script.done(Step::Rename) == 3).then_some(()));
-    script.release();
+    script.fail_now();
     assert!(fails.join().unwrap().is_err() && beside.join().unwrap().is_err());
     assert_eq!((files_in(root.path(), "new").len(), files_in(root.path(), "tmp").len()), (1, 0));
     assert!(writers.suspect().is_suspect());
     store(&writers, one("fourth\r\n")).map(drop).unwrap();
     assert!(!writers.suspect().is_suspect());
+}
+
+/// A folder that was made beside the failure is not taken for durable by who comes later.
+#[test]
+fn a_folder_that_is_made_while_the_fsync_of_a_directory_fails_is_made_durable_again() {
+    let root = tempfile::tempdir().unwrap();
+    let script = Script::new();
+    let writers = writers(root.path(), 4, &script);
+    // the first fsync of each is that of its mailbox
+    script.fail(Step::SyncDirectory, Fault::Late(EIO));
+    let storing = |address: &'static str| {
+        let writers = writers.clone();
+        std::thread::spawn(move || store(&writers, delivery("x\r\n", vec![copy(address, Folder::Inbox)])).map(drop))
+    };
+    let fails = storing("alice@example.com");
+    script.wait_until_met();
+    let mailbox = root.path().join("example.org/bob");
+    let synced = || {
+        let events = script.events();
+        events
+            .iter()
+            .filter(|event| matches!(event, Event::Begun(Step::SyncDirectory, path) if *path == mailbox))
+            .count()
+    };
+    script.fail(Step::SyncDirectory, Fault::Wait);
+    let beside = storing("bob@example.org");
+    wait_for("the fsync of Bob's mailbox", || (synced() == 1).then_some(()));
+    script.fail_now();
+    assert!(fails.join().unwrap().is_err());
+    script.release();
+    assert!(beside.join().unwrap().is_err(), "it was under way");
+    store(&writers, delivery("x\r\n", vec![copy("bob@example.org", Folder::Inbox)])).map(drop).unwrap();
+    assert_eq!(synced(), 2);
 }
 
 #[test]
