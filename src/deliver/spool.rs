@@ -2,7 +2,7 @@
 //! and a crash leaves nothing. The writers write; whoever hands octets over waits for those before them.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Seek, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -22,8 +22,8 @@ use crate::message::spool::Spool;
 
 /// Where files get their name for a moment on a file system that has none without (NFS, FUSE). No domain can have this name.
 pub(super) const FALLBACK: &str = ".gatepost-spool";
-/// Octets whose line ends are changed at once: a copy of the whole part would stand beside it.
-const BLOCK_OCTETS: usize = 16 * 1024;
+/// Octets that are written at once: a copy of the whole part would stand beside it.
+const BLOCK_OCTETS: usize = 32 * 1024;
 /// Octets that are copied at once.
 const COPY_OCTETS: usize = 16 * 1024 * 1024;
 /// The same where they go through memory.
@@ -36,6 +36,7 @@ pub(super) struct Body {
     reserved: Reserved,
     held_cr: bool,
     received: u64,
+    /// Octets of the file, once it is whole.
     stored: u64,
 }
 
@@ -50,33 +51,25 @@ impl Body {
             Some(file) => file,
             None => unnamed(disk, root)?,
         };
-        let (mut held_cr, mut stored) = (self.held_cr, 0);
-        disk.step(Step::WriteSpool, root, || {
-            let mut text = Vec::with_capacity(octets.len().min(BLOCK_OCTETS).saturating_add(1));
-            for block in octets.iter().flat_map(|piece| piece.chunks(BLOCK_OCTETS)) {
-                text.clear();
-                let mut lines = LfWriter::resuming(text, held_cr);
-                lines.write(block)?;
-                (text, held_cr) = lines.into_parts();
-                file.write_all(&text)?;
-                stored += text.len() as u64;
-            }
-            Ok(())
+        let held_cr = disk.step(Step::WriteSpool, root, || {
+            let room = BufWriter::with_capacity(octets.len().min(BLOCK_OCTETS), &mut file);
+            let mut lines = LfWriter::resuming(room, self.held_cr);
+            octets.iter().try_for_each(|piece| lines.write(piece))?;
+            let (mut room, held_cr) = lines.into_parts();
+            room.flush().map(|()| held_cr)
         })?;
         self.file = Some(file);
         self.held_cr = held_cr;
         self.received = self.received.saturating_add(octets.len() as u64);
-        self.stored = self.stored.saturating_add(stored);
         Ok(())
     }
 
     fn finish(&mut self, disk: &Disk, root: &Path) -> io::Result<()> {
-        if std::mem::take(&mut self.held_cr)
-            && let Some(file) = &mut self.file
-        {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        if std::mem::take(&mut self.held_cr) {
             disk.step(Step::WriteSpool, root, || file.write_all(b"\r"))?;
-            self.stored = self.stored.saturating_add(1);
         }
+        self.stored = file.stream_position()?;
         Ok(())
     }
 }

@@ -273,8 +273,12 @@ impl Shared {
             return Err(DeliverError::Busy);
         }
         queue.push(job);
+        // who is busy looks for more before it sleeps
+        let sleeps_somebody = queue.idle > 0;
         drop(queue);
-        self.changed.notify_one();
+        if sleeps_somebody {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use super::Inquiry;
 use super::carry_out::{Carrier, Trouble};
 
 /// Octets of a spooled body that are worth a way to a writer.
-const PART: usize = 48 * 1024;
+const PART: usize = 64 * 1024;
 
 /// A message that is coming in.
 pub(super) struct Incoming {
