@@ -441,7 +441,8 @@ impl Inquiry {
             Err(refusal) => return self.refuse_message(refusal),
         };
         self.recall_message().await;
-        let Some(transaction) = self.transaction.take() else { return reply::internal_error() };
+        let Some(mut transaction) = self.transaction.take() else { return reply::internal_error() };
+        transaction.face_message();
         let mut end = self.decide_and_carry_out(&transaction, content).await;
         let reply = self.worded(end.reply.take().unwrap_or_else(reply::internal_error), &transaction.reference);
         end.reply = Some(reply.clone());

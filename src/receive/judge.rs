@@ -1,5 +1,6 @@
 //! Asking the policy: for a recipient, and for the message. Values in, values out.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::facts::record::{ChangesRecord, RecipientDecision};
@@ -67,23 +68,31 @@ impl Judged<'_> {
 pub(super) fn message(transaction: &Transaction) -> Vec<Judged<'_>> {
     let mut judged = Vec::new();
     for (standing, members) in transaction.groups() {
-        let mut facts = transaction.facts.clone();
-        facts.rcpt = transaction.rcpt(standing.role);
+        let rcpt = transaction.rcpt(standing.role);
+        let facts = of_group(&transaction.facts, &rcpt);
         let mut judgement = standing.judgement.clone();
-        let mut verdict = standing.policy.judge(Stage::Data, &facts, &mut judgement);
+        let mut verdict = standing.policy.judge(Stage::Data, &*facts, &mut judgement);
         if transaction.authenticator.met_outage() {
             verdict = in_outage(verdict, &standing.policy, &judgement, &facts);
         }
         if verdict.rule().is_empty() {
             judgement.grounds = Grounds::default();
         }
-        let (policy, rcpt) = (&standing.policy, facts.rcpt);
+        let policy = &standing.policy;
         judged.push(Judged { members, verdict, judgement, policy, rcpt, instead_of: None });
     }
     if transaction.policies.mixed() == Mixed::Quarantine {
         quarantine_refused(&mut judged);
     }
     judged
+}
+
+/// The facts as the rules of a group of recipients read them; a copy only where they are not so already.
+fn of_group<'a>(facts: &'a Facts, rcpt: &Rcpt) -> Cow<'a, Facts> {
+    if facts.rcpt == *rcpt {
+        return Cow::Borrowed(facts);
+    }
+    Cow::Owned(Facts { rcpt: rcpt.clone(), ..facts.clone() })
 }
 
 /// There is one answer after DATA: where some take the message, it is quarantined for those who would not. An outage of our DNS is no

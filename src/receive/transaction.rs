@@ -264,6 +264,12 @@ impl Transaction {
         Rcpt { role, count: self.accepted.len() as u64, ..Rcpt::default() }
     }
 
+    /// From now on its facts are what the rules of stage data can read for the first of its recipients, and no more about the last one.
+    pub fn face_message(&mut self) {
+        let role = self.accepted.first().map_or_else(Role::default, |first| first.standing.role);
+        self.facts.rcpt = self.rcpt(role);
+    }
+
     /// Notes what a recipient was answered; gives its place in the list, if it has one.
     pub fn note_recipient(&mut self, recipient: Recipient) -> Option<usize> {
         if self.tried.len() < LISTED {
