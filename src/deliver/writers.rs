@@ -274,9 +274,9 @@ impl Shared {
         }
         queue.push(job);
         // who is busy looks for more before it sleeps
-        let sleeps_somebody = queue.idle > 0;
+        let somebody_sleeps = queue.idle > 0;
         drop(queue);
-        if sleeps_somebody {
+        if somebody_sleeps {
             self.changed.notify_one();
         }
         Ok(())
