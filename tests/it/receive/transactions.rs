@@ -66,6 +66,34 @@ fn a_second_transaction_begins_clean_however_the_first_ended() {
     }
 }
 
+const BY_ROLE: &str = r#"
+description = "another folder for the postmaster"
+[[rule]]
+name = "to-postmaster"
+at = "data"
+when = "rcpt.role == 'postmaster' && rcpt.count == 2"
+action = "quarantine"
+"#;
+
+/// The postmaster's mail is Alice's.
+#[test]
+fn recipients_of_different_roles_are_judged_by_their_own_in_any_order() {
+    for paths in [["postmaster", "bob@local.example"], ["bob@local.example", "postmaster"]] {
+        let site = Site::judging(BY_ROLE, Zone::new());
+        let mut client = site.dial();
+        client.begin("a@sender.example", &paths);
+        let record = site.record(client.data(message("a@sender.example")).is("250"));
+        let at = |folder: &str| site.delivered(&format!("local.example/{folder}")).len();
+        assert_eq!([at("alice/.Junk"), at("alice"), at("bob/.Junk"), at("bob")], [1, 0, 0, 1], "{paths:?}");
+        for (recipient, path) in record.recipients.iter().zip(paths) {
+            let decision = recipient.decision.as_ref().unwrap();
+            let expected =
+                if path == "postmaster" { (Action::Quarantine, "to-postmaster") } else { (Action::Accept, "") };
+            assert_eq!((decision.action, decision.rule.as_str()), expected, "{paths:?}");
+        }
+    }
+}
+
 #[test]
 fn a_refused_message_leaves_nothing_to_the_next() {
     let site = Site::judging(SCORING, Zone::new());
